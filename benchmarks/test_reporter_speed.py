@@ -16,10 +16,10 @@ from hbsim.executors import checkpoint, checkpoint_values
 from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.reporter import Reporter
 from hbsim.executors.trial_session import TrialChannel, TrialSession
-from hbsim.runner.workers import Task
+from hbsim.runner.workers import Assignment
 
 REPORTS = 20_000
-TASK = asdict(Task(0, 0, 0, 0.0, 1.0, [], 0))
+TASK = asdict(Assignment(0, 0, 0, 0.0, 1.0, [], 0))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from hbsim.executors.report_ring import ReportRing
 from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription
-from hbsim.runner.workers import Ended, Message, Said, Task
+from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
 
 __all__ = ["LIMIT", "LOG", "JobProcess", "LocalWorkers", "UnfitTrial", "trial_folder", "trim"]
 
@@ -47,7 +47,7 @@ KEPT: Final = 1 << 20  # bytes of each end
 class JobProcess:
     """What is known of a job's process, the line to it, and its reports."""
 
-    task: Task
+    task: Assignment
     socket: socket.socket
     ring: ReportRing
     ordered: float  # when its process was asked for
@@ -220,7 +220,7 @@ class LocalWorkers:
             self._setup["lease"] = str(lease)
         self._children: dict[int, JobProcess] = {}
         self._messages: list[Message] = []
-        self._held: list[tuple[float, Ended]] = []  # not to be said before
+        self._held: list[tuple[float, JobEnded]] = []  # not to be said before
         self._oom = OomWatch()
         self._selector = selectors.DefaultSelector()
         self._wake_out, self._wake_in = os.pipe()
@@ -313,7 +313,7 @@ class LocalWorkers:
 
     # What the runner calls
 
-    def start(self, worker: int, task: Task) -> None:
+    def start(self, worker: int, task: Assignment) -> None:
         """Start a job's process; a server that is new reads of it as soon as it has loaded the function."""
         if self._server is None:
             self.launch()
@@ -500,7 +500,7 @@ class LocalWorkers:
         if rows:
             child.said += len(rows)
             self._reported = True
-            self._messages.append(Said(child.task.job, rows, first, waits))
+            self._messages.append(Reported(child.task.job, rows, first, waits))
         return bool(rows)
 
     def _others_saved(self, trial: int) -> bool:
@@ -538,7 +538,7 @@ class LocalWorkers:
         if child.ended_at is not None:
             seconds["exit"] = time.monotonic() - child.ended_at
         left = bool((child.end or {}).get("left"))
-        ended = Ended(job, [], child.said, kind, reason, child.begun, seconds, left and kind is None)
+        ended = JobEnded(job, [], child.said, kind, reason, child.begun, seconds, left and kind is None)
         if child.killed is None and not child.leaves and (left or status == -signal.SIGTERM):
             self._held.append((time.monotonic() + HOLD, ended))  # is the study ended by the same signal?
         else:

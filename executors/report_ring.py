@@ -1,4 +1,4 @@
-"""The ring buffer in shared memory through which a trial's reports reach whoever drives the study.
+"""The ring of reports: a buffer in shared memory by which a trial's reports reach the study.
 
 A report that has been written is out of the trial's process: whatever ends that process, the reader still
 finds it. Writing takes no system call and no thread; it waits only where the reader is a whole ring behind.
@@ -17,7 +17,7 @@ from math import nan
 from typing import Final
 from zlib import crc32
 
-from hbsim.runner.workers import Row
+from hbsim.runner.workers import ReportRow
 
 __all__ = ["ReportRing"]
 
@@ -93,7 +93,7 @@ class ReportRing:
         return bool(self._counters[_KILLED])
 
     def say_killed(self) -> None:
-        """Say so."""
+        """Tell the writer that it is being killed."""
         self._counters[_KILLED] = 1
 
     @property
@@ -101,12 +101,12 @@ class ReportRing:
         """How many bytes have been written and not been read."""
         return self._counters[_WRITTEN] - self._counters[_READ]
 
-    def read(self, most: int = SIZE) -> tuple[list[Row], bool]:
+    def read(self, most: int = SIZE) -> tuple[list[ReportRow], bool]:
         """Return the reports that have been written since the last time; of very many, about `most` bytes.
 
         Returns
         -------
-        rows : list of Row
+        rows : list of ReportRow
             The reports.
         waits : bool
             Whether training waits for an answer to the last one.
@@ -118,7 +118,7 @@ class ReportRing:
         data = self._bytes[_HEAD + begin : _HEAD + min(begin + length, self._size)]
         if len(data) < length:
             data += self._bytes[_HEAD : _HEAD + length - len(data)]
-        found: list[Row] = []
+        found: list[ReportRow] = []
         waits = False
         done = 0
         while done < length and not (found and done >= most):
@@ -156,13 +156,13 @@ class ReportRing:
         self._counters[_WRITTEN] = position + length  # last: from now on it is there, whole
         return True
 
-    def _row(self, record: bytes) -> Row:
+    def _row(self, record: bytes) -> ReportRow:
         assert self._names is not None  # they come first
         at, trained, resource, *values = struct.unpack_from(f"<{3 + len(self._names)}d", record, 1)
         metrics = {
             name: value if value == value else None for name, value in zip(self._names, values, strict=True)
         }
-        return Row(at, trained, resource, metrics)
+        return ReportRow(at, trained, resource, metrics)
 
 
 def _memory() -> int:

@@ -157,7 +157,7 @@ def _describe(error: BaseException, origin: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FunctionDescription:
-    """What a study has to know of a training function; whoever has loaded it may tell those who have not.
+    """What a study has to know of a training function, in a form that other processes can be sent.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ from hbsim.surrogates.fit_data import FitData, collect, snap
 from hbsim.surrogates.fit_model import fit_model
 from hbsim.surrogates.fit_report import FitReport, cross_validate
 from hbsim.surrogates.options import Censored, check_number, parse_options
-from hbsim.surrogates.protocol import Floats, Ints, check_levels, check_points
+from hbsim.surrogates.protocol import Floats, Ints, check_levels, check_points, surrogate_repr
 from hbsim.surrogates.table import SUFFIXES, Table
 
 __all__ = ["PREFIX", "Fitted", "fit", "split_name"]
@@ -59,6 +59,9 @@ class Fitted:
         self.space: Space | None = data.space
         self.notes = (*data.notes, *_early(data))
         self._warn()
+
+    def __repr__(self) -> str:
+        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds, shapes (n, m), in single precision.

@@ -20,6 +20,7 @@ __all__ = [
     "check_points",
     "check_positive_levels",
     "check_rows",
+    "surrogate_repr",
 ]
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -160,3 +161,11 @@ def _no_such_level(surrogate: Surrogate, resources: tuple[float, ...], level: fl
     above = [r for r in resources if r > level][:1]
     near = " and ".join(f"{r:g}" for r in below + above)
     return f"the curves of {surrogate.name} have no such level; the nearest are {near}"
+
+
+def surrogate_repr(surrogate: Surrogate) -> str:
+    """Return the `repr` of a surrogate: name, metric, how many configurations, and how far they go."""
+    rows = "any number of" if surrogate.rows is None else f"{surrogate.rows:,}"
+    decides = f"{surrogate.metric} ({surrogate.mode})"
+    kind = type(surrogate).__name__
+    return f"<{kind} {surrogate.name}: {decides}, {rows} configurations, up to {surrogate.max_resource:g}>"

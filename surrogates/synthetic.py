@@ -13,7 +13,14 @@ from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
 from hbsim.surrogates import hashing
 from hbsim.surrogates.options import check_choice, check_number
-from hbsim.surrogates.protocol import Floats, Ints, check_points, check_positive_levels, check_rows
+from hbsim.surrogates.protocol import (
+    Floats,
+    Ints,
+    check_points,
+    check_positive_levels,
+    check_rows,
+    surrogate_repr,
+)
 
 __all__ = ["Family", "Ideal", "Synthetic"]
 
@@ -122,6 +129,9 @@ class Synthetic:
         self._scales = [w / max(c, 1.0 - c) ** 2 for w, c in zip(WEIGHTS, best.tolist(), strict=True)]
         self._early_weight = _mixing_weight(self.early_rank, _distance_std(best, self._scales))
         self._cheapest = 2.0 * self.seconds / (1.0 + self.cost_spread)
+
+    def __repr__(self) -> str:
+        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds, shapes (n, m).

@@ -17,7 +17,7 @@ from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates.options import CENSORED, Censored, check_choice, check_number, check_texts
-from hbsim.surrogates.protocol import Floats, Ints, check_rows
+from hbsim.surrogates.protocol import Floats, Ints, check_rows, surrogate_repr
 
 if TYPE_CHECKING:
     import polars
@@ -198,6 +198,9 @@ class Table:
         Worked out when it is asked for. Of a value that is none of the space's, a SurrogateError.
         """
         return row_points(self.source, self.configurations, self.space)
+
+    def __repr__(self) -> str:
+        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds of rows, shapes (n, m).

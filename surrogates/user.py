@@ -18,7 +18,7 @@ from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import SurrogateError, brief, nearest
 from hbsim.source import source_spec
-from hbsim.surrogates.protocol import Floats, Ints
+from hbsim.surrogates.protocol import Floats, Ints, surrogate_repr
 from hbsim.surrogates.table import LONGEST
 
 __all__ = [
@@ -85,6 +85,9 @@ class Checked:
         if not ((points >= 0.0) & (points <= 1.0)).all():
             raise self._error("points must lie in [0, 1]")
         return points
+
+    def __repr__(self) -> str:
+        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the wrapped surrogate's metric and seconds, shapes (n, m), checked.

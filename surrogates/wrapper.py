@@ -18,7 +18,7 @@ from hbsim.errors import ParameterError, nearest
 from hbsim.surrogates import hashing
 from hbsim.surrogates.hashing import Keys
 from hbsim.surrogates.options import check_number
-from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_points, check_rows
+from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_points, check_rows, surrogate_repr
 from hbsim.surrogates.table import Table
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ class Wrapper:
         """The rows within as points of the unit cube, shape (rows, d); None where they are not known."""
         points: Floats | None = getattr(self.wrapped, "points", None)
         return points
+
+    def __repr__(self) -> str:
+        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds, shapes (n, m), as `Surrogate.evaluate`."""

@@ -15,7 +15,7 @@ from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, SurrogateError, nearest, needs
 from hbsim.surrogates.options import check_choice
-from hbsim.surrogates.protocol import Floats, Ints, check_points
+from hbsim.surrogates.protocol import Floats, Ints, check_points, surrogate_repr
 from hbsim.surrogates.yahpo_files import (
     MODEL,
     SCENARIOS,
@@ -109,6 +109,9 @@ class Yahpo:
         # A session stays in its process; another one opens the files again.
         text = self.name.removeprefix(PREFIX)
         return _remake, (text, str(self._folder.resolve()), self.metric, self._test)
+
+    def __repr__(self) -> str:
+        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds, shapes (n, m).

@@ -43,7 +43,7 @@ from hbsim.executors.remote.protocol import ROOM, Body, dump, ended_from, said_f
 from hbsim.executors.remote.store import FILES
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import default_start
-from hbsim.runner.workers import Ended, Message, Said, Task
+from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
 
 __all__ = ["SEVERAL", "Agent", "AgentChannel", "AgentJobs", "AgentMustEnd", "main"]
 
@@ -338,12 +338,12 @@ def _ignore(number: int, frame: FrameType | None) -> None:
 
 @dataclass(slots=True)
 class _Job:
-    task: Task
+    task: Assignment
     slot: Slot
     started: bool = False
     ordered: str = ""  # what the controller has ordered: "leave" with saving, "stop" without, "kill"
     log: int = 0  # how long the log was when it started
-    said: Said | None = None  # reports that were not sent yet
+    said: Reported | None = None  # reports that were not sent yet
     sent: float = -inf  # when reports were sent last
 
 
@@ -407,7 +407,7 @@ class AgentJobs:
         cpus = None if share["cpus"] is None else tuple(share["cpus"])
         job = self._jobs[task.job] = _Job(task, Slot(0, cpus, share["threads"], (), dict(share["env"])))
         if self._leaving:
-            self._finish(job, Ended(task.job, kind="preempted", reason=_AWAY))
+            self._finish(job, JobEnded(task.job, kind="preempted", reason=_AWAY))
         elif "job" in source:
             target = self._place.incoming / f"{task.job}-{secrets.token_hex(4)}"
             done = functools.partial(self._fetched, job, target, source["job"])
@@ -431,14 +431,16 @@ class AgentJobs:
             self._workers.kill(number, body["reason"])
         if job.ordered and not job.started:  # its checkpoint is still on its way
             left, reason = kind == "leave", body.get("reason") or "it was killed"
-            self._finish(job, Ended(number, left=True) if left else Ended(number, kind="lost", reason=reason))
+            self._finish(
+                job, JobEnded(number, left=True) if left else JobEnded(number, kind="lost", reason=reason)
+            )
 
     def leave(self) -> None:
         """Have all jobs save and leave: the host is taken away."""
         self._leaving = True
         for job in list(self._jobs.values()):
             if not job.started:
-                self._finish(job, Ended(job.task.job, kind="preempted", reason=_AWAY))
+                self._finish(job, JobEnded(job.task.job, kind="preempted", reason=_AWAY))
             elif not job.ordered:
                 self._workers.leave(job.task.job, save=True)
 
@@ -462,7 +464,7 @@ class AgentJobs:
             if stage is not None:
                 store.install(stage, folder)
         except OutputError as error:
-            self._finish(job, Ended(number, kind="lost", reason=str(error)))
+            self._finish(job, JobEnded(number, kind="lost", reason=str(error)))
             return
         finally:
             if stage is not None:
@@ -470,7 +472,7 @@ class AgentJobs:
         try:
             if not checkpoint.claim(folder / checkpoint.NAME, number):
                 reason = "a later job of its trial has been started"
-                self._finish(job, Ended(number, kind="lost", reason=reason))
+                self._finish(job, JobEnded(number, kind="lost", reason=reason))
                 return
             job.log = _size(folder / LOG)
             self._slots[0] = job.slot
@@ -480,14 +482,14 @@ class AgentJobs:
             self._refused += 1
             if self._refused >= SEVERAL:
                 raise OutputError(str(folder), f"trials cannot be started: {error}") from error
-            self._finish(job, Ended(number, kind="error", reason=f"it cannot be started: {error}"))
+            self._finish(job, JobEnded(number, kind="error", reason=f"it cannot be started: {error}"))
 
     def _fetched(self, job: _Job, target: Path, made_by: int, problem: str | None) -> None:
         if job.task.job not in self._jobs:
             shutil.rmtree(target, ignore_errors=True)  # it was called off
         elif problem is not None:
             reason = f"its checkpoint cannot be fetched from the store: {problem}"
-            self._finish(job, Ended(job.task.job, kind="lost", reason=reason))
+            self._finish(job, JobEnded(job.task.job, kind="lost", reason=reason))
         else:
             self._stored[job.task.trial] = made_by
             self._start(job, target)
@@ -499,13 +501,13 @@ class AgentJobs:
 
     def pass_on(self, message: Message) -> None:
         """Take what the workers say; reports that nobody waits for are sent once in a while."""
-        if isinstance(message, Said):
+        if isinstance(message, Reported):
             job = self._jobs[message.job]
             said = job.said
             job.said = message if said is None else replace(said, rows=said.rows + message.rows)
             if message.waits or len(job.said.rows) > _MANY:
                 self._send(job, message.waits)
-        elif isinstance(message, Ended):
+        elif isinstance(message, JobEnded):
             job = self._jobs[message.job]
             self._send(job)
             if self._leaving and not job.ordered and (message.left or message.kind):
@@ -532,7 +534,7 @@ class AgentJobs:
             self._say(said_from(replace(job.said, waits=waits)))
             job.said, job.sent = None, time.monotonic()
 
-    def _finish(self, job: _Job, ended: Ended) -> None:
+    def _finish(self, job: _Job, ended: JobEnded) -> None:
         del self._jobs[job.task.job]
         trial, folder = job.task.trial, self._folder(job.task.trial)
         saved = path = shown = log = files = None

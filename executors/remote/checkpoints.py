@@ -139,19 +139,19 @@ class Checkpoints:
             self.saves = True
         return [int(key) for key in hello["holds"] if int(key) in self._pruned]
 
-    def answers(self, agent: str) -> None:
-        """Take note that a host can be reached: what could not be copied from there is tried again."""
+    def reached(self, agent: str) -> None:
+        """Count a host as reached: what could not be copied from there is tried again."""
         if host := self._hosts.get(self._places.get(agent, FOLDER)):
             host.reached = True
 
     def leave(self, agent: str) -> None:
-        """Take note that an agent is gone. Its host may still be reached."""
+        """Remove an agent that is gone. Its host may still be reached."""
         host = self._hosts.get(self._places.get(agent, FOLDER))
         if host is not None:
             host.agents.remove(agent)
         for trial in [trial for trial, by in self._moving.items() if by == agent]:
             del self._moving[trial]
-            self.want(trial)
+            self.request(trial)
 
     def busy(self, agent: str) -> bool:
         """Whether checkpoints are still to be copied from an agent's host."""
@@ -163,7 +163,7 @@ class Checkpoints:
     # Trials
 
     def ended(self, agent: str, trial: int, body: Mapping[str, Any], useful: bool) -> None:
-        """Take note of the checkpoint that a trial has when its job ends, if it has one.
+        """Record the checkpoint that a trial has when its job ends, if it has one.
 
         It is brought to the store behind the URL by its agent, or copied into the study's folder.
 
@@ -190,7 +190,7 @@ class Checkpoints:
         if self.url and useful and saved > self._job(trial, URL):
             self._moving[trial] = agent
         elif useful:
-            self.want(trial)
+            self.request(trial)
 
     def stored(self, agent: str, trial: int, job: int, problem: str | None) -> bool:
         """A checkpoint is in the store, or cannot be; return whether it is of no use there."""
@@ -202,15 +202,15 @@ class Checkpoints:
             self._kept.setdefault(trial, {})[URL] = _Kept(max(job, self._job(trial, URL)))
         else:
             self.notes.append(f"trial {trial} has no new checkpoint in the store: {problem}")
-            self.want(trial)
+            self.request(trial)
         return False
 
-    def want(self, trial: int) -> None:
+    def request(self, trial: int) -> None:
         """Have a trial's newest checkpoint copied into the study's folder, if only a host has it."""
         if trial in self._kept:
             self._wanted.add(trial)
 
-    def gets(self, is_running: Callable[[int], bool]) -> list[Get]:
+    def begin_copies(self, is_running: Callable[[int], bool]) -> list[Get]:
         """Return the copies from hosts that are to begin now: of trials that do not run, a few from each."""
         begun: list[Get] = []
         copies = Counter(self._moving.values())
@@ -228,7 +228,7 @@ class Checkpoints:
                     begun.append(Get(agent, trial, kept.job, kept.folder, kept.files))
         return begun
 
-    def got(self, copy: Get, problem: str | None, away: bool) -> None:
+    def copied(self, copy: Get, problem: str | None, away: bool) -> None:
         """A copy from a host is done, or cannot be; with `away` since the host cannot be reached."""
         place = self._places[copy.agent]
         host, trial = self._hosts[place], copy.trial
@@ -264,7 +264,7 @@ class Checkpoints:
             if host is None or place == own:
                 break
             if host.reached or host.agents:
-                self.want(trial)
+                self.request(trial)
                 return "wait"
             missed = missed or host.name
             del self._kept[trial][place]
@@ -289,7 +289,7 @@ class Checkpoints:
             host = self._hosts.get(next(iter(self._places_of(trial)), FOLDER))
             if host is not None or trial in self._moving:
                 found[trial] = "" if host is None or host.reached else host.name
-                self.want(trial)
+                self.request(trial)
         return found
 
     def prune(self, trial: int) -> tuple[list[str], bool]:

@@ -36,7 +36,7 @@ from hbsim.executors.remote.protocol import dump
 from hbsim.executors.remote.store import FILES, STAGING, CheckpointStore, install, newest, newest_of_all
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import label_of
-from hbsim.runner.workers import Message, Opened
+from hbsim.runner.workers import Message, WorkerOpened
 
 __all__ = ["Controller", "News", "SessionFile", "wait_for_earlier_runs"]
 
@@ -112,7 +112,7 @@ class SessionFile:
         return seconds
 
     def touch(self) -> None:
-        """Take note that hosts are told to go on."""
+        """Renew the file's time: hosts have been told to go on."""
         with suppress(OSError):  # removed by somebody
             os.utime(self._file)
 
@@ -369,7 +369,7 @@ class Controller:
         for done in (effects.lines, effects.copies, effects.logs, effects.unstored):
             done.clear()
         for message in effects.messages:
-            if isinstance(message, Opened):
+            if isinstance(message, WorkerOpened):
                 with suppress(KeyError):  # it is shut again already
                     self.slots[message.worker] = self._allocator.slot(message.worker)
         if effects.messages or effects.notes or self.fleet.fatal:

@@ -339,7 +339,7 @@ class DaskCarrier:
     # Workers that come and go
 
     def _update_workers(self, places: set[str]) -> None:
-        """Take note of which workers there are."""
+        """Follow which workers come and go."""
         for place, worker in list(self._workers.items()):
             if place not in places and not worker.agent:
                 self._lose(place)  # if it has an agent, that is handing its trials back

@@ -27,7 +27,7 @@ from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Get
 from hbsim.executors.remote.fleet_agents import MARGIN, Clocks, FleetAgent, FleetHost
 from hbsim.executors.remote.fleet_jobs import Effects, FleetJobs
 from hbsim.executors.remote.protocol import ROOM, Body, to_ended, to_said
-from hbsim.runner.workers import Ended, Said, Task
+from hbsim.runner.workers import Assignment, JobEnded, Reported
 
 __all__ = ["MARGIN", "Effects", "Fleet"]
 
@@ -89,7 +89,7 @@ class Fleet:
 
     # What the runner asks for
 
-    def start(self, worker: int, task: Task, now: float) -> None:
+    def start(self, worker: int, task: Assignment, now: float) -> None:
         """Start a job on a worker, as soon as its host and its checkpoint are there."""
         self.jobs.start(worker, task, now)
         self.jobs.copy()
@@ -158,7 +158,7 @@ class Fleet:
             Whether that is for want of a connection to the host, as `CopyError.away` says.
         """
         if isinstance(copy, Get):
-            self.checkpoints.got(copy, problem, away)
+            self.checkpoints.copied(copy, problem, away)
             self.effects.notes += self.checkpoints.notes  # the study may be over before the next look
             self.checkpoints.notes.clear()
         else:
@@ -337,11 +337,13 @@ class Fleet:
             self.effects.send(agent, {"o": "close", "clean": False})
             self._lose(agent, problem, False)
 
-    def _handle_job(self, agent: FleetAgent, body: Body, made: Said | Ended, size: int, now: float) -> None:
+    def _handle_job(
+        self, agent: FleetAgent, body: Body, made: Reported | JobEnded, size: int, now: float
+    ) -> None:
         if self.jobs.handle(agent, body, made, now):
             self.effects.size += size
             self._given.append((agent, size))
-            if isinstance(made, Ended):
+            if isinstance(made, JobEnded):
                 self.jobs.copy()
         else:
             agent.taken += size
@@ -370,7 +372,7 @@ class Fleet:
 
     def _handle_beat(self, agent: FleetAgent, body: Body, now: float) -> None:
         agent.clocks.answer(int(body["id"]), float(body["clock"]), float(body["time"]), now)
-        self.checkpoints.answers(agent.name)
+        self.checkpoints.reached(agent.name)
         if agent.reported_missing:
             agent.reported_missing = False
             self._changes.append(("answers", "again", agent))

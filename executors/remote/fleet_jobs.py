@@ -10,7 +10,15 @@ from hbsim.executors.remote.allocation import WorkerAllocator
 from hbsim.executors.remote.checkpoints import TRIES, Checkpoints, Copy, Put
 from hbsim.executors.remote.fleet_agents import FleetAgent
 from hbsim.executors.remote.protocol import Body, dump, task_of
-from hbsim.runner.workers import Ended, Message, Opened, Row, Said, Shut, Task
+from hbsim.runner.workers import (
+    Assignment,
+    JobEnded,
+    Message,
+    Reported,
+    ReportRow,
+    WorkerClosed,
+    WorkerOpened,
+)
 
 __all__ = ["Effects", "FleetJobs"]
 
@@ -54,7 +62,7 @@ class Effects:
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    task: Task
+    task: Assignment
     worker: int
     agent: FleetAgent | None = None  # that it was sent to, or its checkpoint is copied to
     sent: bool = False
@@ -101,7 +109,7 @@ class FleetJobs:
 
     # What the runner asks for
 
-    def start(self, worker: int, task: Task, now: float) -> None:
+    def start(self, worker: int, task: Assignment, now: float) -> None:
         """Start a job, or have it wait for its agent and its checkpoint."""
         job = self._jobs[task.job] = self._trials[task.trial] = self._waiting[task.job] = _Job(task, worker)
         self._advance(job, now)
@@ -117,14 +125,14 @@ class FleetJobs:
         """Have a job leave its function. Without `save` its checkpoint is of no more use."""
         if number in self._jobs:
             self._jobs[number].useful = save
-        self._end({"o": "leave", "job": number, "save": save}, Ended(number, left=True))
+        self._end({"o": "leave", "job": number, "save": save}, JobEnded(number, left=True))
 
     def kill(self, number: int, reason: str) -> None:
         """End a job's processes."""
-        ended = Ended(number, kind="lost", reason=reason or "it was killed")
+        ended = JobEnded(number, kind="lost", reason=reason or "it was killed")
         self._end({"o": "kill", "job": number, "reason": reason}, ended)
 
-    def _end(self, order: Body, ended: Ended) -> None:
+    def _end(self, order: Body, ended: JobEnded) -> None:
         """Send an order that ends a job; one that has not begun ends at once."""
         job = self._jobs.get(ended.job)
         if job is not None and job.sent and job.agent is not None:
@@ -140,23 +148,23 @@ class FleetJobs:
             slot = self._allocator.slot(worker)
             cores = slot.threads if slot.cpus is None else len(slot.cpus)
             host = self._agents[self._allocator.agent(worker) or ""].host.name
-            self._effects.messages.append(Opened(worker, host, cores, [gpu.uuid for gpu in slot.gpus]))
+            self._effects.messages.append(WorkerOpened(worker, host, cores, [gpu.uuid for gpu in slot.gpus]))
 
     def shut(self, workers: Iterable[int], reason: str) -> None:
         """Let workers take no jobs any more."""
-        self._effects.messages += [Shut(worker, reason) for worker in workers]
+        self._effects.messages += [WorkerClosed(worker, reason) for worker in workers]
 
     def lose(self, agent: FleetAgent, reason: str) -> None:
         """End what was sent to an agent, of which nothing can run any more."""
         for number in sorted(agent.jobs):
-            self._finish(self._jobs[number], Ended(number, kind="lost", reason=reason))
+            self._finish(self._jobs[number], JobEnded(number, kind="lost", reason=reason))
 
     # On their way
 
     def retry_waiting(self, now: float) -> None:
         """See which of the jobs that wait can be started; none of them has hung."""
         for number, job in list(self._waiting.items()):
-            self._effects.messages.append(Said(number, [], 0))
+            self._effects.messages.append(Reported(number, [], 0))
             self._advance(job, now)
 
     def _advance(self, job: _Job, now: float) -> None:
@@ -210,7 +218,7 @@ class FleetJobs:
             job.checkpoint = {"folder": copy.target}
         elif job.copies >= TRIES:
             reason = f"its checkpoint cannot be copied to {job.agent.host.name}: {problem}"
-            self._finish(job, Ended(copy.job, kind="lost", reason=reason))
+            self._finish(job, JobEnded(copy.job, kind="lost", reason=reason))
 
     def advance(self, trial: int, now: float) -> None:
         """Start the job of a trial, if that waited for its checkpoint."""
@@ -220,7 +228,7 @@ class FleetJobs:
 
     def copy(self) -> None:
         """Have those checkpoints copied from hosts that can be now."""
-        self._effects.copies += self._checkpoints.gets(self._is_running)
+        self._effects.copies += self._checkpoints.begin_copies(self._is_running)
 
     def _is_running(self, trial: int) -> bool:
         """Whether a trial's files may change, or are copied to a host."""
@@ -229,14 +237,14 @@ class FleetJobs:
 
     # What agents say
 
-    def handle(self, agent: FleetAgent, body: Body, made: Said | Ended, now: float) -> bool:
+    def handle(self, agent: FleetAgent, body: Body, made: Reported | JobEnded, now: float) -> bool:
         """Take what an agent says of one of its jobs; return whether the runner is told."""
         job = self._jobs.get(made.job)
         if job is None or job.agent is not agent or not job.sent:
             return False
         rows = _timed(job, made.rows, now)
         self.reported = self.reported or bool(rows)
-        if isinstance(made, Said):
+        if isinstance(made, Reported):
             self._effects.messages.append(replace(made, rows=rows))
             return True
         if body["log"]:
@@ -246,7 +254,7 @@ class FleetJobs:
         self._finish(job, replace(made, rows=rows, begun=begun))
         return True
 
-    def _finish(self, job: _Job, ended: Ended) -> None:
+    def _finish(self, job: _Job, ended: JobEnded) -> None:
         """End a job: its worker and its trial are free."""
         number, trial = job.task.job, job.task.trial
         del self._jobs[number], self._trials[trial]
@@ -254,11 +262,11 @@ class FleetJobs:
         if job.agent is not None:
             job.agent.jobs.discard(number)
         if job.useful:
-            self._checkpoints.want(trial)
+            self._checkpoints.request(trial)
         self._effects.messages.append(ended)
 
 
-def _timed(job: _Job, rows: Sequence[Row], now: float) -> list[Row]:
+def _timed(job: _Job, rows: Sequence[ReportRow], now: float) -> list[ReportRow]:
     """Return reports with times in order, and none in the future: clocks are estimates."""
     timed = []
     for row in rows:

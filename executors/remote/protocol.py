@@ -26,9 +26,9 @@ ready    ``seconds``: the training function is loaded
 fatal    ``field``, ``value``, ``rule``: this host can run no trials, and its agent ends; but with
          ``trial`` (``"report"`` or ``"checkpoint"``) only one does not do what it has to
 beat     ``id``; ``clock``: the agent's lease clock; ``time``: its monotonic clock
-said     ``job``, ``rows``, ``first``, ``waits``: as in `Said`, with the agent's clock in rows
+said     ``job``, ``rows``, ``first``, ``waits``: as in `Reported`, with the agent's clock in rows
 ended    ``job``, ``rows``, ``first``, ``kind``, ``reason``, ``begun``, ``seconds``, ``left``: as in
-         `Ended`; ``saved``: the job that made the trial's newest checkpoint, null if there is none;
+         `JobEnded`; ``saved``: the job that made the trial's newest checkpoint, null if there is none;
          ``folder``: that checkpoint's folder, ``files``: that of the trial's files, null if there is
          none; both are null where the controller sees the study's folder; ``log``: what the trial
          printed last, where the controller does not see it, else null
@@ -48,7 +48,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
-from hbsim.runner.workers import NEVER, Ended, Row, Said, Task
+from hbsim.runner.workers import NEVER, Assignment, JobEnded, Reported, ReportRow
 
 __all__ = [
     "ROOM",
@@ -244,28 +244,28 @@ def dump(body: Mapping[str, Any]) -> str:
     return json.dumps(body, separators=(",", ":"), allow_nan=False)
 
 
-def task_of(task: Task) -> Body:
+def task_of(task: Assignment) -> Body:
     """Return a task in JSON types."""
     return {**asdict(task), "stop": task.stop if math.isfinite(task.stop) else None}
 
 
-def task_from(body: Body) -> Task:
+def task_from(body: Body) -> Assignment:
     """Return the task that `task_of` has written."""
-    return Task(**{**body, "stop": NEVER if body["stop"] is None else body["stop"]})
+    return Assignment(**{**body, "stop": NEVER if body["stop"] is None else body["stop"]})
 
 
-def said_from(said: Said) -> Body:
+def said_from(said: Reported) -> Body:
     """Return a report's body."""
     return {"m": "said", "job": said.job, "rows": said.rows, "first": said.first, "waits": said.waits}
 
 
-def to_said(body: Body, ahead: float) -> Said:
+def to_said(body: Body, ahead: float) -> Reported:
     """Return a report; `ahead` is how many seconds the controller's clock is ahead of the agent's."""
-    return Said(body["job"], _rows(body["rows"], ahead), body["first"], body["waits"])
+    return Reported(body["job"], _rows(body["rows"], ahead), body["first"], body["waits"])
 
 
 def ended_from(
-    ended: Ended, saved: int | None, folder: str | None, files: str | None, log: str | None
+    ended: JobEnded, saved: int | None, folder: str | None, files: str | None, log: str | None
 ) -> Body:
     """Return an end's body."""
     names = ("job", "rows", "first", "kind", "reason", "begun", "left")
@@ -274,13 +274,13 @@ def ended_from(
     return {"m": "ended", **fields, "seconds": dict(ended.seconds), **checkpoint, "log": log}
 
 
-def to_ended(body: Body, ahead: float) -> Ended:
+def to_ended(body: Body, ahead: float) -> JobEnded:
     """Return an end; `ahead` as in `to_said`."""
     begun = None if body["begun"] is None else body["begun"] + ahead
     rows = _rows(body["rows"], ahead)
     more = (body["kind"], body["reason"], begun, body["seconds"], body["left"])
-    return Ended(body["job"], rows, body["first"], *more)
+    return JobEnded(body["job"], rows, body["first"], *more)
 
 
-def _rows(rows: Iterable[Any], ahead: float) -> list[Row]:
-    return [Row(at + ahead, trained, resource, metrics) for at, trained, resource, metrics in rows]
+def _rows(rows: Iterable[Any], ahead: float) -> list[ReportRow]:
+    return [ReportRow(at + ahead, trained, resource, metrics) for at, trained, resource, metrics in rows]

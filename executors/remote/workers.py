@@ -22,7 +22,7 @@ from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.remote.protocol import Carrier
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription, describe, load_target
-from hbsim.runner.workers import Message, Task
+from hbsim.runner.workers import Assignment, Message
 
 __all__ = ["RemoteWorkers"]
 
@@ -129,7 +129,7 @@ class RemoteWorkers:
 
     # What the runner calls
 
-    def start(self, worker: int, task: Task) -> None:
+    def start(self, worker: int, task: Assignment) -> None:
         """Start a job on the worker's host."""
         self._order(lambda fleet: fleet.start(worker, task, time.monotonic()))
 

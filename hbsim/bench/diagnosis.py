@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from hbsim.bench.segments import OVERHEAD, segments
 from hbsim.errors import ParameterError
-from hbsim.runner.columns import CENSORED, FAILED
-from hbsim.simulation.presence import Presence
+from hbsim.runner.tables import CENSORED, FAILED
+from hbsim.simulation.availability import MachineAvailability
 from hbsim.surrogates.protocol import Floats, Ints
 
 if TYPE_CHECKING:
@@ -359,7 +359,7 @@ def _absent_seconds(result: Result) -> float:
     cluster, end = result.cluster, result.end_time
     if not cluster.has_absences:
         return 0.0
-    presence = Presence(cluster, result.simulated.seed)
+    presence = MachineAvailability(cluster, result.simulated.seed)
     there = [presence.there(machine, end) for machine in range(cluster.count_machines)]
     return math.fsum(end - there[machine] for machine in cluster.machine_of)
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hbsim.simulation.presence import Presence
+from hbsim.simulation.availability import MachineAvailability
 
 if TYPE_CHECKING:
     from hbsim.simulation import Result
@@ -153,7 +153,7 @@ def absences(result: Result) -> NDArray[np.float64]:
     cluster, end = result.cluster, result.end_time
     if not cluster.has_absences:
         return np.empty((0, 3))
-    presence = Presence(cluster, result.simulated.seed)
+    presence = MachineAvailability(cluster, result.simulated.seed)
     machines = [_of_machine(presence, machine, end) for machine in range(cluster.count_machines)]
     rows = [
         (worker, start, stop)
@@ -163,7 +163,7 @@ def absences(result: Result) -> NDArray[np.float64]:
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
 
-def _of_machine(presence: Presence, machine: int, end: float) -> list[tuple[float, float]]:
+def _of_machine(presence: MachineAvailability, machine: int, end: float) -> list[tuple[float, float]]:
     found = []
     for absence in presence.absences(machine):
         if absence.start >= end:

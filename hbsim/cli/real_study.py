@@ -259,7 +259,7 @@ def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> RunResu
     try:
         return run(**study, folder=folder)
     except Interrupted as interrupted:
-        result = interrupted.result
+        result: RunResult = interrupted.result
         return result
     except ExecutorError as error:
         if not kept.holds_study:

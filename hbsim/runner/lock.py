@@ -9,12 +9,12 @@ from weakref import WeakSet
 
 from hbsim.errors import OutputError
 
-__all__ = ["Held", "StudyLock"]
+__all__ = ["FileLock", "StudyLock"]
 
 NAME: Final = "lock"  # where a file system locks no folders
 
 
-class Held:
+class FileLock:
     """An open file with a lock on it, which the system releases when this process ends, however it ends.
 
     No program that is started inherits it, and a forked process gives it back at once.
@@ -64,7 +64,7 @@ class Held:
             os.close(fd)  # without releasing it: it is the parent's
 
 
-_all: Final[WeakSet[Held]] = WeakSet()
+_all: Final[WeakSet[FileLock]] = WeakSet()
 
 
 def _forked() -> None:
@@ -107,11 +107,11 @@ class StudyLock:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _acquire(self) -> Held:
+    def _acquire(self) -> FileLock:
         while True:
             fd = self._open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                held = Held(fd)
+                held = FileLock(fd)
             except BlockingIOError:
                 who = holder(fd)
                 os.close(fd)
@@ -123,10 +123,10 @@ class StudyLock:
                 return held
             held.close()  # it was moved meanwhile
 
-    def _lock_file(self) -> Held:
+    def _lock_file(self) -> FileLock:
         fd = self._open(os.path.join(self._folder, NAME), os.O_RDWR | os.O_CREAT)
         try:
-            held = Held(fd)
+            held = FileLock(fd)
             os.ftruncate(fd, 0)
             os.write(fd, f"process {os.getpid()} on {os.uname().nodename}".encode())
             return held

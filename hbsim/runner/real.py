@@ -1,40 +1,293 @@
-"""Real workers as the loop sees them: everything that happens is in the journal before it is acted on."""
+"""The executor of real workers: all that happens is in the journal before it is acted on."""
 
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import inf, nan
 from typing import Final
 
 from hbsim.core.levels import Levels
 from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, VERDICTS, Job
 from hbsim.errors import HbsimWarning
-from hbsim.runner.ends import Ends, Limits
-from hbsim.runner.hearing import NOBODY, Due, Hearing
-from hbsim.runner.ledger import Ledger, Stay, value_of
-from hbsim.runner.loop import FAILURE, FREE, MILESTONE, NOTHING, Event
-from hbsim.runner.places import Places
-from hbsim.runner.watch import Watch
-from hbsim.runner.workers import Workers
-from hbsim.runner.writer import Appender, Observer, Writer
+from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
+from hbsim.runner.state import JobRun, JournalState, value_of
+from hbsim.runner.worker_pool import Watchdog, WorkerPool
+from hbsim.runner.workers import JobEnded, Message, Reported, ReportRow, WorkerBackend, WorkerOpened
+from hbsim.runner.writer import Appender, Observer, RecordWriter
 
-__all__ = ["Observer", "Real"]
+__all__ = ["NO_RUN", "Limits", "MessageHandler", "Observer", "PendingEvent", "RealExecutor", "StopConditions"]
+
+BARREN: Final = 10  # failures in a row without a report
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a study ends, and how long a trial may be silent; in seconds of the study.
+
+    Attributes
+    ----------
+    max_time : float
+        Study seconds after which everything is cut.
+    max_reward : float or None
+        The study ends at a report at least as good.
+    hang_timeout : float
+        A trial that says nothing for so long has hung, and is killed.
+    grace : float
+        A trial that was told to end at a milestone and has not is killed after this.
+    """
+
+    max_time: float = inf
+    max_reward: float | None = None
+    hang_timeout: float = inf
+    grace: float = 5.0
+
+
+class StopConditions:
+    """What may end a study before its scheduler is done.
+
+    Attributes
+    ----------
+    interrupted : bool
+        Somebody asked for it.
+    enough : bool
+        A report was as good as `max_reward`.
+    failing : bool
+        One trial after the other failed, and nothing was reported: a broken GPU would use up all trials.
+    """
+
+    def __init__(self, limits: Limits, mode: str, journal_state: JournalState) -> None:
+        self.interrupted = self.enough = self.failing = False
+        self._limits, self._journal_state = limits, journal_state
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._barren, self._reports = (
+            0,
+            journal_state.reports,
+        )  # failures in a row, and the reports before them
+        self._known = 0  # jobs below this had started when the last job that was lost with its host counted
+        if journal_state.best is not None:
+            self._look_at(journal_state.best.value)
+
+    @property
+    def closing(self) -> bool:
+        """Whether it ends: what is under way has been told to leave."""
+        return self._journal_state.closing
+
+    def over(self, time: float) -> bool:
+        """Return whether the study is over at `time`, in study seconds."""
+        return self.interrupted or self.enough or self.failing or time >= self._limits.max_time
+
+    def why(self, done: bool) -> str:
+        """Return why it is over: done, interrupted, failures, max_reward or max_time."""
+        if done:
+            return "done"
+        if self.interrupted:
+            return "interrupted"
+        if self.failing:
+            return "failures"
+        return "max_reward" if self.enough else "max_time"
+
+    def reported(self, rows: Sequence[ReportRow]) -> None:
+        """Take note of reports."""
+        if self._limits.max_reward is not None:
+            for row in rows:
+                self._look_at(value_of(row.metrics, self._journal_state.metric))
+
+    def failed(self, reason: str, lost: int | None = None) -> None:
+        """Take note of a failure.
+
+        `lost` is the job, if it was lost with its host. What is lost at once counts once: all that runs on
+        a large host says no more about the training function than one trial.
+        """
+        if self._reports != self._journal_state.reports:
+            self._barren, self._reports = 0, self._journal_state.reports
+        if lost is not None:
+            if lost < self._known:
+                return
+            self._known = self._journal_state.jobs.started
+        self._barren += 1
+        if self._barren == BARREN:
+            self.failing = True
+            text = f"{BARREN} failures in a row and no report between: the study ends here; "
+            warnings.warn(HbsimWarning(f"{text}the last: {reason}"), stacklevel=2)
+
+    def _look_at(self, value: float) -> None:
+        target = self._limits.max_reward
+        if target is not None and self._sign * target <= self._sign * value < inf:
+            self.enough = True
+
+
+NO_RUN = JobRun()
+
+
+@dataclass(slots=True)
+class PendingEvent:
+    """What the loop is told next."""
+
+    event: Event
+    run: JobRun
+    at: int = -1
+    rows: Sequence[ReportRow] = ()
+    ended: JobEnded | None = None
+
+
+class MessageHandler:
+    """Takes in messages.
+
+    Parameters
+    ----------
+    writer : RecordWriter
+        Writes reports down.
+    pool : WorkerPool
+        Told of workers, and of jobs that are gone after they were decided about.
+    watchdog : Watchdog
+        Knows who is under way.
+    ends : StopConditions
+        Told of reports; knows whether the study ends.
+    geometry : Levels
+        The scheduler's.
+    until_return : bool
+        Whether a trial is complete when its function returns.
+
+    Attributes
+    ----------
+    due : deque of PendingEvent
+        What the loop has not been told yet.
+    """
+
+    def __init__(
+        self,
+        writer: RecordWriter,
+        pool: WorkerPool,
+        watchdog: Watchdog,
+        ends: StopConditions,
+        geometry: Levels,
+        until_return: bool,
+    ) -> None:
+        self.due: deque[PendingEvent] = deque()
+        self._writer, self._pool, self._watchdog, self._ends = writer, pool, watchdog, ends
+        self._journal_state = writer.journal_state
+        self._index = {level: at for at, level in enumerate(geometry.levels)}
+        self._last = len(geometry.levels) - 1
+        self._until_return = until_return
+
+    def handle(self, message: Message) -> None:
+        """Take in a message."""
+        if isinstance(message, Reported):
+            self._reported(message)
+        elif isinstance(message, JobEnded):
+            self._ended(message)
+        elif isinstance(message, WorkerOpened):
+            if self._pool.open(message):
+                self.due.append(PendingEvent(FREE, NO_RUN))
+        else:
+            self._pool.shut(message)
+
+    def _reported(self, message: Reported) -> None:
+        run = self._run_of(message)
+        if run is None:
+            return
+        rows = self._new(run, message)
+        if not rows or run.ended is not None:
+            return
+        if message.waits:
+            self.due.append(PendingEvent(MILESTONE, run, self._index[run.stop], rows))
+        else:
+            self._note(run, rows)
+
+    def _ended(self, message: JobEnded) -> None:
+        run = self._run_of(message)
+        if run is None:
+            return
+        rows = self._new(run, message)
+        if rows and run.ended is None:
+            self._note(run, rows)
+        self._end(run, message)
+
+    def _run_of(self, message: Reported | JobEnded) -> JobRun | None:
+        """Return whom a message is about; None if that one is gone."""
+        job = message.job
+        if job not in self._watchdog.last_heard:
+            self._drop(job, len(message.rows))
+            return None
+        self._watchdog.heard_of(job)
+        return self._journal_state.runs[job]
+
+    def _note(self, run: JobRun, rows: Sequence[ReportRow]) -> None:
+        self._writer.write({"e": "rows", "job": run.job, "rows": self._writer.packed(rows)})
+        self._ends.reported(rows)
+
+    def _new(self, run: JobRun, message: Reported | JobEnded) -> Sequence[ReportRow]:
+        """Return the reports of a message that are new; write down what came late and what never came."""
+        if run.ended is not None or self._is_due(run):  # nobody trains on before the answer
+            late = len(message.rows)
+        else:
+            late = min(len(message.rows), max(0, run.heard - message.first))
+            if message.first > run.heard:
+                missing = message.first - run.heard
+                self._writer.write({"e": "missing", "job": run.job, "count": missing})
+        self._drop(run.job, late)
+        return message.rows[late:]
+
+    def _is_due(self, run: JobRun) -> bool:
+        return any(due.run is run for due in self.due)
+
+    def _drop(self, job: int, count: int) -> None:
+        if count:
+            self._writer.write({"e": "late", "job": job, "count": count})
+
+    def _end(self, run: JobRun, ended: JobEnded) -> None:
+        """Have a job's end told, unless it was decided before, or leaves since the study ends."""
+        del self._watchdog.last_heard[run.job]
+        pending = self._is_due(run)
+        left = self._left(run, ended)
+        closing = self._ends.closing or self._ends.interrupted
+        if run.ended is not None or (left and closing and not pending):
+            self._pool.gone(ended)
+            self.due.append(PendingEvent(FREE, run))
+        elif left and closing:
+            self.due.append(PendingEvent(FREE, run, ended=ended))  # after what is still to be decided
+        else:
+            self.due.append(self._fate(run, ended, left, pending))
+
+    def _left(self, run: JobRun, ended: JobEnded) -> bool:
+        """Whether the job left, by an order or a signal, and has not failed by itself."""
+        # Whoever ends a study by a signal to all its processes may end trials before they are told to leave.
+        signalled = self._ends.interrupted and ended.kind == "lost"
+        return run.job in self._watchdog.cut or (ended.left and ended.kind is None) or signalled
+
+    def _fate(self, run: JobRun, ended: JobEnded, left: bool, pending: bool) -> PendingEvent:
+        # A function that goes on from its last checkpoint may have nothing left to do.
+        reported = run.heard or pending or self._journal_state.reached.get(run.trial, 0.0)
+        if ended.kind is not None:
+            return PendingEvent(FAILURE, run, ended=ended)
+        if left:
+            lost = replace(ended, kind="lost", reason="something else ended it by SIGTERM")
+            return PendingEvent(FAILURE, run, ended=lost)
+        if not reported:
+            failed = replace(ended, kind="error", reason="the function returned without a report")
+            return PendingEvent(FAILURE, run, ended=failed)
+        if self._until_return:
+            return PendingEvent(MILESTONE, run, self._last, ended=ended)
+        return PendingEvent(END, run, ended=ended)
+
 
 TICK: Final = 0.25  # seconds between two looks at the clock
 EXTRA: Final = 0.75  # seconds that ending takes beside the graces
 
 
-class Real:
+class RealExecutor:
     """The `Executor` of the runner's loop on real workers.
 
     Parameters
     ----------
-    workers : Workers
+    workers : WorkerBackend
         Who runs the jobs.
     journal : Appender
         Gets every record before it is acted on.
-    ledger : Ledger
+    journal_state : JournalState
         Where the study stands; of a new study, or of one that goes on.
     geometry : Levels
         The scheduler's.
@@ -47,7 +300,7 @@ class Real:
     mode : "max" or "min"
         What is better.
     clock : callable
-        Seconds; the one that `Row.at` is read from.
+        Seconds; the one that `ReportRow.at` is read from.
     limits : Limits
         When it ends.
     until_return : bool
@@ -60,9 +313,9 @@ class Real:
 
     def __init__(
         self,
-        workers: Workers,
+        workers: WorkerBackend,
         journal: Appender,
-        ledger: Ledger,
+        journal_state: JournalState,
         geometry: Levels,
         suggest: Callable[[], list[float]],
         done: Callable[[], bool],
@@ -74,18 +327,20 @@ class Real:
         observers: Sequence[Observer] = (),
         save_completed: bool = False,
     ) -> None:
-        self.now, self.trial, self.at, self.value, self.kind = ledger.now, -1, 0, 0.0, "error"
-        self.ledger = ledger
-        self.ends = Ends(limits, mode, ledger)
+        self.now, self.trial, self.at, self.value, self.kind = journal_state.now, -1, 0, 0.0, "error"
+        self.journal_state = journal_state
+        self.ends = StopConditions(limits, mode, journal_state)
         self._workers, self._clock, self._limits = workers, clock, limits
         self._suggest, self._done = suggest, done
         self._save_completed = save_completed
-        self._writer = Writer(journal, ledger, observers, clock)
-        self._watch = Watch(workers, clock, limits.hang_timeout)
-        self._places = Places(workers, self._writer, self._watch, seed, until_return)
-        self._hearing = Hearing(self._writer, self._places, self._watch, self.ends, geometry, until_return)
-        self._due = self._hearing.due
-        self._now = Due(NOTHING, NOBODY)
+        self._writer = RecordWriter(journal, journal_state, observers, clock)
+        self._watchdog = Watchdog(workers, clock, limits.hang_timeout)
+        self._pool = WorkerPool(workers, self._writer, self._watchdog, seed, until_return)
+        self._handler = MessageHandler(
+            self._writer, self._pool, self._watchdog, self.ends, geometry, until_return
+        )
+        self._due = self._handler.due
+        self._now = PendingEvent(NOTHING, NO_RUN)
         self._levels = geometry.levels
         self._warned = False
         self._hurried = False
@@ -98,9 +353,9 @@ class Real:
         """Return the lowest idle worker, or -1 while none is or something has happened first."""
         if self._due or self._over():
             return -1
-        places = self._places
-        places.start_again()
-        return places.free[0] if places.free else -1
+        pool = self._pool
+        pool.start_again()
+        return pool.free[0] if pool.free else -1
 
     def no_job(self, worker: int) -> None:
         """Write down that there was no job."""
@@ -108,8 +363,8 @@ class Real:
 
     def start(self, worker: int, job: Job) -> None:
         """Start a job; a trial whose last process is still saving waits for it."""
-        new = job.trial == len(self.ledger.points)
-        self._places.start(worker, job, self._suggest() if new else None)
+        new = job.trial == len(self.journal_state.points)
+        self._pool.start(worker, job, self._suggest() if new else None)
 
     def wait(self) -> Event:
         """Return the next event; NOTHING when nothing is under way any more, and nothing can be."""
@@ -119,18 +374,18 @@ class Real:
                     if self._over():
                         self._close()
                     else:
-                        self._places.start_again()
-                if not (self._watch.heard or self._waits_for_workers()):
+                        self._pool.start_again()
+                if not (self._watchdog.last_heard or self._waits_for_workers()):
                     return NOTHING
                 self._listen()
             due = self._now = self._due.popleft()
-            stay = due.stay
+            run = due.run
             if due.event is FREE and due.ended is None:
                 return FREE
-            if due.ended is not None and (stay.ended is not None or due.event is FREE):
-                self._places.gone(due.ended)  # it was decided before the end was heard of
+            if due.ended is not None and (run.ended is not None or due.event is FREE):
+                self._pool.gone(due.ended)  # it was decided before the end was heard of
                 return FREE
-            self.trial, self.at = stay.trial, due.at
+            self.trial, self.at = run.trial, due.at
             if due.event is MILESTONE:
                 self.value = self._value(due)
             elif due.event is FAILURE and due.ended is not None:
@@ -144,16 +399,16 @@ class Real:
         if due.event is MILESTONE:
             self._decided(due, code)
             return
-        job, ended = due.stay.job, due.ended
+        job, ended = due.run.job, due.ended
         assert ended is not None
         if due.event is FAILURE:
             verdict = {"kind": ended.kind, "reason": ended.reason, "verdict": VERDICTS[code].value}
-            self._writer.write({"e": "fail", "job": job, "resource": due.stay.resource, **verdict})
-            with_host = ended.kind == "lost" and job in self._places.stranded
+            self._writer.write({"e": "fail", "job": job, "resource": due.run.resource, **verdict})
+            with_host = ended.kind == "lost" and job in self._pool.stranded
             self.ends.failed(ended.reason, job if with_host else None)
         else:
             self._writer.write({"e": "return", "job": job})
-        self._places.gone(ended)
+        self._pool.gone(ended)
 
     # From outside
 
@@ -179,9 +434,9 @@ class Real:
         trials : int, optional
             How many trials there are in all from now on, if the scheduler has grown.
         """
-        stays = {stay.trial: stay for stay in self.ledger.stays.values() if stay.ended is None}
+        runs = {run.trial: run for run in self.journal_state.runs.values() if run.ended is None}
         self._writer.write({"e": "resume"} if trials is None else {"e": "resume", "trials": trials})
-        self._places.restarts.extend((stays.get(job.trial), job) for job in jobs)
+        self._pool.restarts.extend((runs.get(job.trial), job) for job in jobs)
 
     def finish(self, done: bool) -> None:
         """Write down why the study, or this part of it, is over; `done` is the scheduler's."""
@@ -194,53 +449,53 @@ class Real:
 
     def _waits_for_workers(self) -> bool:
         """Whether there is work, and nobody to do it yet: nothing is under way."""
-        places = self._places
-        return not (self.ends.closing or places.free) and (bool(places.restarts) or not self._done())
+        pool = self._pool
+        return not (self.ends.closing or pool.free) and (bool(pool.restarts) or not self._done())
 
     def _close(self) -> None:
         """Have everything leave at its next report: nothing starts any more, but what comes is decided."""
-        self.ledger.closing = True
-        self._places.withdraw()
+        self.journal_state.closing = True
+        self._pool.withdraw()
         grace = inf if self.ends.interrupted else self._limits.grace
-        for stay in list(self.ledger.stays.values()):
-            if stay.ended is None and stay.job in self._watch.heard:
-                self._watch.leave(stay.job, True, grace)
+        for run in list(self.journal_state.runs.values()):
+            if run.ended is None and run.job in self._watchdog.last_heard:
+                self._watchdog.leave(run.job, True, grace)
 
-    def _value(self, due: Due) -> float:
+    def _value(self, due: PendingEvent) -> float:
         if due.rows:
-            return value_of(due.rows[-1].metrics, self.ledger.metric)
-        return due.stay.value if due.stay.rows else self.ledger.values.get(due.stay.trial, nan)
+            return value_of(due.rows[-1].metrics, self.journal_state.metric)
+        return due.run.value if due.run.rows else self.journal_state.values.get(due.run.trial, nan)
 
-    def _decided(self, due: Due, code: int) -> None:
-        stay, writer = due.stay, self._writer
+    def _decided(self, due: PendingEvent, code: int) -> None:
+        run, writer = due.run, self._writer
         value = self.value if self.value == self.value else None
         decided = {"at": due.at, "value": value, "verdict": VERDICTS[code].value}
-        writer.write({"e": "reach", "job": stay.job, "rows": writer.packed(due.rows), **decided}, self.now)
-        if due.rows and stay.resource >= self._above(due.at):
-            self._warn_skipped(stay)
+        writer.write({"e": "reach", "job": run.job, "rows": writer.packed(due.rows), **decided}, self.now)
+        if due.rows and run.resource >= self._above(due.at):
+            self._warn_skipped(run)
         self.ends.reported(due.rows)
         if due.ended is not None:  # the function had returned
-            self._places.gone(due.ended)
+            self._pool.gone(due.ended)
         elif code != CONTINUE:
             save = code == PAUSE or (code == COMPLETE and self._save_completed)
-            self._watch.leave(stay.job, save, inf if save else self._limits.grace)
-        elif stay.resource >= stay.stop:
-            self._due.appendleft(Due(MILESTONE, stay, due.at + 1))
+            self._watchdog.leave(run.job, save, inf if save else self._limits.grace)
+        elif run.resource >= run.stop:
+            self._due.appendleft(PendingEvent(MILESTONE, run, due.at + 1))
         elif self.ends.closing:
-            self._workers.leave(stay.job, save=True)
+            self._workers.leave(run.job, save=True)
         else:
-            self._workers.go_on(stay.job, stay.stop)
+            self._workers.go_on(run.job, run.stop)
 
     def _above(self, at: int) -> float:
         """Return the level above the one with this index."""
         return self._levels[at + 1] if at + 1 < len(self._levels) else inf
 
-    def _warn_skipped(self, stay: Stay) -> None:
+    def _warn_skipped(self, run: JobRun) -> None:
         if not self._warned:
             self._warned = True
-            text = f"trial {stay.trial} reported at {stay.resource:g}, past several milestones; it counts at "
+            text = f"trial {run.trial} reported at {run.resource:g}, past several milestones; it counts at "
             text += "each in order, as far as the trial goes on"
-            if stay.rows == 1 and not stay.stood:
+            if run.rows == 1 and not run.stood:
                 text += ". This was its first report: a resource that counts down has to count up"
             warnings.warn(HbsimWarning(text), stacklevel=2)
 
@@ -252,15 +507,15 @@ class Real:
     def _listen(self) -> None:
         """Take in what has been said by the next look at the clock."""
         for message in self._workers.wait(self._timeout()):
-            self._hearing.hear(message)
+            self._handler.handle(message)
         clock = self._clock()
         if self._hurried and self._cut_at == inf:
-            self._watch.hurry(self._limits.grace)
+            self._watchdog.hurry(self._limits.grace)
             self._cut_at = clock + 2 * self._limits.grace + EXTRA  # for SIGTERM, and for SIGKILL
         if clock >= self._cut_at:
             self._cut_at = clock + EXTRA
             self._workers.cut("it did not end in time")
         if clock >= self._ticked + TICK:
             self._ticked = clock
-            self._watch.look()
+            self._watchdog.look()
             self._writer.tick()

@@ -9,8 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hbsim.core.types import FAILURE_KINDS, VERDICTS
-from hbsim.runner.lines import Lines, opened
-from hbsim.runner.reports import Reports, from_rows, from_text, joined
+from hbsim.runner.journal import JournalLines, opened
+from hbsim.runner.reports import ReportColumns, from_rows, from_text, joined
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
@@ -120,7 +120,7 @@ def _whole(escape: re.Match[bytes]) -> bytes:
 LONGEST: Final = 80  # characters of a value that are shown
 
 
-def _read(lines: Lines, body: bytes) -> Record:
+def _read(lines: JournalLines, body: bytes) -> Record:
     """Return the record of a line, if it keeps the rules."""
     from pydantic_core import ValidationError
 
@@ -145,8 +145,8 @@ def read_records(path: str | os.PathLike[str], together: bool = False) -> Iterat
         The file. It may be written to meanwhile.
     together : bool
         Whether many reports may come as columns. Records of nothing but reports come as one then, of kind
-        ``rows``: ``t`` is that of the last, ``reports`` has the `Reports`, and ``jobs`` says of each record
-        whose they are. Other records may have `Reports` for their ``rows``.
+        ``rows``: ``t`` is that of the last, ``reports`` has the `ReportColumns`, and ``jobs`` has the job of
+        each record. Other records may have `ReportColumns` for their ``rows``.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def read_records(path: str | os.PathLike[str], together: bool = False) -> Iterat
         If the last line was cut short; it is left out.
     """
     with opened(path) as file:
-        lines = Lines(file, os.fspath(path))
+        lines = JournalLines(file, os.fspath(path))
         waiting = _Waiting(lines)
         for body in lines:
             if not together:
@@ -178,16 +178,16 @@ def read_records(path: str | os.PathLike[str], together: bool = False) -> Iterat
     lines.warn()
 
 
-def read_reports(path: str | os.PathLike[str]) -> tuple[Reports, list[int], list[int]]:
+def read_reports(path: str | os.PathLike[str]) -> tuple[ReportColumns, list[int], list[int]]:
     """Return all reports of a journal, and of each record with reports its job and trial.
 
     Errors and warnings are those of `read_records`.
     """
     trials: dict[int, int] = {}
     jobs: list[int] = []
-    parts: list[Reports] = []
+    parts: list[ReportColumns] = []
     with opened(path) as file:
-        lines = Lines(file, os.fspath(path))
+        lines = JournalLines(file, os.fspath(path))
         waiting = _Waiting(lines)
         for body in lines:
             match = _HEAD.match(body)
@@ -216,7 +216,7 @@ def _rows_of(match: re.Match[bytes]) -> bytes:
     return body[match.end() : end] if end >= 0 else b""
 
 
-def _with_columns(lines: Lines, match: re.Match[bytes]) -> Record:
+def _with_columns(lines: JournalLines, match: re.Match[bytes]) -> Record:
     """Return a record whose reports are columns, if they are many."""
     body, rows = match.string, _rows_of(match)
     reports = from_text([rows]) if len(rows) >= MANY else None
@@ -230,7 +230,7 @@ def _with_columns(lines: Lines, match: re.Match[bytes]) -> Record:
 class _Waiting:
     """Lines with reports that wait for those after them, so that many are read at once."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: JournalLines) -> None:
         self._lines = lines
         self._clear()
 
@@ -254,7 +254,7 @@ class _Waiting:
         """Whether they are so many that they had better be taken."""
         return self._size >= BLOCK
 
-    def _parts(self, begin: int, end: int) -> Iterator[tuple[int, int, Reports | None]]:
+    def _parts(self, begin: int, end: int) -> Iterator[tuple[int, int, ReportColumns | None]]:
         """Divide them into parts that can be read as columns; the reports of the others are None."""
         texts = self._texts[begin:end]
         are_many = sum(map(len, texts)) >= MANY
@@ -278,7 +278,7 @@ class _Waiting:
             yield {"n": number, "e": "rows", "t": time, "jobs": jobs, "reports": reports}
         self._clear()
 
-    def reports(self, jobs: list[int]) -> Iterator[Reports]:
+    def reports(self, jobs: list[int]) -> Iterator[ReportColumns]:
         """Return their reports, and add to `jobs` whose they are."""
         jobs += [int(head["job"]) for head in self._heads]
         for begin, end, reports in self._parts(0, len(self._heads)):

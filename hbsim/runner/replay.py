@@ -10,9 +10,9 @@ import numpy as np
 
 from hbsim.core.types import VERDICTS, Job
 from hbsim.errors import JournalError
-from hbsim.runner.ledger import Ledger, Stay
 from hbsim.runner.loop import END, FAILURE, MILESTONE, NOTHING, Event
 from hbsim.runner.records import Record
+from hbsim.runner.state import JobRun, JournalState
 from hbsim.searchers import Searcher
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Replay:
     ----------
     records : iterable of dict
         The journal's, in order; read one ahead.
-    ledger : Ledger
+    journal_state : JournalState
         A new one.
     path : str
         The journal's file, for errors.
@@ -59,14 +59,14 @@ class Replay:
     def __init__(
         self,
         records: Iterable[Record],
-        ledger: Ledger,
+        journal_state: JournalState,
         path: str,
         scheduler: Scheduler,
         searcher: Searcher | None = None,
         dimension: int | None = None,
     ) -> None:
         self.now, self.trial, self.at, self.value, self.kind = 0.0, -1, 0, 0.0, "error"
-        self.ledger = ledger
+        self.journal_state = journal_state
         self._records = iter(records)
         self._ahead = next(self._records, None)
         self._path = path
@@ -110,10 +110,10 @@ class Replay:
                 if GROWN in record:
                     return NOTHING  # the scheduler has to be asked again
                 continue
-            stay = self._running(record)
-            self.now, self.trial = record["t"], stay.trial
+            run = self._running(record)
+            self.now, self.trial = record["t"], run.trial
             if event is MILESTONE:
-                self.at = self._milestone(record, stay)
+                self.at = self._milestone(record, run)
                 self.value = nan if record["value"] is None else record["value"]
             elif event is FAILURE:
                 self.kind = record["kind"]
@@ -137,29 +137,29 @@ class Replay:
         self._ahead = next(self._records, None)
         return record
 
-    def _running(self, record: Record) -> Stay:
-        stay = self.ledger.stays.get(record["job"])
-        if stay is None or stay.ended is not None:
+    def _running(self, record: Record) -> JobRun:
+        run = self.journal_state.runs.get(record["job"])
+        if run is None or run.ended is not None:
             self._wrong(self._take(), f"job {record['job']} is not running")
-        return stay
+        return run
 
-    def _milestone(self, record: Record, stay: Stay) -> int:
+    def _milestone(self, record: Record, run: JobRun) -> int:
         at: int = record["at"]
-        if self.ledger.milestone(stay) != at:
+        if self.journal_state.milestone(run) != at:
             self._wrong(self._take(), f"job {record['job']} is not at milestone number {at}")
         return at
 
     def _apply(self, record: Record) -> None:
         """Let the ledger have a record, if it fits what came before."""
-        kind, ledger = record["e"], self.ledger
+        kind, journal_state = record["e"], self.journal_state
         if kind in BEGUN:
             self._check_begun(record)
         jobs = record.get("jobs") or ([record["job"]] if kind in OF_JOBS else [])
         for place, job in enumerate(jobs):
-            if job not in ledger.stays:
+            if job not in journal_state.runs:
                 self._wrong({"n": record["n"] + place}, f"job {job} is on no worker")
         try:
-            ledger.apply(record)
+            journal_state.apply(record)
             if GROWN in record:
                 self._scheduler.grow(record[GROWN])
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -167,7 +167,11 @@ class Replay:
 
     def _check_begun(self, record: Record) -> None:
         """Check a job that begins: it is the next, and a new trial has a configuration."""
-        trial, known, expected = record["trial"], len(self.ledger.points), self.ledger.jobs.started
+        trial, known, expected = (
+            record["trial"],
+            len(self.journal_state.points),
+            self.journal_state.jobs.started,
+        )
         if record["job"] != expected:
             self._wrong(record, f"job {record['job']} starts, where job {expected} is the next")
         if record["e"] == "restart":
@@ -183,8 +187,8 @@ class Replay:
     def _check_restarted(self, record: Record) -> None:
         """Check that a job that starts again was cut off, and is as it was."""
         trial = record["trial"]
-        runs = any(stay.trial == trial and stay.ended is None for stay in self.ledger.stays.values())
-        if runs or not any(_is_of(record, job) for job in self._scheduler.running_jobs()):
+        is_running = any(run.trial == trial and run.ended is None for run in self.journal_state.runs.values())
+        if is_running or not any(_is_of(record, job) for job in self._scheduler.running_jobs()):
             self._wrong(record, f"trial {trial} was not cut off on its way there")
 
     def _wrong(self, record: Record, problem: str) -> NoReturn:

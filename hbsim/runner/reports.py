@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[Any]
 
-__all__ = ["Improvements", "Reports", "from_rows", "from_text", "joined"]
+__all__ = ["IncumbentHistory", "ReportColumns", "from_rows", "from_text", "joined"]
 
 NUMBER: Final = b"0123456789+-.eEnul"  # what numbers and null are made of
 MARKS: Final = bytes(range(0x80, 0x100))  # stand for the names of metrics; the text is ASCII
@@ -24,7 +24,7 @@ EMPTY: Final = (b",,", b",\n", b"\n,")
 
 
 @dataclass(frozen=True, slots=True)
-class Reports:
+class ReportColumns:
     """Reports in the order of their records.
 
     Attributes
@@ -54,7 +54,7 @@ class Reports:
         """Return time, trained, resource, value (the metric `name`) and a struct of all metrics."""
         import polars as pl
 
-        from hbsim.runner.columns import numbers
+        from hbsim.runner.tables import numbers
 
         metrics = self.metrics or {name or "value": self.values(name)}
         fields = {metric: numbers(values) for metric, values in metrics.items()}
@@ -69,7 +69,7 @@ class Reports:
         )
 
 
-def from_rows(records: Sequence[Sequence[Sequence[Any]]]) -> Reports:
+def from_rows(records: Sequence[Sequence[Sequence[Any]]]) -> ReportColumns:
     """Return the reports of records as they are in records: time, trained, resource, metrics."""
     import numpy as np
 
@@ -78,10 +78,10 @@ def from_rows(records: Sequence[Sequence[Sequence[Any]]]) -> Reports:
     names = dict.fromkeys(name for row in rows for name in row[3])
     metrics = {name: np.array([row[3].get(name) for row in rows], dtype=np.float64) for name in names}
     at, trained, resource = numbers.T
-    return Reports([len(record) for record in records], at, trained, resource, metrics)
+    return ReportColumns([len(record) for record in records], at, trained, resource, metrics)
 
 
-def from_text(texts: Sequence[bytes]) -> Reports | None:
+def from_text(texts: Sequence[bytes]) -> ReportColumns | None:
     r"""Return the reports of records, each given as the text of its rows: all between ``[[`` and ``}]]``.
 
     The text becomes a table of numbers by replacing what stands between them, which is the same in each row
@@ -119,7 +119,7 @@ def from_text(texts: Sequence[bytes]) -> Reports | None:
         return None
     counts = [piece.count(b"}],[") + 1 for piece in texts]
     at, trained, resource = columns[:3]
-    return Reports(counts, at, trained, resource, dict(zip(names, columns[3:], strict=True)))
+    return ReportColumns(counts, at, trained, resource, dict(zip(names, columns[3:], strict=True)))
 
 
 def _names(text: bytes) -> list[str]:
@@ -131,7 +131,7 @@ def _names(text: bytes) -> list[str]:
         return []
 
 
-def joined(parts: Sequence[Reports]) -> Reports:
+def joined(parts: Sequence[ReportColumns]) -> ReportColumns:
     """Return the reports of all parts, one after the other."""
     import numpy as np
 
@@ -139,7 +139,7 @@ def joined(parts: Sequence[Reports]) -> Reports:
         return np.concatenate([np.empty(0), *pieces])
 
     names = dict.fromkeys(name for part in parts for name in part.metrics)
-    return Reports(
+    return ReportColumns(
         [count for part in parts for count in part.counts],
         column(part.at for part in parts),
         column(part.trained for part in parts),
@@ -148,7 +148,7 @@ def joined(parts: Sequence[Reports]) -> Reports:
     )
 
 
-class Improvements:
+class IncumbentHistory:
     """The reports that are better than all made before them, by the time at which they were made.
 
     Reports may be heard of in another order: one that was made earlier than the last takes the place of

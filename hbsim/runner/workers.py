@@ -6,19 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["NEVER", "Ended", "Message", "Opened", "Row", "Said", "Shut", "Task", "Workers"]
+__all__ = [
+    "NEVER",
+    "Assignment",
+    "JobEnded",
+    "Message",
+    "ReportRow",
+    "Reported",
+    "WorkerBackend",
+    "WorkerClosed",
+    "WorkerOpened",
+]
 
 NEVER: Final = float("inf")  # a milestone that no report reaches
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Assignment:
     """What a worker has to know to run a job.
 
     Attributes
     ----------
     job : int
-        The number of the stay; whatever is said about it carries the number.
+        The number of the run; every message about it has the number.
     trial, attempt : int
         The trial, and how often it has failed so far.
     start, stop : float
@@ -48,7 +58,7 @@ class Task:
     earlier: list[tuple[int, float, int]] = field(default_factory=list)
 
 
-class Row(NamedTuple):
+class ReportRow(NamedTuple):
     """One report.
 
     Attributes
@@ -71,14 +81,14 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Reported:
     """A job has reported.
 
     Attributes
     ----------
     job : int
         Which one.
-    rows : list of Row
+    rows : list of ReportRow
         Its reports since the last time.
     first : int
         The number of the first of these among the reports of the job, from 0: what comes twice, or out of
@@ -88,27 +98,27 @@ class Said:
     """
 
     job: int
-    rows: list[Row]
+    rows: list[ReportRow]
     first: int
     waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class JobEnded:
     """A job's process is gone, with all that it started; its worker and its GPU memory are free.
 
     Attributes
     ----------
     job : int
         Which one.
-    rows, first : list of Row, int
-        Reports that were not said yet; as in `Said`.
+    rows, first : list of ReportRow, int
+        Reports that were not said yet; as in `Reported`.
     kind : str or None
         None if the function returned, or left as it was told to. Else what kind of `Failure` it was.
     reason : str
         The failure in one line, for people.
     begun : float or None
-        When the function was called, on the same clock as `Row.at`; None if it never was.
+        When the function was called, on the same clock as `ReportRow.at`; None if it never was.
     seconds : dict
         What was measured of it: ``load`` and ``save``, seconds of loading and saving checkpoints;
         ``start``, seconds from the order until the function was called; ``wait``, seconds at milestones;
@@ -118,7 +128,7 @@ class Ended:
     """
 
     job: int
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ReportRow] = field(default_factory=list)
     first: int = 0
     kind: str | None = None
     reason: str = ""
@@ -128,7 +138,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class WorkerOpened:
     """A worker takes jobs from now on: its host has joined, or is back.
 
     Attributes
@@ -150,7 +160,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Shut:
+class WorkerClosed:
     """A worker takes no jobs any more until it is opened again; what it runs ends as any job.
 
     Attributes
@@ -165,22 +175,22 @@ class Shut:
     reason: str
 
 
-Message: TypeAlias = Said | Ended | Opened | Shut
+Message: TypeAlias = Reported | JobEnded | WorkerOpened | WorkerClosed
 
 
-class Workers(Protocol):
+class WorkerBackend(Protocol):
     """Runs each job in a process of its own, one job a worker at a time.
 
     Attributes
     ----------
     count : int
-        How many workers there are from the start: 0 ... count - 1. Others come by `Opened`.
+        How many workers there are from the start: 0 ... count - 1. Others come by `WorkerOpened`.
     """
 
     count: int
 
-    def start(self, worker: int, task: Task) -> None:
-        """Start a job on an idle worker. Returns at once; a failure to start comes as `Ended`."""
+    def start(self, worker: int, task: Assignment) -> None:
+        """Start a job on an idle worker. Returns at once; a failure to start comes as `JobEnded`."""
         ...
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
@@ -199,18 +209,18 @@ class Workers(Protocol):
         ...
 
     def leave(self, job: int, save: bool) -> None:
-        """Have a job leave its function, where it waits, or else at its next report; then it is `Ended`.
+        """Have a job leave its function, where it waits, or else at its next report; then it is `JobEnded`.
 
         With `save` the function given to ``reporter.on_pause`` makes a checkpoint first.
         """
         ...
 
     def kill(self, job: int, reason: str = "") -> None:
-        """End a job's process group: SIGTERM, and after a grace SIGKILL. Then it is `Ended`, as lost."""
+        """End a job's process group: SIGTERM, and after a grace SIGKILL. Then it is `JobEnded`, as lost."""
         ...
 
     def cut(self, reason: str) -> None:
-        """Kill all jobs at once, whatever they do: there is no time left. Then they are `Ended`, as lost."""
+        """Kill all jobs at once: there is no time left. Then they are `JobEnded`, as lost."""
         ...
 
     def close(self) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import Record
-from hbsim.runner.workers import Row
+from hbsim.runner.state import JournalState
+from hbsim.runner.workers import ReportRow
 
-__all__ = ["Appender", "Observer", "Writer"]
+__all__ = ["Appender", "Observer", "RecordWriter"]
 
 STEP: Final = 6  # digits of seconds in the journal
 
@@ -38,37 +38,41 @@ class Observer(Protocol):
         ...
 
 
-class Writer:
+class RecordWriter:
     """Writes records, in study seconds.
 
     Parameters
     ----------
     journal : Appender
         Gets every record before anybody else.
-    ledger : Ledger
+    journal_state : JournalState
         Gets it next.
     observers : sequence of Observer
         Told of it at last.
     clock : callable
-        Seconds; the one that `Row.at` is read from.
+        Seconds; the one that `ReportRow.at` is read from.
     """
 
     def __init__(
-        self, journal: Appender, ledger: Ledger, observers: Sequence[Observer], clock: Callable[[], float]
+        self,
+        journal: Appender,
+        journal_state: JournalState,
+        observers: Sequence[Observer],
+        clock: Callable[[], float],
     ) -> None:
-        self.ledger, self.clock = ledger, clock
+        self.journal_state, self.clock = journal_state, clock
         self._journal, self._observers = journal, observers
-        self._begun = clock() - ledger.now  # study seconds go on where they stopped
+        self._begun = clock() - journal_state.now  # study seconds go on where they stopped
 
     def time(self) -> float:
         """Return the study seconds, never less than what has been written."""
-        return max(round(self.clock() - self._begun, STEP), self.ledger.now)
+        return max(round(self.clock() - self._begun, STEP), self.journal_state.now)
 
     def write(self, record: dict[str, object], time: float | None = None) -> None:
         """Write a record down, of now or of a time since the last one."""
         record = {"e": record.pop("e"), "t": self.time() if time is None else time, **record}
         self._journal.append(record)
-        self.ledger.apply(record)
+        self.journal_state.apply(record)
         for observer in self._observers:
             observer.record(record)
 
@@ -76,7 +80,7 @@ class Writer:
         """Return the study seconds at a time of the clock."""
         return round(at - self._begun, STEP)
 
-    def packed(self, rows: Sequence[Row]) -> list[list[object]]:
+    def packed(self, rows: Sequence[ReportRow]) -> list[list[object]]:
         """Return reports as they are in records."""
         begun = self._begun
         return [

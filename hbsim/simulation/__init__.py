@@ -1,8 +1,7 @@
 """The simulator: a cluster model on a SimPy environment, driven by the runner's loop."""
 
-from hbsim.simulation.cluster import Cluster
+from hbsim.simulation.cluster import Cluster, Machines
 from hbsim.simulation.distributions import Empirical, Exponential, Gamma, LogNormal, Uniform, Weibull
-from hbsim.simulation.machines import Machines
 from hbsim.simulation.result import Result
 
 __all__ = [

@@ -1,19 +1,39 @@
-"""The simulated cluster: which workers there are, and what everything costs in simulated time."""
+"""The simulated cluster: which workers there are, and what everything costs in simulated time.
+
+`Cluster` declares its parameters once, with their rules: the command line, TOML files and sweeps take them
+from it.
+"""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Final, Literal
+from fractions import Fraction
+from typing import Final, Literal, cast
 
-from hbsim.simulation import cluster_checks as check
-from hbsim.simulation.distributions import Distribution
-from hbsim.simulation.machines import Machines, share, workers_of
-from hbsim.simulation.trace import Trace
+import numpy as np
 
-__all__ = ["DEFAULT_WORKERS", "Cluster"]
+from hbsim.core.numbers import exact, whole
+from hbsim.errors import ParameterError
+from hbsim.options import declared, option
+from hbsim.simulation.distributions import LARGEST, Distribution, Exponential, parse, plain
+from hbsim.simulation.trace import Trace, read_trace
+
+__all__ = ["DEFAULT_WORKERS", "Cluster", "Machines", "gpu_share", "workers_of"]
+
+MOST_WORKERS: Final = 1_000_000  # more would not fit into memory
+SLOWEST: Final = 1e-9  # GB a second, or the share of a usual speed
+SHORTEST: Final = 1e-3  # seconds: machines that come and go faster would hold the clock
+SELDOM: Final = 1e-3  # how often machines must at least be there for longer than the notice, or than SHORTEST
+ROUNDING: Final = Fraction(1, 100)  # 0.33 is a third
+NEWER: Final = ("suggest_delay",)  # parameters that `Cluster.as_dict` has only if they are set
+
+CLUSTER: Final = "Simulated cluster, in simulated seconds"
+CHECKPOINTS: Final = "Checkpoints on the simulated cluster"
+FAILURES: Final = "Failures and absences on the simulated cluster"
+RENEWALS: Final = {"mtbf": "mttr", "preempted_every": "preempted_for"}  # how long there, and how long not
 
 
 class _Default(int):
@@ -21,7 +41,216 @@ class _Default(int):
 
 
 DEFAULT_WORKERS: Final = _Default(32)
-LATER: Final = ("suggest_delay",)
+
+
+def _not_negative(field: str, value: object) -> float:
+    checked = exact(field, value)
+    if checked < 0:
+        raise ParameterError(field, value, "must be at least 0")
+    if checked > LARGEST:
+        raise ParameterError(field, value, f"must be at most {plain(LARGEST)}")
+    return float(checked)
+
+
+def _probability(field: str, value: object) -> float:
+    checked = _not_negative(field, value)
+    if checked >= 1:
+        raise ParameterError(field, value, "must be below 1: a probability per second")
+    return checked
+
+
+def _bandwidth(field: str, value: object) -> float | None:
+    """Return GB a second, above 0; None for no limit."""
+    if value is None:
+        return None
+    checked = exact(field, value)
+    if checked <= 0:
+        raise ParameterError(field, value, "must be above 0; leave it out for no limit")
+    if checked < SLOWEST:
+        raise ParameterError(field, value, f"must be at least {SLOWEST:g}")
+    return float(checked)
+
+
+def _time_there(field: str, value: object) -> Distribution | None:
+    """Return how long machines are there; a number is the mean of an exponential distribution."""
+    if value is None:
+        return None
+    there = parse(field, value, least=SHORTEST)
+    if isinstance(there, float):
+        there = Exponential(there)
+    if float(there.quantile(np.array([1.0 - SELDOM]))[0]) < SHORTEST:
+        raise ParameterError(field, value, f"is nearly always shorter than {SHORTEST:g} s")
+    return there
+
+
+def _time_away(field: str, value: object) -> float | Distribution:
+    """Return how long machines are not there; a number above 0 is the mean of an exponential distribution."""
+    away = parse(field, value)
+    return Exponential(away) if isinstance(away, float) and away else away
+
+
+def _workers(field: str, value: object) -> int:
+    if isinstance(value, _Default):
+        return value
+    checked = whole(field, value, 1)
+    if checked > MOST_WORKERS:
+        raise ParameterError(field, value, f"must be at most {MOST_WORKERS:,}")
+    return checked
+
+
+def _speed(field: str, value: object) -> float | tuple[float, ...]:
+    """Return the training speed of all workers, or of each."""
+    is_one = isinstance(value, str) or not isinstance(value, Iterable)
+    given: Iterable[object] = [value] if is_one else cast(Iterable[object], value)
+    numbers = tuple(float(exact(field, one)) for one in given)
+    if any(one <= 0 for one in numbers):
+        raise ParameterError(field, value, "must be above 0")
+    if not all(SLOWEST <= one <= LARGEST for one in numbers):
+        raise ParameterError(field, value, f"must lie in [{SLOWEST:g}, {LARGEST:g}]")
+    return numbers[0] if is_one else numbers
+
+
+def _schedule(field: str, value: object) -> tuple[tuple[float, int], ...]:
+    """Return pairs of a time and how many machines are there from then on."""
+    rule = "must be pairs (time, machines), the times ascending, the first one 0"
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        raise ParameterError(field, value, rule)
+    pairs: list[tuple[float, int]] = []
+    for pair in value:
+        if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+            raise ParameterError(field, pair, rule)
+        time, count = _not_negative(field, pair[0]), whole(field, pair[1], 0)
+        if (time <= pairs[-1][0]) if pairs else time != 0:
+            raise ParameterError(field, pair, rule)
+        pairs.append((time, count))
+    if pairs and not any(count for _, count in pairs):
+        raise ParameterError(field, value, "must have machines at some time")
+    return tuple(pairs)
+
+
+def _trace(field: str, value: object) -> Trace | None:
+    """Return a recorded cluster, read from its file if it is a path."""
+    if value is None or isinstance(value, Trace):
+        return value
+    if isinstance(value, str | os.PathLike):
+        return read_trace(value)
+    raise ParameterError(field, value, "must be the path of a CSV file")
+
+
+def _machines(field: str, value: object) -> tuple[Machines, ...]:
+    kinds = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    for kind in kinds:
+        if not isinstance(kind, Machines):
+            raise ParameterError(field, kind, "must be hbsim.simulation.Machines")
+    return kinds
+
+
+def _gpus_per_trial(field: str, value: object) -> float:
+    """Return how many GPUs a trial takes: whole, or about 1/k."""
+    checked = gpu_share(value)
+    return int(checked) if checked >= 1 else float(exact(field, value))
+
+
+def _slowdown(field: str, value: object) -> float:
+    checked = exact(field, value)
+    if checked < 1:
+        raise ParameterError(field, value, "must be at least 1")
+    return _not_negative(field, value)
+
+
+def _machine_kind(field: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ParameterError(field, value, "must be a name")
+    return value
+
+
+def _at_least_one(field: str, value: object) -> int:
+    return whole(field, value, 1)
+
+
+def _machine_speed(field: str, value: object) -> float:
+    checked = float(exact(field, value))
+    if checked <= 0:
+        raise ParameterError(field, value, "must be above 0")
+    if not SLOWEST <= checked <= LARGEST:  # others make times that no float holds
+        raise ParameterError(field, value, "must lie in [1e-09, 1e12]")
+    return checked
+
+
+def _machine_price(field: str, value: object) -> float:
+    checked = float(exact(field, value))
+    if checked < 0:
+        raise ParameterError(field, value, "must be at least 0")
+    if checked > LARGEST:
+        raise ParameterError(field, value, "must lie in [0, 1e12]")
+    return checked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machines:
+    """Machines of one kind.
+
+    Parameters
+    ----------
+    kind : str
+        Its name, such as ``"A100"``.
+    count : int
+        How many there are; at least 1.
+    gpus : int
+        GPUs of each; at least 1.
+    speed : float
+        Training speed, above 0; 2 halves the seconds of the curves.
+    price : float
+        An hour of one machine; at least 0.
+
+    Raises
+    ------
+    ParameterError
+        A parameter breaks its rule.
+    """
+
+    kind: str = option(help="The name of the kind.", check=_machine_kind)
+    count: int = option(help="How many machines there are.", takes="whole", check=_at_least_one)
+    gpus: int = option(1, help="GPUs of each.", takes="whole", check=_at_least_one)
+    speed: float = option(1.0, help="Training speed.", takes="number", check=_machine_speed)
+    price: float = option(0.0, help="Money for an hour of one.", takes="number", check=_machine_price)
+
+    def __post_init__(self) -> None:
+        for name, declaration in declared(Machines).items():
+            _set(self, name, declaration.check(name, getattr(self, name)))
+
+
+def gpu_share(gpus_per_trial: object) -> Fraction:
+    """Return the GPUs of a trial: a whole number, or 1/k where it is that to a hundredth (0.33 is a third).
+
+    Raises
+    ------
+    ParameterError
+        It is neither (field ``gpus_per_trial``).
+    """
+    number = exact("gpus_per_trial", gpus_per_trial)
+    if number >= 1 and number.denominator == 1:
+        return number
+    if 0 < number < 1:
+        trials = round(1 / number)
+        if trials > 1 and abs(number * trials - 1) <= ROUNDING:
+            return Fraction(1, trials)
+    rule = "must be a whole number, or a share that k trials use up: 0.5, 0.33, 0.25 and so on"
+    raise ParameterError("gpus_per_trial", gpus_per_trial, rule)
+
+
+def workers_of(machines: Machines, gpus_per_trial: Fraction) -> int:
+    """Return how many workers, each with `gpus_per_trial`, one of the machines has.
+
+    Raises
+    ------
+    ParameterError
+        A trial takes more GPUs than the machine has.
+    """
+    if gpus_per_trial > machines.gpus:
+        rule = f"must be at most the GPUs of a machine: {machines.gpus} in each {machines.kind}"
+        raise ParameterError("gpus_per_trial", int(gpus_per_trial), rule)
+    return int(machines.gpus / gpus_per_trial)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,77 +326,274 @@ class Cluster:
         A parameter breaks its rule.
     """
 
-    workers: int = DEFAULT_WORKERS
-    speed: float | Sequence[float] = 1.0
-    startup: float | str | Distribution = 0.0
-    report_delay: float | str | Distribution = 0.0
-    decision_delay: float | str | Distribution = 0.0
-    suggest_delay: float = 0.0
-    save: float = 0.0
-    load: float = 0.0
-    straggler_std: float = 0.0
-    drop_rate: float = 0.0
-    resume: bool = True
-    report: Literal["blocking", "async"] = "blocking"
-    mtbf: float | str | Distribution | None = None
-    mttr: float | str | Distribution = 0.0
-    preempted_every: float | str | Distribution | None = None
-    preempted_for: float | str | Distribution = 0.0
-    notice: float = 0.0
-    schedule: Sequence[tuple[float, int]] = ()
-    trace: str | os.PathLike[str] | Trace | None = None
-    retry_from: Literal["milestone", "checkpoint", "zero"] = "milestone"
-    checkpoint_size: float | str | Distribution = 0.0
-    save_bandwidth: float | None = None
-    load_bandwidth: float | None = None
-    store_bandwidth: float | None = None
-    machines: Sequence[Machines] = ()
-    gpus_per_trial: float = 1
-    slowdown: float = 1.0
-    price: float = 0.0
+    workers: int = option(
+        DEFAULT_WORKERS, help="How many workers (default: 32).", takes="whole", check=_workers, panel=CLUSTER
+    )
+    speed: float | Sequence[float] = option(
+        1.0,
+        help="Training speed of all workers, or of each (default: 1).",
+        takes="numbers",
+        check=_speed,
+        panel=CLUSTER,
+    )
+    startup: float | str | Distribution = option(
+        0.0,
+        help="From a job's start until it trains or loads. DIST is a number, or lognormal:mean=5,std=2, "
+        "exponential:mean=5, weibull, gamma, uniform, empirical:3|4|9.",
+        takes="amount",
+        check=parse,
+        panel=CLUSTER,
+    )
+    report_delay: float | str | Distribution = option(
+        0.0, help="From a milestone until it is decided on.", takes="amount", check=parse, panel=CLUSTER
+    )
+    decision_delay: float | str | Distribution = option(
+        0.0, help="From a decision until the worker has it.", takes="amount", check=parse, panel=CLUSTER
+    )
+    suggest_delay: float = option(
+        0.0,
+        help="Seconds to choose a new trial's configuration.",
+        takes="number",
+        check=_not_negative,
+        panel=CLUSTER,
+    )
+    save: float = option(
+        0.0,
+        help="Seconds to save one when a trial pauses.",
+        takes="number",
+        check=_not_negative,
+        panel=CHECKPOINTS,
+    )
+    load: float = option(
+        0.0,
+        help="Seconds to load it when the trial goes on.",
+        takes="number",
+        check=_not_negative,
+        panel=CHECKPOINTS,
+    )
+    straggler_std: float = option(
+        0.0,
+        help="Stretches take 1 + |z| times as long, z ~ N(0, std).",
+        takes="number",
+        check=_not_negative,
+        panel=CLUSTER,
+    )
+    drop_rate: float = option(
+        0.0,
+        help="Probability a second that a job is lost.",
+        takes="number",
+        check=_probability,
+        panel=FAILURES,
+    )
+    resume: bool = option(
+        True,
+        help="Go on from checkpoints (default), or train from zero.",
+        takes="flag",
+        panel=CHECKPOINTS,
+    )
+    report: Literal["blocking", "async"] = option(
+        "blocking",
+        help="Training waits for decisions, or runs on until a stop arrives (default: blocking).",
+        choices=("blocking", "async"),
+        panel=CLUSTER,
+    )
+    mtbf: float | str | Distribution | None = option(
+        None,
+        help="Seconds until a machine breaks; a number is a mean.",
+        takes="amount",
+        check=_time_there,
+        panel=FAILURES,
+        can_be_none=True,
+    )
+    mttr: float | str | Distribution = option(
+        0.0, help="Seconds until it is repaired.", takes="amount", check=_time_away, panel=FAILURES
+    )
+    preempted_every: float | str | Distribution | None = option(
+        None,
+        help="Seconds until one is taken away.",
+        takes="amount",
+        check=_time_there,
+        panel=FAILURES,
+        can_be_none=True,
+    )
+    preempted_for: float | str | Distribution = option(
+        0.0, help="Seconds until it is back.", takes="amount", check=_time_away, panel=FAILURES
+    )
+    notice: float = option(
+        0.0,
+        help="Seconds before it is taken away, to save.",
+        takes="number",
+        check=_not_negative,
+        panel=FAILURES,
+    )
+    schedule: Sequence[tuple[float, int]] = option(
+        (),
+        help="How many machines are there from when on: 0:4,3600:16.",
+        takes="steps",
+        check=_schedule,
+        metavar="TIME:MACHINES,...",
+        panel=FAILURES,
+        can_be_none=True,
+    )
+    trace: str | os.PathLike[str] | Trace | None = option(
+        None,
+        help="A CSV file of when each worker was there: worker,start,end,state.",
+        check=_trace,
+        metavar="FILE",
+        flags=("--trace", "--cluster-trace"),
+        panel=FAILURES,
+        can_be_none=True,
+    )
+    retry_from: Literal["milestone", "checkpoint", "zero"] = option(
+        "milestone",
+        help="From where a trial that was lost goes on (default: milestone).",
+        choices=("milestone", "checkpoint", "zero"),
+        panel=FAILURES,
+    )
+    checkpoint_size: float | str | Distribution = option(
+        0.0, help="GB of a trial's checkpoint (default: 0).", takes="amount", check=parse, panel=CHECKPOINTS
+    )
+    save_bandwidth: float | None = option(
+        None,
+        help="Of one worker that saves.",
+        takes="number",
+        check=_bandwidth,
+        metavar="GB/s",
+        panel=CHECKPOINTS,
+        can_be_none=True,
+    )
+    load_bandwidth: float | None = option(
+        None,
+        help="Of one that loads.",
+        takes="number",
+        check=_bandwidth,
+        metavar="GB/s",
+        panel=CHECKPOINTS,
+        can_be_none=True,
+    )
+    store_bandwidth: float | None = option(
+        None,
+        help="Of the store that all share.",
+        takes="number",
+        check=_bandwidth,
+        metavar="GB/s",
+        panel=CHECKPOINTS,
+        can_be_none=True,
+    )
+    machines: Sequence[Machines] = option(
+        (), help="Kinds of machines, with their GPUs, speeds and prices.", takes="tables", check=_machines
+    )
+    gpus_per_trial: float = option(
+        1,
+        help="GPUs of a trial, on machines that --cluster has.",
+        takes="number",
+        check=_gpus_per_trial,
+        panel=CLUSTER,
+    )
+    slowdown: float = option(
+        1.0,
+        help="Times as long training takes where trials share a GPU.",
+        takes="number",
+        check=_slowdown,
+        panel=CLUSTER,
+    )
+    price: float = option(
+        0.0,
+        help="Money for an hour of a worker (default: 0).",
+        takes="number",
+        check=_not_negative,
+        panel=CLUSTER,
+    )
+
+    def __repr__(self) -> str:
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}
+        usual = {one.name: one.default for one in fields(self)}
+        texts = [
+            f"{name}={value!r}" for name, value in given.items() if name == "workers" or value != usual[name]
+        ]
+        return f"Cluster({', '.join(texts)})"
 
     def __post_init__(self) -> None:
-        for name in ("startup", "report_delay", "decision_delay", "checkpoint_size"):
-            self._set(name, check.distribution(name, getattr(self, name)))
-        for name in ("suggest_delay", "save", "load", "straggler_std", "drop_rate", "notice", "price"):
-            self._set(name, check.number(name, getattr(self, name)))
-        for name in ("save_bandwidth", "load_bandwidth", "store_bandwidth"):
-            self._set(name, check.bandwidth(name, getattr(self, name)))
-        for time, back in (("mtbf", "mttr"), ("preempted_every", "preempted_for")):
-            pair = check.renewal(time, getattr(self, time), back, getattr(self, back))
-            self._set(time, pair[0])
-            self._set(back, pair[1])
-        check.flags(self.drop_rate, self.resume, self.report, self.retry_from)
-        self._set("trace", check.trace(self.trace))
-        self._set("machines", check.machines(self.machines))
-        self._set("gpus_per_trial", check.gpus_per_trial(self.gpus_per_trial, self.machines))
-        self._set("slowdown", check.slowdown(self.slowdown, self.gpus_per_trial))
-        self._set("schedule", check.schedule(self.schedule))
-        check.together(self)
-        self._set("workers", check.workers(self.names_workers, self.workers, self._counted()))
-        self._set("speed", check.speed(self.speed, self.workers))
-        check.enough_machines(self.schedule, self.count_machines)
+        for time, away in RENEWALS.items():
+            if getattr(self, time) is None and getattr(self, away):
+                raise ParameterError(away, getattr(self, away), f"is for {time}, which is not given")
+        given = {name: getattr(self, name) for name in declared(Cluster)}
+        for name, declaration in declared(Cluster).items():
+            _set(self, name, declaration.check(name, given[name]))
+        self._check_together(given)
+        _set(self, "workers", self._count_workers())
+        if isinstance(self.speed, tuple) and len(self.speed) != self.workers:
+            raise ParameterError(
+                "speed", given["speed"], f"must be one number, or {self.workers}, one a worker"
+            )
+        for pair in self.schedule:
+            if pair[1] > self.count_machines:
+                raise ParameterError("schedule", pair, f"must be at most {self.count_machines} machines")
 
-    def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)  # the class is frozen
-
-    def _counted(self) -> int | None:
-        """Return how many workers the machines, the trace or the schedule have; None if nothing says it."""
+    def _check_together(self, given: Mapping[str, object]) -> None:
+        """Check what must not, and what must only, be given together; errors show the values as given."""
         if self.machines:
-            of_trial = share(self.gpus_per_trial)
-            return sum(kind.count * workers_of(kind, of_trial) for kind in self.machines)
-        if isinstance(self.trace, Trace):
-            return len(self.trace.workers)
-        if self.schedule and not self.names_workers:
-            return max(1, max(count for _, count in self.schedule))
-        return None
+            for name, default in (("speed", 1.0), ("price", 0.0)):
+                if getattr(self, name) != default:
+                    rule = "must not be given with machines: each kind has its own"
+                    raise ParameterError(name, given[name], rule)
+        elif self.gpus_per_trial != 1:
+            rule = "is for machines, which are not given"
+            raise ParameterError("gpus_per_trial", given["gpus_per_trial"], rule)
+        if self.slowdown > 1 and self.gpus_per_trial >= 1:
+            rule = "is for trials that share a GPU: gpus_per_trial below 1"
+            raise ParameterError("slowdown", given["slowdown"], rule)
+        if self.trace is not None:
+            for name in ("machines", "schedule", "mtbf", "preempted_every"):
+                value = getattr(self, name)
+                if value is not None and value != ():
+                    rule = "must not be given with a trace, which says who was there"
+                    raise ParameterError(name, given[name], rule)
+        if self.notice and not (self.preempted_every or self.schedule or self.trace):
+            rule = "is for preempted_every, schedule or trace, none of which is given"
+            raise ParameterError("notice", given["notice"], rule)
+
+    def _count_workers(self) -> int:
+        """Return how many workers there are, as given or as the machines, the trace or the schedule have."""
+        counted = None
+        if self.machines:
+            share = gpu_share(self.gpus_per_trial)
+            counted = sum(kind.count * workers_of(kind, share) for kind in self.machines)
+        elif isinstance(self.trace, Trace):
+            counted = len(self.trace.workers)
+        elif self.schedule and not self.names_workers:
+            counted = max(1, max(count for _, count in self.schedule))
+        if counted is None:
+            return self.workers
+        if counted > MOST_WORKERS:
+            rule = f"must be at most {MOST_WORKERS:,}, which the machines exceed"
+            raise ParameterError("workers", counted, rule)
+        if self.names_workers and counted != self.workers:
+            rule = f"the machines or the trace have {counted}; leave it out"
+            raise ParameterError("workers", self.workers, rule)
+        return counted
+
+    def check_time_to_work(self) -> None:
+        """Check that machines are there for longer than the notice before they go; else no work is done.
+
+        Raises
+        ------
+        ParameterError
+            They are not (field ``notice``).
+        """
+        every = self.preempted_every
+        if self.notice and isinstance(every, Distribution):
+            longest = float(every.quantile(np.array([1.0 - SELDOM]))[0])
+            if longest <= self.notice:
+                about = f"{plain(longest)} s is about the longest that preempted_every gives"
+                raise ParameterError("notice", self.notice, f"leaves no time to work: {about}")
 
     def _workers_by_machine(self) -> list[tuple[int, Machines]]:
         """Return for each worker its machine's number and kind."""
-        of_trial, number, workers = share(self.gpus_per_trial), 0, []
+        share, number, workers = gpu_share(self.gpus_per_trial), 0, []
         for kind in self.machines:
             for _ in range(kind.count):
-                workers += [(number, kind)] * workers_of(kind, of_trial)
+                workers += [(number, kind)] * workers_of(kind, share)
                 number += 1
         return workers
 
@@ -236,17 +662,21 @@ class Cluster:
         ParameterError
             It is neither, or cannot be used (field ``cluster``): names the file's field, value and rule.
         """
-        from hbsim.simulation.cluster_file import read  # takes pydantic to read it
+        from hbsim.simulation.cluster_files import read  # imports pydantic
 
         return read(source).make()
 
     def as_dict(self) -> dict[str, object]:
         """Return all parameters in plain JSON types, as a cluster file has them.
 
-        One that came later stands there only if it is set: what sweeps are known by stays the same.
+        One of `NEWER` is there only if it is set, so that the fingerprints of sweeps stay the same.
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: _plain(value) for name, value in values.items() if name not in LATER or value}
+        return {name: _plain(value) for name, value in values.items() if name not in NEWER or value}
+
+
+def _set(made: object, name: str, value: object) -> None:
+    object.__setattr__(made, name, value)  # the classes are frozen
 
 
 def _plain(value: object) -> object:

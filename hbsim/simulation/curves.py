@@ -1,4 +1,4 @@
-"""What the engine reads of each trial: its curve at the levels, and its luck; a block of trials at a time.
+"""The curves of trials at the levels, with their slowness and failures; a block of trials at a time.
 
 Trial i has the same configuration, curve, slowness and failures under every scheduler: everything is
 drawn by (purpose, block of trials), never in the order of events (common random numbers).
@@ -15,13 +15,13 @@ from hbsim.core.streams import BLOCK, Purpose, block_generator
 from hbsim.errors import ParameterError, SurrogateError
 from hbsim.searchers import Searcher
 from hbsim.simulation.cluster import Cluster
-from hbsim.simulation.luck import remember
+from hbsim.simulation.random_effects import keep_block
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate
 
-__all__ = ["Curves"]
+__all__ = ["TrialCurves"]
 
 
-class Curves:
+class TrialCurves:
     """Values, seconds and slowness of all trials so far, a row a trial and a column a level.
 
     Parameters
@@ -159,7 +159,7 @@ class Curves:
         if budgets is None:
             draws = block_generator(self._seed, Purpose.FAILURE, block, attempt).standard_exponential(BLOCK)
             budgets = array("d", (draws / self._cluster.hazard).tobytes())
-            remember(self._budgets, (block, attempt), budgets)
+            keep_block(self._budgets, (block, attempt), budgets)
         return budgets[place]
 
     def configurations(self) -> Floats | Ints:

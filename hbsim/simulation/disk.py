@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Disk"]
+__all__ = ["DiskUsage"]
 
 
-class Disk:
+class DiskUsage:
     """Takes note of checkpoints: saved, needed no more, or never needed again.
 
     Parameters

@@ -7,18 +7,17 @@ from math import inf, nan
 from typing import Final
 
 from hbsim.core.types import CONTINUE, PAUSE, RETRY, Job
-from hbsim.runner.columns import CENSORED, FAILED
 from hbsim.runner.loop import FAILURE, FREE, MILESTONE, NOTHING, Event
-from hbsim.simulation.failures import LOST, PREEMPTED
-from hbsim.simulation.state import GONE, LEFT, LOAD, NOTICE, OVER, SAVE, State
-from hbsim.simulation.stay import HEARING, LEAVING, LOADING, PAUSING, TRAINING, Stay
+from hbsim.runner.tables import CENSORED, FAILED, LOST, PREEMPTED
+from hbsim.simulation.cluster_state import GONE, LEFT, LOAD, NOTICE, OVER, SAVE, ClusterState
+from hbsim.simulation.jobs import ENDING, LEAVING, LOADING, PAUSING, TRAINING, SimulatedRun
 
 __all__ = ["Engine"]
 
 TIMED: Final = frozenset((GONE, NOTICE, OVER))  # what happens at a time of its own: see `Due.at`
 
 
-class Engine(State):
+class Engine(ClusterState):
     """Runs jobs in simulated time; the `Executor` of the runner's loop."""
 
     # What the loop calls
@@ -28,12 +27,12 @@ class Engine(State):
         free = self._free
         if not free or self._peek() <= self.now:
             return -1
-        here = self._here
-        if here is None:
+        availability = self._availability
+        if availability is None:
             return free[0]
         while free:
             worker = free[0]
-            if here.is_there(worker, self.now):
+            if availability.is_available(worker, self.now):
                 return worker
             heappop(free)
             self._leave(worker)
@@ -54,23 +53,23 @@ class Engine(State):
             due = self._fired
             event = due.event
             if event is MILESTONE:
-                stay = self._stays[due.worker]
-                self.trial = stay.trial
-                at = self.at = stay.at
-                self.value = self._values[stay.row + at]
+                run = self._runs[due.worker]
+                self.trial = run.trial
+                at = self.at = run.at
+                self.value = self._values[run.row + at]
                 return MILESTONE
             if event is FREE:
                 self.now = max(before, due.time)
                 heappush(self._free, due.worker)
                 return FREE
             if event is FAILURE:
-                self.trial = self._stays[due.worker].trial
+                self.trial = self._runs[due.worker].trial
                 return FAILURE
             if event in TIMED:
                 self.now = max(before, due.time)
-            told = self._inner(due.worker, event)
-            if told is not NOTHING:
-                return told
+            outcome = self._inner(due.worker, event)
+            if outcome is not NOTHING:
+                return outcome
             if self._free:  # who was idle before can be asked about again, now that this is over
                 return FREE
 
@@ -79,81 +78,81 @@ class Engine(State):
         heappop(self._free)
         while job.trial >= self.curves.count:
             self.curves.grow()
-            self.luck.grow(self.curves.count)
-        stay, now, jobs = self._stays[worker], self.now, self.jobs
+            self.effects.grow(self.curves.count)
+        run, now, jobs = self._runs[worker], self.now, self.jobs
         trial, bracket, start, stop, attempt = job
-        stay.job = jobs.started
+        run.job = jobs.started
         jobs.started += 1
-        stay.trial = trial
-        stay.attempt = attempt
-        stay.stood = stay.milestone = start
-        stay.row = trial * self._width
-        stay.at = at = self._index[stop]
-        stay.first = self._first[bracket]
-        stay.start_time = now
-        stay.trained = 0.0
-        stay.value = nan
-        stay.busy = True
-        stay.phase = TRAINING
+        run.trial = trial
+        run.attempt = attempt
+        run.stood = run.milestone = start
+        run.row = trial * self._width
+        run.at = at = self._index[stop]
+        run.first = self._first[bracket]
+        run.start_time = now
+        run.trained = 0.0
+        run.value = nan
+        run.busy = True
+        run.phase = TRAINING
         if self._starts_over:
-            stay.starts_over = trial in self._over
+            run.starts_over = trial in self._over
             self._over.discard(trial)
         if self.disk is not None:
             self.disk.collect(now)
         startup = self._startup
         if self._draws_startup:
-            startup = self.luck.startup(trial, at, attempt) if attempt else self._startups[stay.row + at]
+            startup = self.effects.startup(trial, at, attempt) if attempt else self._startups[run.row + at]
         chosen = self._choose(trial) if self._suggest_delay else 0.0
         delay = chosen + startup
-        has_checkpoint = self._place(stay)
+        has_checkpoint = self._place(run)
         if self._drops:
-            stay.exposed = self._budget_left(trial, attempt)
-        if self._shares and self._loads_first(worker, stay, startup, has_checkpoint):
+            run.exposed = self._budget_left(trial, attempt)
+        if self._shares and self._loads_first(worker, run, startup, has_checkpoint):
             return
         wait = load = 0.0
-        if has_checkpoint or (start and not stay.starts_over):
+        if has_checkpoint or (start and not run.starts_over):
             wait, load = self._loading(trial, startup, has_checkpoint)
             delay += wait + load
-        stay.base = stay.train_start = now + delay
+        run.base = run.train_start = now + delay
         if self._drops:
-            left = stay.exposed
-            stay.exposed = left - startup - load
-            if stay.exposed < 0.0:
-                self._watch(worker, chosen + (left if left < startup else left + wait), FAILURE)
+            left = run.exposed
+            run.exposed = left - startup - load
+            if run.exposed < 0.0:
+                self._schedule(worker, chosen + (left if left < startup else left + wait), FAILURE)
                 return
-        self._train(worker, stay, delay)
+        self._train(worker, run, delay)
 
     def answer(self, code: int) -> None:
         """Do what was decided about the trial of the last event."""
         due = self._fired
         worker = due.worker
-        stay = self._stays[worker]
+        run = self._runs[worker]
         if due.event is not MILESTONE:
-            self._fail(worker, stay, due.event, code == RETRY)
+            self._fail(worker, run, due.event, code == RETRY)
             if self.disk is not None:
                 self.disk.collect(self.now)
             return
-        at = stay.at
-        stay.value = self.value
-        stay.milestone = self._levels[at]
-        stay.trained += stay.seconds
+        at = run.at
+        run.value = self.value
+        run.milestone = self._levels[at]
+        run.trained += run.seconds
         if self._drops:
-            stay.exposed -= stay.seconds
-        stay.base = stay.base + stay.seconds if self._async else self.now
-        stay.base_at = at
-        stay.done = 0.0
+            run.exposed -= run.seconds
+        run.base = run.base + run.seconds if self._async else self.now
+        run.base_at = at
+        run.done = 0.0
         if code == CONTINUE:
             if self._answers and not self._async:
-                stay.base += self._answer_times[stay.row + at] if self._draws_answer else self._answer
-            stay.at = at + 1
-            stay.seconds = self._seconds[stay.row + at + 1] / self._speeds[worker]
-            self._train(worker, stay, stay.base - self.now)
+                run.base += self._answer_times[run.row + at] if self._draws_answer else self._answer
+            run.at = at + 1
+            run.seconds = self._seconds[run.row + at + 1] / self._speeds[worker]
+            self._train(worker, run, run.base - self.now)
         elif self._plain:  # what `_end` comes to
-            self.jobs.end(stay, stay.milestone, self.now, code)
-            stay.busy = False
+            self.jobs.end(run, run.milestone, self.now, code)
+            run.busy = False
             heappush(self._free, worker)
         else:
-            self._end(worker, stay, code)
+            self._end(worker, run, code)
         if self.disk is not None:
             self.disk.collect(self.now)
 
@@ -167,16 +166,16 @@ class Engine(State):
         self._chosen_by = max(self.now, self._chosen_by) + self._suggest_delay
         return self._chosen_by - self.now
 
-    def _loads_first(self, worker: int, stay: Stay, startup: float, has_checkpoint: bool) -> bool:
+    def _loads_first(self, worker: int, run: SimulatedRun, startup: float, has_checkpoint: bool) -> bool:
         """Begin a job that needs a checkpoint of the shared store, if it does."""
-        is_saving = stay.trial in self._saving and not stay.starts_over
+        is_saving = run.trial in self._saving and not run.starts_over
         if is_saving or has_checkpoint:
-            stay.phase = LOADING
-            stay.base = stay.train_start = inf
-            stay.since = self.now
+            run.phase = LOADING
+            run.base = run.train_start = inf
+            run.since = self.now
             if is_saving:
-                self._waiting[stay.trial] = worker
-            self._watch(worker, startup, LOAD, stay.exposed if self._drops else inf)
+                self._waiting[run.trial] = worker
+            self._schedule(worker, startup, LOAD, run.exposed if self._drops else inf)
         return is_saving or has_checkpoint
 
     def _loading(self, trial: int, startup: float, has_checkpoint: bool) -> tuple[float, float]:
@@ -188,29 +187,29 @@ class Engine(State):
             return wait, self._load
         return wait, self._load + (self._sizes[trial] if self._draws_size else self._size) / self._load_speed
 
-    def _train(self, worker: int, stay: Stay, delay: float) -> None:
+    def _train(self, worker: int, run: SimulatedRun, delay: float) -> None:
         """Train the present stretch from `delay` seconds from now; before now, if training ran on."""
-        report = self._delays[stay.row + stay.at] if self._draws_delay else self._delay
-        span = delay + stay.seconds + report
-        if self._risky and self._is_lost(worker, stay, delay, span):
+        report = self._delays[run.row + run.at] if self._draws_delay else self._delay
+        span = delay + run.seconds + report
+        if self._risky and self._is_lost(worker, run, delay, span):
             return
         self._due[worker].after(span if span > 0.0 else 0.0, MILESTONE)
 
-    def _is_lost(self, worker: int, stay: Stay, delay: float, span: float) -> bool:
+    def _is_lost(self, worker: int, run: SimulatedRun, delay: float, span: float) -> bool:
         """Plan how a job that trains is lost, or told to go, if that comes before `span` is over."""
         loss = inf
         # Training that runs on can be lost before the report arrives, which is dropped then.
-        if self._drops and stay.exposed < (
-            self._progress.free_run(stay, self.now + span) if self._async else stay.seconds
+        if self._drops and run.exposed < (
+            self._progress.free_run(run, self.now + span) if self._async else run.seconds
         ):
-            loss = delay + stay.exposed
-        here = self._here
-        if here is not None:
-            end, leaves = here.gone[worker], GONE
-            told = here.told[worker]
-            begun = told >= self.now and told >= stay.train_start
-            if told < end and begun and self._can_save(stay, end - told):
-                end, leaves = told, NOTICE
+            loss = delay + run.exposed
+        availability = self._availability
+        if availability is not None:
+            end, leaves = availability.gone[worker], GONE
+            notice = availability.notified[worker]
+            begun = notice >= self.now and notice >= run.train_start
+            if notice < end and begun and self._can_save(run, end - notice):
+                end, leaves = notice, NOTICE
             if end - self.now < span and end - self.now < loss:
                 self._due[worker].at(end, leaves)
                 return True
@@ -220,46 +219,46 @@ class Engine(State):
 
     # Ends
 
-    def _end(self, worker: int, stay: Stay, code: int) -> None:
+    def _end(self, worker: int, run: SimulatedRun, code: int) -> None:
         """End a job that was decided now."""
         now, gone = self.now, self._gone(worker)
         answered = now
         if self._answers:
-            answered += self._answer_times[stay.row + stay.at] if self._draws_answer else self._answer
-        stay.heard = min(answered, gone)
-        stay.verdict = code
+            answered += self._answer_times[run.row + run.at] if self._draws_answer else self._answer
+        run.informed = min(answered, gone)
+        run.verdict = code
         if code != PAUSE:
-            self._forget(stay.trial)
-            self._finish(worker, stay, answered, gone)
+            self._forget(run.trial)
+            self._finish(worker, run, answered, gone)
             return
         if self._drops:
-            ran = self._progress.free_run(stay, now) if self._async else 0.0
-            self._budgets[stay.trial] = (stay.attempt, stay.exposed - ran)
+            ran = self._progress.free_run(run, now) if self._async else 0.0
+            self._budgets[run.trial] = (run.attempt, run.exposed - ran)
         if self._resume and answered <= gone:
-            stay.kept = (stay.at, 0.0)
+            run.kept = (run.at, 0.0)
             if self._shares:
-                stay.phase = PAUSING
-                self._saving[stay.trial] = worker
-                self._watch(worker, answered - now + self._save, SAVE)
+                run.phase = PAUSING
+                self._saving[run.trial] = worker
+                self._schedule(worker, answered - now + self._save, SAVE)
                 return
-            answered += self._save + self._alone(stay.trial)
+            answered += self._save + self._alone(run.trial)
             if answered <= gone:
-                self._keep(stay, answered)
+                self._keep(run, answered)
         if self._saves:
-            self._saved[stay.trial] = min(answered, gone)
+            self._saved[run.trial] = min(answered, gone)
             if gone < answered:
                 self.lost_saves.append(gone)
-        self._finish(worker, stay, answered, gone)
+        self._finish(worker, run, answered, gone)
 
-    def _finish(self, worker: int, stay: Stay, end: float, gone: float) -> None:
+    def _finish(self, worker: int, run: SimulatedRun, end: float, gone: float) -> None:
         """End a job that was decided at a time that is known, or as its worker goes."""
         if gone < end:
             end = gone
         if self._async and end > self.now:  # what it trains until then may still be cut
-            stay.phase, stay.end = HEARING, end
+            run.phase, run.end = ENDING, end
             self._due[worker].at(end, OVER)
             return
-        self._close(stay, stay.verdict, self._ran(stay, end), end)
+        self._close(run, run.verdict, self._ran(run, end), end)
         self._release_worker(worker, end, gone)
 
     def _release_worker(self, worker: int, end: float, gone: float) -> None:
@@ -270,34 +269,36 @@ class Engine(State):
         else:
             heappush(self._free, worker)
 
-    def _ran(self, stay: Stay, time: float) -> float:
+    def _ran(self, run: SimulatedRun, time: float) -> float:
         """Return the seconds trained after the last decision, until a job heard of it or a time."""
-        return self._progress.free_run(stay, min(time, stay.heard)) if self._async else 0.0
+        return self._progress.free_run(run, min(time, run.informed)) if self._async else 0.0
 
-    def _fail(self, worker: int, stay: Stay, event: int, is_retried: bool) -> None:
+    def _fail(self, worker: int, run: SimulatedRun, event: int, is_retried: bool) -> None:
         """End a job that was lost."""
         is_gone = event == GONE
         end = min(self.now, self._gone(worker)) if is_gone else self.now  # a sum of floats may be later
-        extra = stay.extra if stay.phase == LEAVING else self._progress.until(stay, self.now)
-        below = self._index[stay.milestone] if stay.milestone else -1
-        trial = stay.trial
+        extra = run.extra if run.phase == LEAVING else self._progress.until(run, self.now)
+        below = self._index[run.milestone] if run.milestone else -1
+        trial = run.trial
         if event == LEFT:
-            self._keep(stay, self.now)
-            assert stay.kept is not None
-            stay.milestone = max(stay.milestone, self._progress.at(stay, *stay.kept))
-        self._break_off(worker, stay)
+            self._keep(run, self.now)
+            assert run.kept is not None
+            run.milestone = max(run.milestone, self._progress.at(run, *run.kept))
+        self._break_off(worker, run)
         kept = 0.0
         if self._starts_over:
             self._over.add(trial)
         elif self._resume:
-            kept = self._progress.at(stay, *self._position(trial, below))
+            kept = self._progress.at(run, *self._position(trial, below))
             if end < self._saved.get(trial, 0.0):  # on its way, as far as anybody knows
-                kept = max(kept, stay.stood)
-        taken = event == LEFT or (is_gone and self._here is not None and self._here.preempted[worker])
-        self.failures.add(stay.job, end, PREEMPTED if taken else LOST, kept)
+                kept = max(kept, run.stood)
+        taken = event == LEFT or (
+            is_gone and self._availability is not None and self._availability.preempted[worker]
+        )
+        self.failures.add(run.job, end, PREEMPTED if taken else LOST, kept)
         if not is_retried:
             self._forget(trial)
-        self._close(stay, FAILED, extra, end)
+        self._close(run, FAILED, extra, end)
         if is_gone:
             self._leave(worker)
         else:
@@ -307,30 +308,30 @@ class Engine(State):
 
     def _inner(self, worker: int, event: int) -> Event:
         """Do what happens on a worker; return what the loop is told: NOTHING for nothing."""
-        stay = self._stays[worker]
+        run = self._runs[worker]
         if event is NOTICE:
-            self._give_notice(worker, stay)
+            self._give_notice(worker, run)
             return NOTHING
         if event is OVER:
-            self._close(stay, stay.verdict, self._ran(stay, stay.end), stay.end)
+            self._close(run, run.verdict, self._ran(run, run.end), run.end)
             self._release_worker(worker, self.now, self._gone(worker))
             return NOTHING
-        self.trial = stay.trial
+        self.trial = run.trial
         return FAILURE
 
-    def _give_notice(self, worker: int, stay: Stay) -> None:
+    def _give_notice(self, worker: int, run: SimulatedRun) -> None:
         """Stop training, and save what there is at most up to the next milestone."""
-        stay.extra = max(0.0, self._progress.until(stay, self.now))
-        trained = min(stay.extra, stay.seconds)
-        if trained == stay.seconds:
-            stay.kept = (stay.at, 0.0)
+        run.extra = max(0.0, self._progress.until(run, self.now))
+        trained = min(run.extra, run.seconds)
+        if trained == run.seconds:
+            run.kept = (run.at, 0.0)
         else:
-            stay.kept = (stay.base_at, stay.done + trained * self._speeds[worker])
-        stay.phase = LEAVING
+            run.kept = (run.base_at, run.done + trained * self._speeds[worker])
+        run.phase = LEAVING
         if self._shares:
-            self._watch(worker, self._save, SAVE)
+            self._schedule(worker, self._save, SAVE)
         else:
-            self._due[worker].after(self._save + self._alone(stay.trial), LEFT)
+            self._due[worker].after(self._save + self._alone(run.trial), LEFT)
 
     # The end of the study
 
@@ -347,13 +348,13 @@ class Engine(State):
 
     def cut(self, time: float) -> None:
         """End the study at `time`: jobs under way are censored there."""
-        for stay in self._stays:
-            if not stay.busy:
+        for run in self._runs:
+            if not run.busy:
                 continue
-            if stay.phase in (PAUSING, HEARING):
-                self._close(stay, stay.verdict, self._ran(stay, time), time)
-            elif stay.phase == LEAVING:
-                self._close(stay, CENSORED, stay.extra, time)
+            if run.phase in (PAUSING, ENDING):
+                self._close(run, run.verdict, self._ran(run, time), time)
+            elif run.phase == LEAVING:
+                self._close(run, CENSORED, run.extra, time)
             else:
-                self._close(stay, CENSORED, self._progress.until(stay, time), time)
+                self._close(run, CENSORED, self._progress.until(run, time), time)
         self.jobs.cut = time

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hbsim.runner.columns import numbers
+from hbsim.runner.tables import numbers
 from hbsim.surrogates.protocol import Floats
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def _one_job(
     start, stop, trial = float(row["start_resource"]), float(row["stop_resource"]), int(row["trial"])
     mask = (units > start) & (units <= stop)
     when = np.empty(len(units))
-    luck = result.simulated.luck
-    waits = result.cluster.report == "blocking" and not luck.no_delays
+    effects = result.simulated.effects
+    waits = result.cluster.report == "blocking" and not effects.no_delays
     clock = float(row["train_start"])
     for at, below, level, factor in _stretches(result, trial, speed, start, float(row["stood"])):
         inside = (units > below) & (units <= level)
@@ -91,8 +91,12 @@ def _one_job(
         when[inside] = np.maximum(clock, clock + (seconds[inside] - base) * factor)
         last = float(when[inside][-1])
         decided = times.get((trial, level))
-        told = level > float(row["stood"]) and decided is not None
-        clock = decided + luck.decision_delay(trial, at) if waits and decided is not None and told else last
+        is_reported = level > float(row["stood"]) and decided is not None
+        clock = (
+            decided + effects.decision_delay(trial, at)
+            if waits and decided is not None and is_reported
+            else last
+        )
         if level >= stop:
             break
     return mask, when[mask]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -13,33 +14,35 @@ from numpy.typing import NDArray
 
 from hbsim.errors import ParameterError
 from hbsim.runner import summaries
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.jobs import Jobs
-from hbsim.simulation.summaries import summary
+from hbsim.runner.tables import LOST, PREEMPTED, DecisionTable, JobTable, numbers
+from hbsim.simulation.availability import MachineAvailability
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
+    from hbsim.runner.tables import FailureTable
     from hbsim.simulation.cluster import Cluster
-    from hbsim.simulation.curves import Curves
-    from hbsim.simulation.disk import Disk
-    from hbsim.simulation.failures import Failures
-    from hbsim.simulation.luck import Luck
+    from hbsim.simulation.curves import TrialCurves
+    from hbsim.simulation.disk import DiskUsage
+    from hbsim.simulation.random_effects import RandomEffects
 
-__all__ = ["Result", "Simulated"]
+__all__ = ["Result", "SimulationData"]
+
+
+HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated:
+class SimulationData:
     """What the simulator leaves of a study: where it ran, and its rows."""
 
     cluster: Cluster
     seed: int
-    luck: Luck
-    jobs: Jobs
-    decisions: Decisions
-    failures: Failures
+    effects: RandomEffects
+    jobs: JobTable
+    decisions: DecisionTable
+    failures: FailureTable
     lost_saves: Sequence[float]
-    disk: Disk | None
+    disk: DiskUsage | None
 
 
 class Result:
@@ -49,11 +52,11 @@ class Result:
     ----------
     scheduler : Scheduler
         As it stands at the end; `scheduler.explain(trial)` says why a trial was stopped.
-    curves : Curves
+    curves : TrialCurves
         What the study read of each trial, and whence.
     cluster : Cluster
         Where it ran.
-    simulated : Simulated
+    simulated : SimulationData
         What the simulator left of it.
     replace : bool
         Whether rows of a table came more than once.
@@ -66,8 +69,8 @@ class Result:
     def __init__(
         self,
         scheduler: Scheduler,
-        curves: Curves,
-        simulated: Simulated,
+        curves: TrialCurves,
+        simulated: SimulationData,
         replace: bool = False,
         interrupted: bool = False,
     ) -> None:
@@ -81,6 +84,14 @@ class Result:
         self._jobs = simulated.jobs
         self._decisions = simulated.decisions
 
+    def __repr__(self) -> str:
+        better = self.incumbent()
+        metric = self.curves.surrogate.metric
+        best = f"best {metric} {better['value'][-1]:g}" if len(better) else "nothing reported"
+        what = f"{self.scheduler.type} on {self.curves.surrogate.name}"
+        scale = f"{self.scheduler.started:,} trials, {self.cluster.workers:,} workers"
+        return f"<Result of {what}: {scale}, {self.end_time:.6g} s, {best}>"
+
     @cached_property
     def end_time(self) -> float:
         """Simulated seconds at which the last job ended."""
@@ -88,7 +99,7 @@ class Result:
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
-        """A row an uninterrupted stay on a worker, in the order of starts.
+        """A row an uninterrupted run on a worker, in the order of starts.
 
         Columns: job, trial, attempt, bracket, worker (integers), start_resource, stop_resource
         (reached), start_time, train_start, end_time, value (floats; null where none), verdict (pause,
@@ -164,7 +175,7 @@ class Result:
         return values[:, 0]
 
     def job_rows(self) -> NDArray[np.void]:
-        """Return the jobs as a structured array, with what `jobs` leaves out; see `hbsim.runner.jobs`."""
+        """Return the jobs as a structured array, with what `jobs` leaves out; see `hbsim.runner.tables`."""
         return self._jobs.rows()
 
     def epochs(self, trials: Sequence[int] | None = None) -> pl.DataFrame:
@@ -210,4 +221,86 @@ class Result:
 
         How it was made: scheduler, surrogate, metric, mode, workers, replace, interrupted.
         """
-        return summary(self, self.simulated)
+        scheduler, cluster, simulated = self.scheduler, self.cluster, self.simulated
+        surrogate = self.curves.surrogate
+        capacity = cluster.workers * self.end_time
+        return {
+            **summaries.summary(scheduler, self._jobs, capacity, {"simulated_seconds": self.end_time}),
+            "failed_resource": _failed_resource(scheduler),
+            **_score(self),
+            **_machines(self, simulated),
+            "lost": simulated.failures.count(LOST),
+            "preempted": simulated.failures.count(PREEMPTED),
+            "lost_saves": sum(time <= self.end_time for time in simulated.lost_saves),
+            **_disk_peaks(self),
+            "scheduler": scheduler.options.as_dict(),
+            "surrogate": surrogate.name,
+            "metric": surrogate.metric,
+            "mode": surrogate.mode,
+            "workers": cluster.workers,
+            "replace": self.replace,
+            "interrupted": self.interrupted,
+            "no_worker_after": self.no_worker_after,
+        }
+
+
+def _failed_resource(scheduler: Scheduler) -> float:
+    """Return what trials that failed for good had reached: it was paid for, and came to nothing."""
+    if not scheduler.status_counts()["failed"]:
+        return 0.0
+    trials = zip(scheduler.trial_statuses(), scheduler.trial_levels(), strict=True)
+    return math.fsum(level for status, level in trials if status == "failed")
+
+
+def _machines(result: Result, simulated: SimulationData) -> dict[str, object]:
+    """Return what machines cost, and the share of the workers' time that they were not there."""
+    cluster, end = result.cluster, result.end_time
+    there = [end] * cluster.count_machines
+    if cluster.has_absences:
+        machines = MachineAvailability(cluster, simulated.seed)
+        there = [machines.there(machine, end) for machine in range(cluster.count_machines)]
+    paid = math.fsum(price * seconds for price, seconds in zip(cluster.prices, there, strict=True))
+    worked = math.fsum(there[machine] for machine in cluster.machine_of)
+    capacity = cluster.workers * end
+    idle = max(0.0, paid - _occupied(cluster, simulated.jobs))
+    return {
+        "cost": paid / HOUR if cluster.is_priced else None,
+        "idle_cost": idle / HOUR if cluster.is_priced else None,
+        "absent_share": 1.0 - worked / capacity if capacity and cluster.has_absences else 0.0,
+    }
+
+
+def _occupied(cluster: Cluster, jobs: JobTable) -> float:
+    """Return the money for the seconds in which jobs occupied workers: each has its share of its machine."""
+    if not cluster.is_priced:
+        return 0.0
+    machines, rows = np.array(cluster.machine_of), jobs.ended()
+    shares = np.array(cluster.prices)[machines] / np.bincount(machines)[machines]
+    return math.fsum((rows["end_time"] - rows["start_time"]) * shares[rows["worker"]])
+
+
+def _disk_peaks(result: Result) -> dict[str, object]:
+    """Return the most that checkpoints held, in GB."""
+    if result.simulated.disk is None:
+        return {"disk_peak": None, "disk_peak_collected": None}
+    rows = result.disk().max().row(0)
+    return {"disk_peak": rows[1] or 0.0, "disk_peak_collected": rows[2] or 0.0}
+
+
+def _score(result: Result) -> dict[str, object]:
+    """Return best, regret and test of the final incumbent."""
+    last = result.incumbent().tail(1)
+    if last.is_empty():
+        return {"best": None, "regret": None, "test": None}
+    trial = int(last["trial"][0])
+    surrogate, level = result.curves.surrogate, result.scheduler.levels[-1]
+    value = float(result.values_at_max([trial])[0])
+    optimum = surrogate.optimum(level)
+    distance = None
+    if optimum is not None and math.isfinite(value):
+        signed = optimum - value if surrogate.mode == "max" else value - optimum
+        distance = max(0.0, signed)
+    configuration = result.curves.configurations()[trial : trial + 1]
+    tests = surrogate.test_values(configuration, level)
+    test = None if tests is None else numbers([float(tests[0])])[0]
+    return {"best": float(last["value"][0]), "regret": distance, "test": test}

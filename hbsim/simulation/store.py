@@ -1,20 +1,28 @@
-"""The store of checkpoints that all workers share: a link whose bandwidth is divided among transfers."""
+"""The store of checkpoints that all workers share, and the engine in which its transfers are events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
+from typing import Final
 
 import simpy
 from simpy.events import EventPriority
 
-__all__ = ["Store"]
+from hbsim.core.types import PAUSE
+from hbsim.runner.loop import FAILURE, NOTHING, Event
+from hbsim.simulation.cluster import Cluster
+from hbsim.simulation.cluster_state import GONE, LEFT, LOAD, SAVE, WAKE
+from hbsim.simulation.engine import Engine
+from hbsim.simulation.jobs import LEAVING, PAUSING, TRAINING, WAITING, SimulatedRun, WorkerEvent
+
+__all__ = ["CheckpointStore", "StoreEngine"]
 
 FIRST = EventPriority(-1)  # of simultaneous events transfers end first
 
 
-class Lane:
+class TransferLane:
     """Transfers of one kind, which have the same bandwidth of their own.
 
     All transfers of a lane are equally fast at any time, so how far they have come is counted once: a
@@ -31,7 +39,7 @@ class Lane:
         self.done: list[tuple[float, int, int]] = []  # a heap: progress at the end, serial, worker
 
 
-class Store:
+class CheckpointStore:
     """A SimPy resource: each of n transfers runs at bandwidth / n, or at its own bandwidth if that is less.
 
     Parameters
@@ -58,12 +66,12 @@ class Store:
     ) -> None:
         self._env = env
         self._bandwidth = bandwidth
-        self._lanes = [Lane(speed) for speed in alone]
+        self._lanes = [TransferLane(speed) for speed in alone]
         self._slowest = [min(speed, bandwidth / workers) for speed in alone]
         self._unhindered = int(bandwidth / max(alone)) if max(alone) < inf else 0  # transfers that fit
         self._finished = finished
         self._serial = 0
-        self._active: dict[int, tuple[int, Lane]] = {}  # worker -> serial, lane
+        self._active: dict[int, tuple[int, TransferLane]] = {}  # worker -> serial, lane
         self._since = 0.0
         self._wakes_at = inf
         self._wake: simpy.Event | None = None
@@ -167,3 +175,131 @@ class Store:
             over.sort()
         for _, worker in over:
             self._finished(worker)
+
+
+SAVES: Final = 0  # the lanes of the store
+LOADS: Final = 1
+
+
+class StoreEngine(Engine):
+    """An engine in which nobody knows beforehand when a transfer ends: its parts are events of their own."""
+
+    def _set_costs(self, cluster: Cluster) -> None:
+        super()._set_costs(cluster)
+        assert cluster.store_bandwidth is not None
+        alone = (self._save_speed, self._load_speed)
+        self._store = CheckpointStore(
+            self._env, cluster.store_bandwidth, alone, cluster.workers, self._transferred
+        )
+
+    def _inner(self, worker: int, event: int) -> Event:
+        if event is WAKE:
+            return NOTHING
+        run = self._runs[worker]
+        if event is SAVE:
+            self._send(worker, run, SAVES, inf)
+        elif event is LOAD:
+            self._start_up(worker, run)
+        elif event is GONE and run.phase == PAUSING:
+            self._unsaved(worker, run)
+        else:
+            return super()._inner(worker, event)
+        return NOTHING
+
+    def _start_up(self, worker: int, run: SimulatedRun) -> None:
+        """Wait for a checkpoint that is on its way, or load it."""
+        if self._drops:
+            run.exposed -= self.now - run.since
+        if run.trial in self._saving:
+            run.phase = WAITING
+            self._schedule(worker, inf, WAKE)
+            return
+        expected = self._saved.get(run.trial, 0.0)
+        if expected > self.now:  # a worker was to save it, and goes before it hears of that
+            run.since = expected
+            self._schedule(worker, expected - self.now, LOAD)
+        else:
+            self._fetch(worker, run)
+
+    def _fetch(self, worker: int, run: SimulatedRun) -> None:
+        if self._place(run):
+            self._send(worker, run, LOADS, run.exposed if self._drops else inf)
+        else:  # it was never saved
+            self._begin(worker, run, 0.0)
+
+    def _send(self, worker: int, run: SimulatedRun, lane: int, exposed: float) -> None:
+        """Begin a transfer, which is exposed for so many seconds until it is lost."""
+        run.since = self.now
+        size = self._sizes[run.trial] if self._draws_size else self._size
+        self._store.join(worker, size, lane)
+        # Only a loss that can come before the transfer's end is worth an event.
+        longest = self._store.longest(size, lane)
+        if exposed <= longest or self._gone(worker) - self.now <= longest:
+            self._schedule(worker, inf, WAKE, exposed)
+
+    def _transferred(self, worker: int) -> None:
+        """Go on after a transfer."""
+        self._cancel(worker)
+        run = self._runs[worker]
+        if run.phase == PAUSING:
+            self._keep(run, self.now)
+            self._close(run, PAUSE, self._ran(run, self.now), self.now)
+            heappush(self._free, worker)
+            self._release(worker, run.trial)
+        elif run.phase == LEAVING:
+            self._due[worker].after(0.0, LEFT)
+        else:
+            if self._drops:
+                run.exposed -= self.now - run.since
+            self._begin(worker, run, self._load)
+
+    def _begin(self, worker: int, run: SimulatedRun, load: float) -> None:
+        """Train after `load` seconds."""
+        run.phase = TRAINING
+        run.base = run.train_start = self.now + load
+        if self._drops:
+            left = run.exposed
+            run.exposed = left - load
+            if run.exposed < 0.0:
+                self._schedule(worker, max(0.0, left), FAILURE)
+                return
+        self._train(worker, run, load)
+
+    def _unsaved(self, worker: int, run: SimulatedRun) -> None:
+        """Let a worker go that saves a paused trial: there is no checkpoint."""
+        self._break_off(worker, run)
+        self.lost_saves.append(self.now)
+        self._close(run, PAUSE, self._ran(run, self.now), min(self.now, self._gone(worker)))
+        self._leave(worker)
+        self._release(worker, run.trial)
+
+    def _break_off(self, worker: int, run: SimulatedRun) -> None:
+        if worker in self._store:
+            self._store.leave(worker)
+        if self._waiting.get(run.trial) == worker:
+            del self._waiting[run.trial]
+
+    def _release(self, worker: int, trial: int) -> None:
+        """Let the job go on that waited for a checkpoint which this worker sent, saved or not."""
+        if self._saving.get(trial) == worker:
+            del self._saving[trial]
+            waiting = self._waiting.pop(trial, -1)
+            if waiting >= 0:
+                run = self._runs[waiting]
+                if run.phase == WAITING:
+                    self._cancel(waiting)
+                    self._fetch(waiting, run)
+                else:  # it starts up
+                    self._place(run)
+
+    def _cancel(self, worker: int) -> None:
+        """Forget what was due on a worker."""
+        due = self._due[worker]
+        if due.callbacks is not None:
+            due.callbacks = []
+            self._due[worker] = WorkerEvent(self._env, worker, [self._fire])
+
+    def close(self) -> None:
+        """As in `Engine`, and let go of the store."""
+        super().close()
+        del self._store

@@ -13,8 +13,8 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
-from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import Record
+from hbsim.runner.state import JournalState
 
 __all__ = ["CheckpointRetention"]
 
@@ -48,12 +48,12 @@ class CheckpointRetention:
         keep: str,
         trials: Path,
         scheduler: Scheduler,
-        ledger: Ledger,
+        journal_state: JournalState,
         prune: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keep, self._trials = keep, trials
-        self._scheduler, self._ledger = scheduler, ledger
+        self._scheduler, self._journal_state = scheduler, journal_state
         self._prune = prune
         self._over: set[int] = set()  # their files are to go
         self._removed: set[int] = set()
@@ -77,8 +77,8 @@ class CheckpointRetention:
         """
         if record["e"] in ("start", "restart"):
             self._paused.pop(record["trial"], None)
-        elif record["e"] == "gone" and self._scheduler.status(self._ledger.gone) == "paused":
-            self._paused[self._ledger.gone] = self._clock()
+        elif record["e"] == "gone" and self._scheduler.status(self._journal_state.gone) == "paused":
+            self._paused[self._journal_state.gone] = self._clock()
         if self._keep != "all" and record["e"] in ("gone", "fail"):
             self._sweep(record, AT_ONCE)
 
@@ -108,13 +108,13 @@ class CheckpointRetention:
     def _sweep(self, record: Record | None = None, most: int | None = None) -> None:
         self._over.update(self._scheduler.dropped())
         if record is not None and record["e"] == "gone":
-            trial = self._ledger.gone
+            trial = self._journal_state.gone
             if self._scheduler.status(trial) not in ("running", "paused"):
                 self._over.add(trial)
         if not self._over:
             return
-        busy = {stay.trial for stay in self._ledger.stays.values()}
-        best = self._ledger.best
+        busy = {stay.trial for stay in self._journal_state.runs.values()}
+        best = self._journal_state.best
         kept = busy if best is None or self._keep == "none" else {*busy, best.trial}
         for trial in sorted(self._over - kept)[:most]:
             self._over.remove(trial)

@@ -16,7 +16,7 @@ from hbsim.errors import ParameterError, needs
 from hbsim.options import check_options, one_of, option
 
 if TYPE_CHECKING:
-    from hbsim.runner.ends import Limits
+    from hbsim.runner.real import Limits
 
 __all__ = [
     "RECORD_ALSO_TAKES",
@@ -248,7 +248,7 @@ class RunOptions:
     @property
     def limits(self) -> Limits:
         """When the study ends, and how long a trial may be silent."""
-        from hbsim.runner.ends import Limits
+        from hbsim.runner.real import Limits
 
         return Limits(self.max_time or inf, self.max_reward, self.hang_timeout or inf, self.grace)
 

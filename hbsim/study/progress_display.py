@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from hbsim import terminal
 from hbsim.executors.local import trial_folder
 from hbsim.executors.slots import describe
-from hbsim.runner.ledger import Stay
 from hbsim.runner.real import Observer
 from hbsim.runner.records import Record
+from hbsim.runner.state import JobRun
 from hbsim.study.folder import StudyFolder
 from hbsim.study.options import RunOptions
 from hbsim.study.progress_summary import (
@@ -148,7 +148,7 @@ class PlainLines:
         self, overview: ProgressSummary, about: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._overview, self._about, self._clock = overview, about, clock
-        self._begins = "goes on" if overview.ledger.now else "starts"
+        self._begins = "goes on" if overview.journal_state.now else "starts"
         self._best = self._shown_best()
         self._begun = self._off = False
         self._best_time = self._summed = clock()
@@ -197,7 +197,7 @@ class PlainLines:
 
     def _shown_best(self) -> tuple[int, str] | None:
         """Return whose the incumbent is, and its value as it is shown: less is no news."""
-        best = self._overview.ledger.best
+        best = self._overview.journal_state.best
         return None if best is None else (best.trial, number(best.value))
 
     def _write_workers(self) -> None:
@@ -241,7 +241,7 @@ class PlainLines:
         more = f"; {self._more_failures:,} more failures" if self._more_failures else ""
         self._failures = self._more_failures = 0
         self._summed = self._clock()
-        best = overview.ledger.best
+        best = overview.journal_state.best
         best_ = "" if best is None else f"; best {overview.metric} {best.value:.5g} (trial {best.trial})"
         self._write(f"{self._trials}{best_}; {overview.state()}{more}")
 
@@ -354,7 +354,7 @@ class LiveTable:
         from rich.text import Text
 
         head = self._head()
-        if self._overview.ledger.why is not None:
+        if self._overview.journal_state.why is not None:
             return head
         # Besides: two blank lines, the names of the columns, a rule, and the line of the cursor.
         room, rows = self._console.size.height - head.row_count - 5, self._overview.team.rows()
@@ -451,13 +451,13 @@ class LiveTable:
         yield str(worker)
         if self._hosts:
             yield Text(self._hosts.get(worker, ""))
-        yield from self._trial(overview.ledger.workers.get(worker))
+        yield from self._trial(overview.journal_state.workers.get(worker))
         if self._gpus:
             yield Text(self._gpus[worker] if worker < len(self._gpus) else "")
         state = overview.what(worker)
         yield Text(state, _style(state))
 
-    def _trial(self, stay: Stay | None) -> Iterator[RenderableType]:
+    def _trial(self, stay: JobRun | None) -> Iterator[RenderableType]:
         """Return the cells between the worker and its GPU."""
         from rich.text import Text
 
@@ -466,7 +466,7 @@ class LiveTable:
         if stay is None:
             yield from [""] * (4 + several + self._wide + self._timed)
             return
-        best = overview.ledger.best
+        best = overview.journal_state.best
         incumbent = best is not None and best.trial == stay.trial
         yield Text(f"{'*' if incumbent else ''}{stay.trial}", "bold" if incumbent else "")
         if several:
@@ -483,12 +483,12 @@ class LiveTable:
         """Say what the workers do that there is no room for."""
         overview = self._overview
         busy = sum(
-            worker in overview.ledger.workers and worker not in overview.team.silent for worker in rest
+            worker in overview.journal_state.workers and worker not in overview.team.silent for worker in rest
         )
         return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
 
 
-def _bar(stay: Stay) -> RenderableType:
+def _bar(stay: JobRun) -> RenderableType:
     from rich.progress_bar import ProgressBar
 
     if not isfinite(stay.stop):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from hbsim.core.types import COMPLETE, PAUSE, STOP
-from hbsim.runner.ledger import Ledger, Stay
 from hbsim.runner.records import Record
+from hbsim.runner.state import JobRun, JournalState
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, StudyState
 from hbsim.terminal import shown
@@ -86,7 +86,7 @@ class WorkerSummary:
 
     Parameters
     ----------
-    ledger : Ledger
+    journal_state : JournalState
         Of the study; it has each record before.
     workers : int or None
         How many there are on this machine; None: those of hosts.
@@ -99,14 +99,14 @@ class WorkerSummary:
         Workers that take no jobs, and why: ``"no answer"``, ``"host is taken away"``.
     """
 
-    def __init__(self, ledger: Ledger, workers: int | None) -> None:
+    def __init__(self, journal_state: JournalState, workers: int | None) -> None:
         self.hosts: dict[int, str] = {}
         self.shut: dict[int, str] = {}
-        self._ledger = ledger
+        self._journal_state = journal_state
         self._fixed = None if workers is None else range(workers)
         self._there = 0 if workers is None else workers  # workers since the last record, and
         self._working = 0  # those of them with a job
-        self._since = ledger.now  # when that was
+        self._since = journal_state.now  # when that was
         self._seconds = self._busy = 0.0  # of both, until then
         self._silent: dict[int, float] = {}  # workers that are shut as their host does not answer, since when
 
@@ -140,22 +140,22 @@ class WorkerSummary:
     @property
     def open(self) -> Sequence[int]:
         """The workers that can have jobs."""
-        return sorted(self._ledger.machines) if self._fixed is None else self._fixed
+        return sorted(self._journal_state.machines) if self._fixed is None else self._fixed
 
     @property
     def idle(self) -> int:
         """How many of them have none."""
-        return sum(worker not in self._ledger.workers for worker in self.open)
+        return sum(worker not in self._journal_state.workers for worker in self.open)
 
     @property
     def silent(self) -> dict[int, float]:
         """The workers with a job of which nothing is heard, and since when: nobody knows if it runs."""
-        jobs = self._ledger.workers
+        jobs = self._journal_state.workers
         return {worker: since for worker, since in self._silent.items() if worker in jobs}
 
     def rows(self) -> list[int]:
         """Return the workers to be shown: those that have jobs or can have them, then those that are shut."""
-        there = sorted({*self.open, *self._ledger.workers})
+        there = sorted({*self.open, *self._journal_state.workers})
         return [*there, *sorted(set(self.shut).difference(there))]
 
     def busy_share(self, now: float) -> float:
@@ -255,8 +255,8 @@ class ProgressSummary:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec, self.place = spec, place
-        self.scheduler, self.ledger = state.scheduler, state.ledger
-        self.team = WorkerSummary(self.ledger, workers)
+        self.scheduler, self.journal_state = state.scheduler, state.journal_state
+        self.team = WorkerSummary(self.journal_state, workers)
         self.last_failure: TrialFailure | None = None
         self._clock = clock
         self._seen = clock()  # when the ledger was at its `now`
@@ -280,7 +280,7 @@ class ProgressSummary:
             self._in_vain = True
 
     def _fail(self, record: Record) -> None:
-        trial = self.ledger.stays[record["job"]].trial
+        trial = self.journal_state.runs[record["job"]].trial
         reason, again = plain(record["reason"]), record["verdict"] == "retry"
         self.last_failure = TrialFailure(
             record["t"], trial, record["resource"], record["kind"], reason, again
@@ -291,14 +291,14 @@ class ProgressSummary:
     @property
     def elapsed(self) -> float:
         """Study seconds by now."""
-        if self.ledger.why is not None:
-            return self.ledger.now
-        return self.ledger.now + self._clock() - self._seen
+        if self.journal_state.why is not None:
+            return self.journal_state.now
+        return self.journal_state.now + self._clock() - self._seen
 
     @property
     def ending(self) -> bool:
         """Whether nothing starts any more although there might be jobs, and what runs is to leave."""
-        return self.ledger.closing and self.ledger.why is None
+        return self.journal_state.closing and self.journal_state.why is None
 
     def name(self) -> str:
         """Say what runs."""
@@ -311,20 +311,20 @@ class ProgressSummary:
         names = ("running", NO_ANSWER, "paused", "stopped", "completed", "failed")
         counts[NO_ANSWER] = self._unknown()
         counts["running"] -= counts[NO_ANSWER]
-        said = {} if self.ledger.why is None else {"running": "interrupted"}  # nothing runs any more
+        said = {} if self.journal_state.why is None else {"running": "interrupted"}  # nothing runs any more
         parts = [f"{counts[name]:,} {said.get(name, name)}" for name in names if counts[name]]
         return f"{self.scheduler.started:,}{of} started{': ' if parts else ''}{', '.join(parts)}"
 
     def _unknown(self) -> int:
         """Return how many trials run as far as anybody knows, on hosts that do not answer."""
-        if self.ledger.why is not None:
+        if self.journal_state.why is not None:
             return 0
-        stays = (self.ledger.workers[worker] for worker in self.team.silent)
+        stays = (self.journal_state.workers[worker] for worker in self.team.silent)
         return len({stay.trial for stay in stays if stay.ended is None})
 
     def best(self) -> str:
         """Say what the incumbent is, and where; empty before there is one."""
-        best = self.ledger.best
+        best = self.journal_state.best
         if best is None:
             return ""
         at = f"{plain(self.spec.time_attr)} {amount(best.resource)}"
@@ -337,8 +337,8 @@ class ProgressSummary:
 
     def state(self) -> str:
         """Say how busy the workers are, or why it is over."""
-        if self.ledger.why is not None:
-            return WHY.get(self.ledger.why, self.ledger.why)
+        if self.journal_state.why is not None:
+            return WHY.get(self.journal_state.why, self.journal_state.why)
         silent = self.team.silent
         hosts = list(dict.fromkeys(self.team.hosts[worker] for worker in silent))
         since = span(self.elapsed - min(silent.values(), default=0.0))
@@ -351,7 +351,7 @@ class ProgressSummary:
 
     def failure(self) -> str:
         """Say what failed last, and how often something has; empty before."""
-        last, count = self.last_failure, len(self.ledger.failures)
+        last, count = self.last_failure, len(self.journal_state.failures)
         if not count:
             return ""
         times = f"{count:,} time{'' if count == 1 else 's'}"
@@ -371,7 +371,7 @@ class ProgressSummary:
             since = span(self.elapsed - self.team.silent[worker])
             why = self.team.shut[worker]
             return f"{NO_ANSWER} for {since}" + ("" if why == NO_ANSWER else f": {why}")
-        stay, why = self.ledger.workers.get(worker), self.team.shut.get(worker, "")
+        stay, why = self.journal_state.workers.get(worker), self.team.shut.get(worker, "")
         if stay is not None:
             return self.doing(stay) + (f"; {why}" if why else "")
         if why:
@@ -379,19 +379,19 @@ class ProgressSummary:
         why = self.idle()
         return f"idle: {why}" if why else "idle"
 
-    def rung(self, stay: Stay) -> str:
+    def rung(self, stay: JobRun) -> str:
         """Say to which of its rungs a trial trains: ``"2/4"``."""
         levels = self.scheduler.geometry.of_bracket(stay.bracket)
         if stay.stop not in levels:
             return "-"
         return f"{levels.index(stay.stop) + 1}/{len(levels)}"
 
-    def far(self, stay: Stay) -> str:
+    def far(self, stay: JobRun) -> str:
         """Say how far a trial is, and where its next milestone is: ``"5/27"``."""
         done = amount(stay.resource)
         return f"{done}/{amount(stay.stop)}" if isfinite(stay.stop) else done
 
-    def doing(self, stay: Stay) -> str:
+    def doing(self, stay: JobRun) -> str:
         """Say what a job is doing."""
         before = self._before(stay)
         if before is not None:
@@ -408,14 +408,14 @@ class ProgressSummary:
             return f"trains again up to {amount(stay.stood)}{again}"
         return self._silence(stay) or f"training{again}"
 
-    def _before(self, stay: Stay) -> Stay | None:
+    def _before(self, stay: JobRun) -> JobRun | None:
         """Return the job of the same trial that has to be gone before this one begins."""
         if stay.rows or stay.ended is not None:
             return None
-        others = self.ledger.stays.values()
+        others = self.journal_state.runs.values()
         return next((s for s in others if s.trial == stay.trial and s.job < stay.job), None)
 
-    def _silence(self, stay: Stay) -> str:
+    def _silence(self, stay: JobRun) -> str:
         silent = self.elapsed - self._said.get(stay.job, inf)
         usual = stay.trained / stay.rows
         return f"silent for {span(silent)}" if silent > max(SILENT, 5 * usual) else ""

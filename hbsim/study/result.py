@@ -11,10 +11,9 @@ import polars as pl
 
 from hbsim.errors import ParameterError
 from hbsim.runner import summaries
-from hbsim.runner.columns import numbers
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.ledger import Ledger
 from hbsim.runner.records import read_records, read_reports
+from hbsim.runner.state import JournalState
+from hbsim.runner.tables import DecisionTable, numbers
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, new_state, replay
 
@@ -51,23 +50,23 @@ class RunResult:
         folder: StudyFolder,
         spec: StudySpec,
         scheduler: Scheduler,
-        ledger: Ledger,
-        decisions: Decisions,
+        journal_state: JournalState,
+        decisions: DecisionTable,
         workers: int,
     ) -> None:
         self.folder = folder.path
         self.spec = spec
         self.scheduler = scheduler
         self.workers = workers
-        self.why = ledger.why
-        self._ledger = ledger
+        self.why = journal_state.why
+        self._journal_state = journal_state
         self._decisions = decisions
         self._journal = folder.journal
 
     @cached_property
     def end_time(self) -> float:
         """Study seconds at which the last job ended."""
-        return float(self._ledger.jobs.ended()["end_time"].max(initial=0.0))
+        return float(self._journal_state.jobs.ended()["end_time"].max(initial=0.0))
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
@@ -76,7 +75,7 @@ class RunResult:
         Times are study seconds: without the time between an interruption and the resumption. `value` is
         the job's last report. A stay that was interrupted is censored.
         """
-        return self._ledger.jobs.frame(self.scheduler.trial_brackets())
+        return self._journal_state.jobs.frame(self.scheduler.trial_brackets())
 
     @cached_property
     def decisions(self) -> pl.DataFrame:
@@ -124,14 +123,14 @@ class RunResult:
         trial whose function returned below R, what it had come to), best and final (of all reports),
         trained_seconds; then reached, the highest resource reported.
         """
-        frame = summaries.trials(self.scheduler, self._ledger.jobs, self.decisions)
-        columns = dict(zip(("final", "best", "reached"), self._ledger.reported(), strict=True))
+        frame = summaries.trials(self.scheduler, self._journal_state.jobs, self.decisions)
+        columns = dict(zip(("final", "best", "reached"), self._journal_state.reported(), strict=True))
         trials = range(len(frame))
         frame = frame.with_columns(
             numbers([found.get(trial, math.nan) for trial in trials]).alias(name)
             for name, found in columns.items()
         )
-        rows = self._ledger.jobs.ended()
+        rows = self._journal_state.jobs.ended()
         ends = pl.DataFrame({"trial": rows["trial"].astype(np.int64), "end": rows["milestone"]})
         ends = ends.group_by("trial", maintain_order=True).last()
         end = pl.when(status="completed").then("end")
@@ -147,7 +146,7 @@ class RunResult:
         Choices that are no plain values are text. A parameter called trial is ``hp_trial`` here.
         """
         space = self.spec.space
-        points = np.array(self._ledger.points, dtype=np.float64).reshape(-1, space.dimension)
+        points = np.array(self._journal_state.points, dtype=np.float64).reshape(-1, space.dimension)
         plain = {
             name: [v if isinstance(v, int | float | str | bool | None) else repr(v) for v in column]
             if isinstance(column, list)
@@ -166,21 +165,21 @@ class RunResult:
     @property
     def best_config(self) -> dict[str, object] | None:
         """The incumbent's configuration; None if nothing was reported."""
-        best = self._ledger.best
+        best = self._journal_state.best
         return None if best is None else self.configuration(best.trial)
 
     def __repr__(self) -> str:
-        best = self._ledger.best
+        best = self._journal_state.best
         found = "nothing reported" if best is None else f"best {self.spec.metric} {best.value:g}"
         trials, why = self.scheduler.started, self.why or "not over"
         return f"<RunResult in {self.folder}: {trials} trials, {found}, {why}>"
 
     def configuration(self, trial: int) -> dict[str, object]:
         """Return a trial's configuration: what was chosen for it, hence nothing that is not active."""
-        count = len(self._ledger.points)
+        count = len(self._journal_state.points)
         if not 0 <= trial < count:
             raise ParameterError("trial", trial, f"must be one of the trials 0 ... {count - 1}")
-        return self.spec.space.mapping(np.array(self._ledger.points[trial]))
+        return self.spec.space.mapping(np.array(self._journal_state.points[trial]))
 
     def incumbent(self, at: Literal["any", "max_t"] = "any") -> pl.DataFrame:
         """Return the strict improvements of the best value so far, by the time of reports.
@@ -200,22 +199,22 @@ class RunResult:
         if at == "max_t":
             rows, levels = self._decisions.rows(), self.scheduler.levels
             return summaries.incumbent(rows, levels, self.scheduler.mode, at_max=True)
-        return self._ledger.improvements.frame()
+        return self._journal_state.improvements.frame()
 
     def rungs(self) -> pl.DataFrame:
         """Return counts by bracket and level; columns as `hbsim.Result.rungs`."""
-        return summaries.rungs(self.scheduler, self._decisions.rows(), self._ledger.jobs.ended())
+        return summaries.rungs(self.scheduler, self._decisions.rows(), self._journal_state.jobs.ended())
 
     def failures(self) -> pl.DataFrame:
         """Return a row a failure, in order: trial, kind, reason."""
         schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
-        rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self._ledger.failures]
+        rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self._journal_state.failures]
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     @property
     def capacity(self) -> float:
         """Worker seconds that there were: of other machines' workers while they were there."""
-        opened = self._ledger.capacity
+        opened = self._journal_state.capacity
         return self.workers * self.end_time if opened is None else opened
 
     def summary(self) -> dict[str, object]:
@@ -227,25 +226,13 @@ class RunResult:
         last milestone of a trial that was paused or stopped); best (the incumbent's value), best_trial;
         late_reports (dropped); why it ended; scheduler, train, metric, mode, workers.
         """
-        counts = self.scheduler.status_counts()
-        rows = self._ledger.jobs.ended()
-        capacity = self.capacity
-        trained, wasted = summaries.resources(rows)
-        best = self._ledger.best
-        occupied = math.fsum(rows["end_time"] - rows["start_time"])
+        best = self._journal_state.best
+        more = {"returned": len(self._journal_state.returned), "seconds": self.end_time}
         return {
-            "trials": self.scheduler.started,
-            "jobs": len(self._ledger.jobs),
-            **{name: counts[name] for name in ("completed", "stopped", "paused", "failed", "running")},
-            "returned": len(self._ledger.returned),
-            "seconds": self.end_time,
-            "busy_share": occupied / capacity if capacity else 0.0,
-            "training_share": math.fsum(rows["trained"]) / capacity if capacity else 0.0,
-            "trained_resource": trained,
-            "wasted_resource": wasted,
+            **summaries.summary(self.scheduler, self._journal_state.jobs, self.capacity, more),
             "best": None if best is None else best.value,
             "best_trial": None if best is None else best.trial,
-            "late_reports": self._ledger.late,
+            "late_reports": self._journal_state.late,
             "why": self.why,
             "scheduler": self.scheduler.options.as_dict(),
             "train": self.spec.train,
@@ -343,5 +330,5 @@ def load(folder: Path | str) -> RunResult:
     spec = StudySpec.from_dict(next(records)["spec"], str(place.journal))
     state = new_state(spec, spec.make_scheduler())
     replay(state, records, str(place.journal), dimension=spec.space.dimension)
-    workers = max(1, state.ledger.workers_seen)
-    return RunResult(place, spec, state.scheduler, state.ledger, state.decisions, workers)
+    workers = max(1, state.journal_state.workers_seen)
+    return RunResult(place, spec, state.scheduler, state.journal_state, state.decisions, workers)

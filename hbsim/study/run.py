@@ -21,13 +21,11 @@ from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.training_function import FunctionDescription, describe, make_target, stop_if_loading
 from hbsim.options import named_options
-from hbsim.runner.ends import Limits
 from hbsim.runner.journal import Journal
-from hbsim.runner.loop import drive
-from hbsim.runner.real import Observer, Real
+from hbsim.runner.loop import SearcherNotifier, drive
+from hbsim.runner.real import Limits, Observer, RealExecutor
 from hbsim.runner.records import read_records
-from hbsim.runner.telling import Telling
-from hbsim.runner.workers import Workers
+from hbsim.runner.workers import WorkerBackend
 from hbsim.searchers import (
     Searcher,
     SearchTask,
@@ -226,7 +224,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         stack.enter_context(journal)
         unused.pop_all()
         note.begin(storage, scheduler)
-        keeper = CheckpointRetention(options.keep, place.trials, scheduler, state.ledger, made.prune)
+        keeper = CheckpointRetention(options.keep, place.trials, scheduler, state.journal_state, made.prune)
         if resume:
             keeper.catch_up()
         observers: list[Observer] = [keeper]
@@ -244,7 +242,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
                 partial(_finish, made, keeper, note, None if remote is None else state),
             )
         except ParameterError:
-            if not resume and not state.ledger.reports:
+            if not resume and not state.journal_state.reports:
                 made.discard()  # also on hosts
                 made.close()
                 journal.close()
@@ -265,7 +263,7 @@ def _finish(
     if state is None:
         return
     statuses = state.scheduler.trial_statuses()
-    last = {trial: kind for trial, kind, _ in state.ledger.failures}
+    last = {trial: kind for trial, kind, _ in state.journal_state.failures}
     lost = sum(kind in LOSSES and statuses[trial] == "failed" for trial, kind in last.items())
     if lost:
         options = state.scheduler.options
@@ -311,7 +309,7 @@ class StudyRun:
             name = type(searcher).__name__
             self.searcher = searcher
         limit_trials(scheduler, self.searcher)
-        self.telling = Telling(self.searcher, scheduler)
+        self.telling = SearcherNotifier(self.searcher, scheduler)
         self.spec = StudySpec(
             train=function.label,
             digest=function.digest,
@@ -379,7 +377,7 @@ class StudyRun:
         place: StudyFolder,
         journal: Journal,
         state: StudyState,
-        workers: Workers,
+        workers: WorkerBackend,
         limits: Limits,
         observers: Sequence[Observer],
         save_completed: bool,
@@ -388,11 +386,11 @@ class StudyRun:
         """Run until nothing is under way any more; `gather` is called when no trial runs any more."""
         from hbsim.study.result import RunResult
 
-        scheduler, ledger = self.scheduler, state.ledger
-        real = Real(
+        scheduler, journal_state = self.scheduler, state.journal_state
+        real = RealExecutor(
             workers,
             journal,
-            ledger,
+            journal_state,
             scheduler.geometry,
             self._suggest,
             lambda: scheduler.done,
@@ -416,8 +414,8 @@ class StudyRun:
             workers.close()
         real.finish(scheduler.done)
         journal.check()
-        count = max(workers.count, ledger.workers_seen)
-        result = RunResult(place, self.spec, scheduler, ledger, state.decisions, count)
+        count = max(workers.count, journal_state.workers_seen)
+        result = RunResult(place, self.spec, scheduler, journal_state, state.decisions, count)
         result.write()
         if real.ends.interrupted:
             text = f"interrupted after {result.end_time:.4g} s; resume=True goes on in {result.folder}"
@@ -429,7 +427,7 @@ class StudyRun:
         return point
 
 
-def _interrupt(real: Real, number: int, grace: float) -> None:
+def _interrupt(real: RealExecutor, number: int, grace: float) -> None:
     hurried = number != signal.SIGINT  # others are sent by who will not wait
     real.interrupt(hurried)
     text = "finishing: each trial leaves at its next report and keeps its checkpoint"

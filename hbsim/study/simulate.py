@@ -88,33 +88,31 @@ def simulate(
     SurrogateError
         If the learning curves cannot be used.
     """
-    from hbsim.runner.decisions import Decisions
-    from hbsim.runner.jobs import Jobs
-    from hbsim.runner.loop import drive
-    from hbsim.runner.telling import Telling
-    from hbsim.simulation.curves import Curves
+    from hbsim.runner.loop import SearcherNotifier, drive
+    from hbsim.runner.tables import DecisionTable, JobTable
+    from hbsim.simulation.curves import TrialCurves
     from hbsim.simulation.engine import Engine
-    from hbsim.simulation.result import Result, Simulated
-    from hbsim.simulation.store_engine import StoreEngine
+    from hbsim.simulation.result import Result, SimulationData
+    from hbsim.simulation.store import StoreEngine
 
     seed = whole("seed", seed, 0)
     loaded, cluster, chosen = check_study(
         scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace, search_options
     )
     trials, high = scheduler.num_trials, any(scheduler.geometry.first[: scheduler.brackets])
-    curves = Curves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
-    jobs, decisions = Jobs(), Decisions()
+    curves = TrialCurves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
+    jobs, decisions = JobTable(), DecisionTable()
     end = inf if max_time is None else float(max_time)
     make = StoreEngine if cluster.shares_store else Engine
     engine = make(cluster, curves, scheduler.geometry, jobs, end, seed, scheduler.dropped)
     good = None if max_reward is None else float(max_reward)
     with _without_collector(), interruptible(lambda number: engine.interrupt(), _ctrl_c()):
-        reached = drive(scheduler, engine, decisions, Telling(chosen, scheduler), good)
+        reached = drive(scheduler, engine, decisions, SearcherNotifier(chosen, scheduler), good)
         engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
         engine.close()
     again = replace and loaded.rows is not None and scheduler.started > loaded.rows
     lost = (engine.failures, engine.lost_saves)
-    simulated = Simulated(cluster, seed, engine.luck, jobs, decisions, *lost, engine.disk)
+    simulated = SimulationData(cluster, seed, engine.effects, jobs, decisions, *lost, engine.disk)
     result = Result(scheduler, curves, simulated, again, engine.interrupted)
     if engine.interrupted:
         raise Interrupted(f"interrupted after {result.end_time:g} simulated seconds", result)
@@ -153,12 +151,11 @@ def check_study(
         As `simulate`.
     """
     from hbsim.searchers import limit_trials
-    from hbsim.simulation.cluster_checks import time_to_work
     from hbsim.surrogates import check_levels, load
 
     cluster = cluster_of(workers, cluster)
     if max_time is None:
-        time_to_work(cluster)  # or the study had no end
+        cluster.check_time_to_work()  # or the study had no end
     _check_scheduler(scheduler, max_time, max_reward)
     loaded = load(surrogate)
     if loaded.mode != scheduler.mode:

@@ -11,12 +11,11 @@ from hbsim.core.factory import make_scheduler
 from hbsim.core.options import completed
 from hbsim.core.space import Space
 from hbsim.errors import JournalError, ParameterError
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.ledger import Ledger
-from hbsim.runner.loop import drive
+from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.records import Record
 from hbsim.runner.replay import Replay
-from hbsim.runner.telling import Telling
+from hbsim.runner.state import JournalState
+from hbsim.runner.tables import DecisionTable
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
@@ -205,21 +204,21 @@ class StudyState:
     """Where a study stands: new, or read again from its journal."""
 
     scheduler: Scheduler
-    ledger: Ledger
-    decisions: Decisions
+    journal_state: JournalState
+    decisions: DecisionTable
 
 
 def new_state(spec: StudySpec, scheduler: Scheduler) -> StudyState:
     """Return where a new study stands."""
-    ledger = Ledger(scheduler.levels, scheduler.mode, spec.metric, spec.study)
-    return StudyState(scheduler, ledger, Decisions())
+    journal_state = JournalState(scheduler.levels, scheduler.mode, spec.metric, spec.study)
+    return StudyState(scheduler, journal_state, DecisionTable())
 
 
 def replay(
     state: StudyState,
     records: Iterable[Record],
     path: str,
-    telling: Telling | None = None,
+    telling: SearcherNotifier | None = None,
     dimension: int | None = None,
 ) -> None:
     """Bring a new study to where its journal's records leave it.
@@ -233,7 +232,7 @@ def replay(
         The scheduler answers something else; names the line.
     """
     searcher = None if telling is None else telling.searcher
-    executor = Replay(records, state.ledger, path, state.scheduler, searcher, dimension)
+    executor = Replay(records, state.journal_state, path, state.scheduler, searcher, dimension)
     drive(state.scheduler, executor, state.decisions, telling)
     while not executor.over:  # the study has grown
         drive(state.scheduler, executor, state.decisions, telling)

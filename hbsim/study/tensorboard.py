@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from hbsim.errors import HbsimWarning
-from hbsim.runner.ledger import value_of
 from hbsim.runner.records import Record, read_records
+from hbsim.runner.state import value_of
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, StudyState
 
@@ -161,18 +161,18 @@ class TensorBoard:
         self, spec: StudySpec, state: StudyState, place: StudyFolder, clock: Callable[[], float] = time.time
     ) -> None:
         self._spec, self._clock = spec, clock
-        self._scheduler, self._ledger = state.scheduler, state.ledger
+        self._scheduler, self._journal_state = state.scheduler, state.journal_state
         self._files = EventFiles(place.path / "tensorboard", clock)
         self._fine = FINE if self._scheduler.options.resource_type == "float" else 1
         self._sign = 1.0 if self._scheduler.mode == "max" else -1.0
         self._reached: dict[int, float] = {}  # by trial: the resource of its last report in a file
         self._bests: dict[int, float] = {}  # by trial
         self._trials: dict[int, int] = {}  # by job on a worker
-        self._incumbent = self._ledger.best
+        self._incumbent = self._journal_state.best
         self._counts: dict[str, int] = {}
         self._next = 0.0
         self._off = False
-        if self._ledger.now:
+        if self._journal_state.now:
             self._catch_up(place)
 
     def record(self, record: Record) -> None:
@@ -238,7 +238,7 @@ class TensorBoard:
     def _configure(self, trial: int) -> None:
         import numpy as np
 
-        point = np.array(self._ledger.points[trial], dtype=np.float64)
+        point = np.array(self._journal_state.points[trial], dtype=np.float64)
         values = self._spec.space.mapping(point)
         plain = {n: v if isinstance(v, bool | int | float | str) else repr(v) for n, v in values.items()}
         self._files.begin(_run(trial), plain, self._best_tag)
@@ -253,7 +253,7 @@ class TensorBoard:
             if self._new(trial, resource, metrics):
                 scalars = {name: nan if value is None else value for name, value in metrics.items()}
                 self._files.scalars(_run(trial), scalars, self._step(resource), began + at)
-        best = self._ledger.best
+        best = self._journal_state.best
         if best is not None and best is not self._incumbent:
             self._incumbent = best
             tag = f"incumbent/{self._spec.metric}"
@@ -281,7 +281,7 @@ class TensorBoard:
         if counts != self._counts:
             self._counts = counts
             scalars = {f"trials/{name}": float(count) for name, count in counts.items()}
-            self._files.scalars(STUDY, scalars, int(self._ledger.now), now)
+            self._files.scalars(STUDY, scalars, int(self._journal_state.now), now)
         self._files.flush()
 
 

@@ -16,7 +16,7 @@ from hbsim.executors.local import LocalWorkers
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot, make_slots, read_resource, thread_variables
 from hbsim.executors.training_function import FunctionDescription, default_start
-from hbsim.runner.workers import Workers
+from hbsim.runner.workers import WorkerBackend
 from hbsim.study.folder import RemoteRuns
 from hbsim.study.options import RunOptions
 
@@ -33,7 +33,7 @@ Executor: TypeAlias = Literal["local", "dask"] | Sequence[str] | Hosts | Dask
 EXECUTORS: Final = ("local", "dask")
 
 
-class StudyWorkers(Workers, Protocol):
+class StudyWorkers(WorkerBackend, Protocol):
     """The workers of a study: of this machine, or of others."""
 
     @property

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.runner.ledger import Ledger, value_of
 from hbsim.runner.records import Record, read_records
+from hbsim.runner.state import JournalState, value_of
 from hbsim.searchers import learns
 from hbsim.study.folder import StudyFolder
 from hbsim.study.result import load
@@ -241,7 +241,7 @@ class _Reading:
 
     def __init__(self, result: RunResult) -> None:
         spec = result.spec
-        self._ledger = Ledger(result.scheduler.levels, result.scheduler.mode, spec.metric)
+        self._journal_state = JournalState(result.scheduler.levels, result.scheduler.mode, spec.metric)
         self._metric = spec.metric
         self._stays: dict[int, RecordedJob] = {}
         self._free = dict.fromkeys(range(result.workers), 0.0)  # since when, of those with work to do
@@ -256,7 +256,7 @@ class _Reading:
                 self._end(record)
             elif kind in ("start", "restart"):
                 self._begin(record)
-            self._ledger.apply(record)
+            self._journal_state.apply(record)
             if "rows" in record:
                 self._hear(record)
             elif kind == "fail":
@@ -272,7 +272,7 @@ class _Reading:
         """End what was under way: the process that ran the study is gone, and its jobs with it."""
         for stay in self._stays.values():
             if isnan(stay.end_time):
-                stay.end_time = self._ledger.now
+                stay.end_time = self._journal_state.now
 
     def _note_free(self, record: Record) -> None:
         """Take note of which workers wait for a job from now on, or do not."""
@@ -289,14 +289,14 @@ class _Reading:
         since = self._free.pop(worker, None)
         gap = None if since is None else max(0.0, time - since)
         job, trial = record["job"], record["trial"]
-        held = any(stay.trial == trial for stay in self._ledger.stays.values())
+        held = any(stay.trial == trial for stay in self._journal_state.runs.values())
         self._stays[job] = RecordedJob(job, trial, worker, time, float(record["start"]), gap, held)
 
     def _hear(self, record: Record) -> None:
         stay = self._stays[record["job"]]
         for _, trained, resource, metrics in record["rows"]:
             stay.reports.append(JobReport(resource, trained, value_of(metrics, self._metric)))
-        under_way = self._ledger.stays[record["job"]]
+        under_way = self._journal_state.runs[record["job"]]
         stay.start_resource = under_way.start_resource
         if record["e"] == "reach":
             value = nan if record["value"] is None else record["value"]

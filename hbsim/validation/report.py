@@ -81,7 +81,7 @@ def cluster_call(validation: Validation) -> str:
 
 def cluster_toml(validation: Validation) -> str:
     """Return the measured cluster as a file of `hbsim.Cluster.from_file`, with a comment a parameter."""
-    from hbsim.simulation.cluster_toml import to_toml
+    from hbsim.toml_files import to_toml
 
     counts, comments = validation.costs.observations(), {}
     for name, (_, what) in MEANING.items():

@@ -227,7 +227,7 @@ def _real_parts(run: RecordedRun) -> dict[str, float]:
 def _simulated_parts(result: Result) -> dict[str, float]:
     cluster, rows = result.cluster, result.job_rows()
     stays = rows["end_time"] - rows["start_time"]
-    startup = np.minimum(result.simulated.luck.first_startup.constant, stays)
+    startup = np.minimum(result.simulated.effects.first_startup.constant, stays)
     loads = (rows["start_resource"] > 0) & cluster.resume
     load = np.where(loads, np.minimum(cluster.load, stays - startup), 0.0)
     pauses = result.jobs["verdict"].to_numpy() == "pause"

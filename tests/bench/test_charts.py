@@ -44,8 +44,10 @@ def charted(made, styles):
 def test_the_same_report_gives_the_same_bytes_in_both_formats(made, tmp_path):
     small = replace(made, tasks=made.tasks[:1], across=made.across[:1], heatmaps=made.heatmaps[:1])
     first = charts.write_figures(small, tmp_path / "a")
-    second = charts.write_figures(small, tmp_path / "b")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    again = replace(small, tasks=(replace(small.tasks[0], timelines=(), anytime=(), reached=()),))
+    for path in charts.write_figures(again, tmp_path / "b"):
+        if path.stem.split("-")[0] != "best":  # has the axis of the curves that are left out
+            assert path.read_bytes() == (tmp_path / "a" / path.name).read_bytes()
     assert sorted(first) == sorted((tmp_path / "a").iterdir())
     kinds = Counter(path.suffix for path in first)
     assert kinds[".png"] == kinds[".svg"] == len({path.stem for path in first})

@@ -21,7 +21,7 @@ from hbsim.bench.sweep.curves import half_of
 from hbsim.bench.sweep.specification import toml
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.simulation import Cluster
-from hbsim.simulation.cluster_file import presets
+from hbsim.simulation.cluster_files import presets
 from tests.bench.sweep.made import SMALL
 from tests.cli.conftest import Ran
 from tests.profile import examples

@@ -24,7 +24,7 @@ from hbsim.bench.segments import (
 )
 from hbsim.bench.study_charts import incumbent, plot_study, survival, workers
 from hbsim.core import make_scheduler
-from hbsim.simulation.machines import Machines
+from hbsim.simulation.cluster import Machines
 from tests.bench.charted import marks
 from tests.profile import examples
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import hbsim as package
-from hbsim.simulation.cluster_file import presets
+from hbsim.simulation.cluster_files import presets
 
 SMALL = "--surrogate synthetic:max_resource=9 --trials 12"
 SIMULATE = f"simulate --scheduler promotion {SMALL}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 
-from hbsim.runner.workers import Ended, Message, Opened, Shut, Task
+from hbsim.runner.workers import Assignment, JobEnded, Message, WorkerClosed, WorkerOpened
 from tests.doubles.fake_trials import Curve, Fault
 from tests.doubles.fake_workers import FakeWorkers, Process
 
@@ -89,7 +89,7 @@ class FakeHosts(FakeWorkers):
     def takes(self, worker: int) -> bool:
         return worker in self.open
 
-    def start(self, worker: int, task: Task) -> None:
+    def start(self, worker: int, task: Assignment) -> None:
         super().start(worker, task)
         if worker in self._away:
             self._cut(self.processes[task.job], *self._away[worker])
@@ -101,7 +101,7 @@ class FakeHosts(FakeWorkers):
             self._away.pop(worker, None)
             if worker not in self.open:
                 self.open.add(worker)
-                self._tell(Opened(worker, name, 1, [f"gpu{worker}"]), twice)
+                self._tell(WorkerOpened(worker, name, 1, [f"gpu{worker}"]), twice)
         if absences:
             self.at(self.now + absences[0].after, partial(self._vanish, name, workers, absences))
 
@@ -122,9 +122,9 @@ class FakeHosts(FakeWorkers):
         for worker in workers:
             if worker in self.open and worker in self._away:
                 self.open.remove(worker)
-                self._tell(Shut(worker, "its host does not answer"), absence.twice)
+                self._tell(WorkerClosed(worker, "its host does not answer"), absence.twice)
 
-    def _tell(self, message: Opened | Shut, twice: bool) -> None:
+    def _tell(self, message: WorkerOpened | WorkerClosed, twice: bool) -> None:
         self._inbox += [message] * (2 if twice else 1)
 
     # Their processes
@@ -137,7 +137,7 @@ class FakeHosts(FakeWorkers):
     def _lose(self, process: Process) -> None:
         del self.processes[process.task.job]
         self._lost.remove(process.task.job)
-        self._send(process, Ended(process.task.job, kind="lost", reason="its host was lost"))
+        self._send(process, JobEnded(process.task.job, kind="lost", reason="its host was lost"))
 
     def _lives(self, process: Process) -> bool:
         return super()._lives(process) and process.task.job not in self._lost

@@ -18,7 +18,7 @@ from hbsim.executors.local import LocalWorkers, trial_folder
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription
-from hbsim.runner.workers import Message, Opened, Said, Shut, Task
+from hbsim.runner.workers import Assignment, Message, Reported, WorkerClosed, WorkerOpened
 
 PLACE = "hbsim.executors.remote.workers"
 
@@ -79,7 +79,7 @@ class FakeRemote:
             raise self.refuse
         self._local.prepare()
         self.slots = tuple(self._made)
-        self._news: list[Message] = [Opened(0, "a", 1), Opened(1, "b", 1)]
+        self._news: list[Message] = [WorkerOpened(0, "a", 1), WorkerOpened(1, "b", 1)]
 
     def describe(self) -> FunctionDescription:
         return self._local.describe()
@@ -87,7 +87,7 @@ class FakeRemote:
     def hosts(self) -> str:
         return "2 hosts: a, b"
 
-    def start(self, worker: int, task: Task) -> None:
+    def start(self, worker: int, task: Assignment) -> None:
         self._copy(task.trial, self._trials, self.away)
         self._local.start(worker, task)
 
@@ -97,12 +97,12 @@ class FakeRemote:
             return news
         messages = self._local.wait(timeout)
         for message in messages:
-            self._heard += isinstance(message, Said)
+            self._heard += isinstance(message, Reported)
         if self.lose is not None and self._heard >= self.lose:
             raise ExecutorError("the way to a, b", "cannot be reached any more")
         if self.shut is not None and self._heard >= self.shut:
             self.shut = None
-            return [*messages, Shut(1, "b does not answer")]
+            return [*messages, WorkerClosed(1, "b does not answer")]
         return messages
 
     def wake(self) -> None:

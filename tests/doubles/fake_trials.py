@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import floor, inf
 
-from hbsim.runner.workers import Task
+from hbsim.runner.workers import Assignment
 
 # What can go wrong. `at` is the number of a report of the job for the first, of a message for the second.
 AT_REPORT = ("error", "oom", "lost", "hang", "return", "silent", "terminated", "dies waiting")
@@ -82,7 +82,7 @@ class Curve:
             resource = self.after(trial, resource)
         return resource
 
-    def fails(self, task: Task, resource: float) -> bool:
+    def fails(self, task: Assignment, resource: float) -> bool:
         """Return whether an attempt fails instead of a report."""
         where = (task.trial, task.attempt)
         return any((trial, attempt) == where and resource >= r for trial, attempt, r in self.breaks)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 
-from hbsim.runner.workers import Ended, Message, Row, Said, Task
+from hbsim.runner.workers import Assignment, JobEnded, Message, Reported, ReportRow
 from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, Curve, Fault
 
 
@@ -16,7 +16,7 @@ from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, Curve, Fault
 class Process:
     """A job's process."""
 
-    task: Task
+    task: Assignment
     worker: int
     resource: float
     stop: float
@@ -27,7 +27,7 @@ class Process:
     reports: int = 0
     said: int = 0
     sent: int = 0
-    unsent: list[Row] = field(default_factory=list)
+    unsent: list[ReportRow] = field(default_factory=list)
     waits: bool = False
     leave: bool = False
     save: bool = False
@@ -54,7 +54,7 @@ class FakeWorkers:
     ----------
     now : float
         The clock; starts anywhere.
-    begun : list of Task
+    begun : list of Assignment
         All jobs, in the order of their starts.
     processes : dict of int to Process
         Those that are alive, by job.
@@ -74,7 +74,7 @@ class FakeWorkers:
         saved: Mapping[int, float] | None = None,
     ) -> None:
         self.count, self.curve, self.now = count, curve, now
-        self.begun: list[Task] = []
+        self.begun: list[Assignment] = []
         self.processes: dict[int, Process] = {}
         self.delivered = 0
         self.left: list[tuple[int, bool]] = []
@@ -100,7 +100,7 @@ class FakeWorkers:
 
     # The protocol
 
-    def start(self, worker: int, task: Task) -> None:
+    def start(self, worker: int, task: Assignment) -> None:
         assert self.takes(worker), f"worker {worker} is shut"
         assert worker not in self._busy, f"worker {worker} has job {self._busy[worker]}"
         assert all(p.task.trial != task.trial for p in self.processes.values()), "the trial runs twice"
@@ -215,7 +215,7 @@ class FakeWorkers:
         number = process.said + len(process.unsent)
         value = self.curve.value(process.task.trial, process.resource)
         metrics = {"value": value, "number": float(number)}
-        process.unsent.append(Row(self.now, process.trained, process.resource, metrics))
+        process.unsent.append(ReportRow(self.now, process.trained, process.resource, metrics))
 
     def _after_report(self, process: Process) -> None:
         ends = process.fault("return") or self.curve.returns(process.task.trial, process.resource)
@@ -246,14 +246,14 @@ class FakeWorkers:
         if self._lives(process):
             del self.processes[process.task.job]
             rows, first, seconds = process.unsent, process.said, {"save": process.late("slow save")}
-            ended = Ended(process.task.job, rows, first, kind, reason, process.begun, seconds, left)
+            ended = JobEnded(process.task.job, rows, first, kind, reason, process.begun, seconds, left)
             self._send(process, ended)
 
     # Messages
 
     def _say(self, process: Process) -> None:
         rows, process.unsent = process.unsent, []
-        said = Said(process.task.job, rows, process.said, process.waits)
+        said = Reported(process.task.job, rows, process.said, process.waits)
         process.said += len(rows)
         self._send(process, said)
 
@@ -263,7 +263,7 @@ class FakeWorkers:
         deliver = partial(self._deliver, process, message)
         kind = None if fault is None else fault.kind
         late = 0.0 if fault is None else fault.seconds
-        if kind == "drop" and isinstance(message, Said):
+        if kind == "drop" and isinstance(message, Reported):
             return
         self.at(self.now + self._latency + (late if kind == "delay" else 0.0), deliver)
         if kind == "twice":
@@ -272,5 +272,5 @@ class FakeWorkers:
     def _deliver(self, process: Process, message: Message) -> None:
         self._inbox.append(message)
         self.delivered += len(message.rows)
-        if isinstance(message, Ended) and self._busy.get(process.worker) == message.job:
+        if isinstance(message, JobEnded) and self._busy.get(process.worker) == message.job:
             del self._busy[process.worker]

@@ -13,7 +13,7 @@ from hbsim.core.space import arguments
 from hbsim.errors import ParameterError
 from hbsim.executors.checkpoint import Origin
 from hbsim.executors.reporter import Reporter, TrialEnd
-from hbsim.runner.workers import Task
+from hbsim.runner.workers import Assignment
 
 __all__ = ["Talk", "of_job", "reporter", "train"]
 
@@ -65,7 +65,7 @@ def reporter(
     """Return the reporter of a trial with this folder, and what it reported."""
     talk = Talk(milestone, pauses)
     setup = {"time_attr": time_attr, "metric": metric, "folder": str(folder)}
-    task = asdict(Task(0, 0, 0, 0.0, inf, [], 0))
+    task = asdict(Assignment(0, 0, 0, 0.0, inf, [], 0))
     return Reporter(talk, task, setup, ()), talk  # type: ignore[arg-type]
 
 

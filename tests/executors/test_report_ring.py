@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hbsim.executors import report_ring
 from hbsim.executors.report_ring import ReportRing
-from hbsim.runner.workers import Row
+from hbsim.runner.workers import ReportRow
 from tests.profile import examples
 
 
@@ -27,7 +27,7 @@ def ends():
 
 def as_read(reports):
     """Return what `read` makes of reports, and whether the last one waits."""
-    return [Row(*report[:4]) for report in reports], bool(reports) and reports[-1][4]
+    return [ReportRow(*report[:4]) for report in reports], bool(reports) and reports[-1][4]
 
 
 METRICS = st.dictionaries(

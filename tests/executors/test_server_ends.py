@@ -156,7 +156,7 @@ def test_close_while_the_file_is_loaded(tmp_path):
     assert not alive(serving.server.pid)
 
 
-@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=thorough)])
+@pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_jobs_die_with_the_server(serve, start):
     serving = serve(start=start)
     code = "import signal; signal.signal(15, signal.SIG_IGN); say(1); signal.pause()"

@@ -21,7 +21,7 @@ import psutil
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.protocol import task_of
 from hbsim.executors.training_function import make_target
-from hbsim.runner.workers import NEVER, Task
+from hbsim.runner.workers import NEVER, Assignment
 from tests.executors.serving import LONG, alive
 
 STUDY = "5" * 16
@@ -160,7 +160,7 @@ class Agent:
         checkpoint: dict[str, Any] | None = None,
     ) -> None:
         """Start a job; `earlier` are those of its trial before, as in a Task."""
-        task = Task(job, trial, 0, 0.0, stop, [MODES[mode]], 7, earlier=list(earlier))
+        task = Assignment(job, trial, 0, 0.0, stop, [MODES[mode]], 7, earlier=list(earlier))
         slot = {"cpus": None, "threads": 1, "env": {}}
         self.order("start", task=task_of(task), slot=slot, checkpoint=checkpoint)
 

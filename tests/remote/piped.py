@@ -23,7 +23,7 @@ from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.training_function import make_target
 from hbsim.runner.records import read_records
-from hbsim.runner.workers import Task
+from hbsim.runner.workers import Assignment
 from hbsim.study.result import RunResult
 from tests.doubles.pipe_carrier import PipeCarrier
 
@@ -174,6 +174,6 @@ def eventually(holds: Callable[[], object], what: Callable[[], str] | str = "it 
         time.sleep(0.02)
 
 
-def task(job: int, trial: int, start: float = 0.0, stop: float = 3.0, **more: Any) -> Task:
+def task(job: int, trial: int, start: float = 0.0, stop: float = 3.0, **more: Any) -> Assignment:
     """Return a job."""
-    return Task(job, trial, 0, start, stop, [0.5], 1, STUDY, **more)
+    return Assignment(job, trial, 0, start, stop, [0.5], 1, STUDY, **more)

@@ -312,7 +312,10 @@ ENDS = [
 def test_nothing_is_left(agent, end, status):
     more = {}
     if end is hang:
-        more = {"lease": 3.0, "command": with_constant("Jobs.prune = lambda *given: agent.time.sleep(600)")}
+        more = {
+            "lease": 3.0,
+            "command": with_constant("AgentJobs.prune = lambda *given: agent.time.sleep(600)"),
+        }
     one = agent(constants={"text": "x" * 1_000_000}, **more)
     pids = busy(one)
     end(one)

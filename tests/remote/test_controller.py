@@ -26,7 +26,7 @@ from hbsim.executors.remote.store import CheckpointStore, download, newest_of_al
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.training_function import make_target
 from hbsim.runner.journal import Journal
-from hbsim.runner.workers import Ended, Opened, Said
+from hbsim.runner.workers import JobEnded, Reported, WorkerOpened
 from hbsim.searchers import RandomSearcher
 from hbsim.study.run import Interrupted
 
@@ -132,7 +132,7 @@ def test_a_checkpoint_in_the_studys_folder_is_copied_to_a_host(piped: Piped) -> 
     workers.prepare()
     try:
         workers.start(0, task(4, 0, start=2.0, earlier=[(3, 1.0, 2)]))
-        eventually(lambda: any(isinstance(one, Said) and one.waits for one in workers.wait(0.1)))
+        eventually(lambda: any(isinstance(one, Reported) and one.waits for one in workers.wait(0.1)))
     finally:
         workers.close()
     (begun,) = [line for line in piped.trace() if line["what"] == "begins"]
@@ -292,10 +292,10 @@ def test_the_last_hosts_are_waited_for_a_while_and_may_come_later(piped: Piped) 
         assert "1 of 2 hosts can take trials" in piped.said
         assert workers.hosts() == "1 host: a"
         piped.carrier.slow.clear()
-        opened: list[Opened] = []
+        opened: list[WorkerOpened] = []
         eventually(
             lambda: (
-                opened.extend(one for one in workers.wait(0.1) if isinstance(one, Opened))
+                opened.extend(one for one in workers.wait(0.1) if isinstance(one, WorkerOpened))
                 or {one.host for one in opened} == {"a", "b"}
             )
         )
@@ -359,13 +359,13 @@ def test_a_study_that_has_come_to_nothing_leaves_nothing_on_hosts(piped: Piped) 
     workers = piped.workers("saving")
     workers.prepare()
     workers.start(0, task(0, 0, stop=9.0))
-    ended: list[Ended] = []
+    ended: list[JobEnded] = []
 
     def over() -> bool:
         for message in workers.wait(0.1):
-            if isinstance(message, Said) and message.waits:
+            if isinstance(message, Reported) and message.waits:
                 workers.leave(message.job, True)
-            ended.extend([message] if isinstance(message, Ended) else [])
+            ended.extend([message] if isinstance(message, JobEnded) else [])
         return bool(ended)
 
     eventually(over)

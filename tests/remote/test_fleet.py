@@ -16,7 +16,7 @@ from hbsim.executors.remote.allocation import WorkerAllocator, versions
 from hbsim.executors.remote.checkpoints import TRIES, Checkpoints, Get, Put
 from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.protocol import ROOM
-from hbsim.runner.workers import Ended, Opened, Said, Shut, Task
+from hbsim.runner.workers import Assignment, JobEnded, Reported, WorkerClosed, WorkerOpened
 from tests.doubles.fake_network import FakeHost, FakeNetwork, Run
 
 LEASE = 6.0
@@ -29,7 +29,7 @@ class Runner:
     network: FakeNetwork
     random: Random
     jobs: dict[int, tuple[int, int]] = field(default_factory=dict)  # under way: worker, trial
-    ended: list[Ended] = field(default_factory=list)
+    ended: list[JobEnded] = field(default_factory=list)
     open: dict[int, str] = field(default_factory=dict)  # workers, and their hosts
     paused: list[int] = field(default_factory=list)
     saving: set[int] = field(default_factory=set)  # jobs that are to save and leave,
@@ -60,15 +60,15 @@ class Runner:
         self.rows[job] = 0
         self.needed[job] = self.saved.get(trial, -1)
         stop = float(self.random.randint(1, 3))
-        self.network.fleet.start(worker, Task(job, trial, 0, 0.0, stop, [0.5], 1), self.network.now)
+        self.network.fleet.start(worker, Assignment(job, trial, 0, 0.0, stop, [0.5], 1), self.network.now)
 
     def _hear(self, message: Any) -> None:
-        if isinstance(message, Opened):
+        if isinstance(message, WorkerOpened):
             assert message.worker not in self.open, message
             self.open[message.worker] = message.host
-        elif isinstance(message, Shut):
+        elif isinstance(message, WorkerClosed):
             del self.open[message.worker]
-        elif isinstance(message, Said):
+        elif isinstance(message, Reported):
             assert message.job in self.jobs, "a report of a job that has ended"
             assert message.first == self.rows[message.job] or not message.rows, (
                 "a report is missing, or twice"
@@ -77,10 +77,10 @@ class Runner:
             assert all(row.at <= self.network.now for row in message.rows)
             if message.waits:
                 self._decide(message)
-        elif isinstance(message, Ended):
+        elif isinstance(message, JobEnded):
             self._end(message)
 
-    def _decide(self, message: Said) -> None:
+    def _decide(self, message: Reported) -> None:
         fleet, what = self.network.fleet, self.random.random()
         if what < 0.4 and not self.closing:
             fleet.jobs.go_on(message.job, message.rows[-1].resource + 1)
@@ -91,7 +91,7 @@ class Runner:
             self.stopping.add(message.job)
             fleet.jobs.leave(message.job, False)
 
-    def _end(self, ended: Ended) -> None:
+    def _end(self, ended: JobEnded) -> None:
         _, trial = self.jobs.pop(ended.job)  # each job ends once
         self.ended.append(ended)
         if ended.job in self.stopping and ended.kind is None:
@@ -259,7 +259,7 @@ def cluster(
 
 
 def start(network: FakeNetwork, job: int, worker: int, trial: int | None = None, stop: float = 99.0) -> None:
-    task = Task(job, job if trial is None else trial, 0, 0.0, stop, [0.5], 1)
+    task = Assignment(job, job if trial is None else trial, 0, 0.0, stop, [0.5], 1)
     network.fleet.start(worker, task, network.now)
 
 
@@ -272,9 +272,9 @@ def opened(network: FakeNetwork) -> dict[int, str]:
     """Return the workers that are open, and their hosts."""
     found: dict[int, str] = {}
     for _, message in network.all_messages:
-        if isinstance(message, Opened):
+        if isinstance(message, WorkerOpened):
             found[message.worker] = message.host
-        elif isinstance(message, Shut):
+        elif isinstance(message, WorkerClosed):
             del found[message.worker]
     return found
 
@@ -300,14 +300,14 @@ def test_a_host_that_is_silent_is_named_within_five_seconds_and_taken_back() -> 
     begin, _, end = note.partition(" in ")
     assert begin == "gpu1 does not answer; its trial counts as lost"
     assert 20 < float(end.partition(" s ")[0]) < 31
-    assert [message.reason for message in of(network, Shut)] == ["gpu1 does not answer"] * 2
+    assert [message.reason for message in of(network, WorkerClosed)] == ["gpu1 does not answer"] * 2
     network.step(10)
     assert network.notes[1:] == ["gpu1 answers again"]
     assert opened(network) == {0: "gpu1", 1: "gpu1"}
-    assert not of(network, Ended)
+    assert not of(network, JobEnded)
     network.fleet.jobs.leave(0, True)
     network.step(3)
-    assert [ended.kind for ended in of(network, Ended)] == [None]
+    assert [ended.kind for ended in of(network, JobEnded)] == [None]
 
 
 def test_what_runs_on_a_silent_host_is_lost_only_when_it_must_have_ended() -> None:
@@ -319,7 +319,7 @@ def test_what_runs_on_a_silent_host_is_lost_only_when_it_must_have_ended() -> No
     network.partition(host, 1e9)
     cut = network.now
     network.step(50)
-    ends = [(at, ended) for at, ended in network.all_messages if isinstance(ended, Ended)]
+    ends = [(at, ended) for at, ended in network.all_messages if isinstance(ended, JobEnded)]
     assert [ended.job for _, ended in ends] == [0, 1]
     for at, ended in ends:
         assert ended.kind == "lost"
@@ -339,11 +339,11 @@ def test_an_agent_that_is_known_to_have_ended_with_all_is_lost_at_once(clean: bo
     network.kill_agent(host, clean, "signal 9")
     network.step(5)
     if not clean:
-        assert not of(network, Ended)
+        assert not of(network, JobEnded)
         assert opened(network) == {}
         assert "gpu1 is gone (its agent ended: signal 9); its trial counts as lost in" in network.notes[0]
         network.step(30)
-    (ended,) = of(network, Ended)
+    (ended,) = of(network, JobEnded)
     assert ended.reason == "its host gpu1 was lost: its agent ended: signal 9"
     assert opened(network) == {0: "gpu1", 1: "gpu1"}  # by the next agent
 
@@ -352,7 +352,7 @@ def test_reports_are_timed_by_the_controllers_clock() -> None:
     network = cluster(FakeHost("gpu1"), delay=0.01)
     start(network, 0, 0)
     network.step(5)
-    rows = [(at, row) for at, said in network.all_messages if isinstance(said, Said) for row in said.rows]
+    rows = [(at, row) for at, said in network.all_messages if isinstance(said, Reported) for row in said.rows]
     assert len(rows) > 1
     assert all(at - 0.5 < row.at <= at for at, row in rows)
 
@@ -370,7 +370,7 @@ def test_an_outage_costs_each_job_that_ran_one_failure_and_no_other_job_any() ->
     start(network, 1, 1)
     start(network, 2, 2)
     network.step(25)
-    assert [(ended.job, ended.kind) for ended in of(network, Ended)] == [(0, "lost")]
+    assert [(ended.job, ended.kind) for ended in of(network, JobEnded)] == [(0, "lost")]
     start(network, 3, 3)
     network.step(2)
     assert {run.job for run in network.history if run.end > network.now} == {1, 2, 3}
@@ -385,12 +385,12 @@ def test_a_job_that_was_not_sent_moves_to_another_host_when_its_own_is_lost() ->
     network.kill_agent(host, True)
     host.off_until = 1e9
     network.step(4)
-    assert not of(network, Ended)
+    assert not of(network, JobEnded)
     assert [run.host for run in network.history] == ["gpu2"]
     assert opened(network) == {0: "gpu2"}  # its worker is there now
     network.fleet.jobs.leave(0, False)
     network.step(1)
-    assert [ended.kind for ended in of(network, Ended)] == [None]
+    assert [ended.kind for ended in of(network, JobEnded)] == [None]
 
 
 def test_a_job_that_waits_can_be_called_off() -> None:
@@ -399,11 +399,11 @@ def test_a_job_that_waits_can_be_called_off() -> None:
     start(network, 0, 0)
     start(network, 1, 1)
     network.step(2)
-    assert [said.job for said in of(network, Said)].count(0) >= 1  # none of them has hung
+    assert [said.job for said in of(network, Reported)].count(0) >= 1  # none of them has hung
     network.fleet.jobs.leave(0, True)
     network.fleet.jobs.kill(1, "it is too late")
     network.step(10)
-    assert [(end.job, end.kind, end.reason, end.left) for end in of(network, Ended)] == [
+    assert [(end.job, end.kind, end.reason, end.left) for end in of(network, JobEnded)] == [
         (0, None, "", True),
         (1, "lost", "it is too late", False),
     ]
@@ -422,7 +422,10 @@ def test_a_host_that_is_taken_away_hands_its_trials_back_and_is_closed_once_they
     network.terminate(host)
     start(network, 1, 1)  # crosses the message, and is handed back as well
     network.step(0.3)
-    assert [(ended.job, ended.kind) for ended in of(network, Ended)] == [(0, "preempted"), (1, "preempted")]
+    assert [(ended.job, ended.kind) for ended in of(network, JobEnded)] == [
+        (0, "preempted"),
+        (1, "preempted"),
+    ]
     assert host.agent is not None
     network.step(4)
     assert host.agent is None  # it was closed, without waiting
@@ -440,7 +443,7 @@ def test_a_checkpoint_is_copied_at_once_and_its_trial_waits_for_that_nobody_else
     network = cluster(FakeHost("gpu1", 2), slow=5.0)
     start(network, 0, 0)
     pause(network, 0, 0.5)
-    assert len(of(network, Ended)) == 1
+    assert len(of(network, JobEnded)) == 1
     (copy,) = network.copies
     assert copy == Get("gpu1-1", 0, 0, "/own/trials/000000/checkpoint/0", None)
     start(network, 1, 0, trial=0)  # also on the same host: its files must not change
@@ -481,7 +484,7 @@ def test_a_copy_that_fails_since_its_host_is_away_is_made_when_that_is_back() ->
     assert network.fleet.pending([0]) == {0: "gpu1"}
     network.step(6)
     assert [(run.host, run.went_on_from) for run in network.history] == [("gpu1", -1), ("gpu2", 0)]
-    assert [ended.kind for ended in of(network, Ended)] == [None]
+    assert [ended.kind for ended in of(network, JobEnded)] == [None]
     assert network.fleet.pending([0]) == {}
 
 
@@ -526,7 +529,7 @@ def test_a_copy_that_cannot_be_made_is_tried_again_and_then_fails_the_job_that_n
     start(network, 9, 0, trial=0)
     network.step(20)
     assert len(network.copies) == TRIES
-    (ended,) = of(network, Ended)
+    (ended,) = of(network, JobEnded)
     assert (ended.kind, ended.reason) == (
         "lost",
         "its checkpoint cannot be copied to gpu1: the disk is full",
@@ -603,10 +606,10 @@ def test_a_host_that_can_run_no_trials_is_named_once_and_others_go_on() -> None:
     network.step(10)
     assert network.notes.count(SAID) == 1
     assert opened(network) == {2: "gpu2"}
-    assert not of(network, Ended)  # what runs there may end well
+    assert not of(network, JobEnded)  # what runs there may end well
     network.fleet.jobs.leave(0, True)
     network.step(60)  # it is closed, and other agents are tried
-    assert [ended.kind for ended in of(network, Ended)] == [None]
+    assert [ended.kind for ended in of(network, JobEnded)] == [None]
     assert network.notes.count(SAID) == 1
     assert network.fleet.fatal is None
     assert network.fleet.ready(network.now) == (1, 1)

@@ -37,7 +37,7 @@ from hbsim.executors.remote.protocol import (
 )
 from hbsim.executors.remote.ssh import SshCarrier, SshHost
 from hbsim.executors.training_function import make_target
-from hbsim.runner.workers import NEVER, Task
+from hbsim.runner.workers import NEVER, Assignment
 from tests.doubles.sshd import Host, sshd
 from tests.executors.serving import wait_until
 from tests.remote.agents import MODES, TRAIN
@@ -390,7 +390,7 @@ def real_config(folder: Path) -> str:
 
 
 def start_order(mode: str, stop: float = NEVER) -> dict[str, Any]:
-    task = Task(4, 3, 0, 0.0, stop, [MODES[mode]], 7, "5" * 16)
+    task = Assignment(4, 3, 0, 0.0, stop, [MODES[mode]], 7, "5" * 16)
     slot = {"cpus": None, "threads": 1, "env": {}}
     return {"o": "start", "task": task_of(task), "slot": slot, "checkpoint": None}
 

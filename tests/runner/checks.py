@@ -28,12 +28,12 @@ def check_end(run: Run) -> None:
 
 def check_left(run: Run) -> None:
     """Nothing is on the workers any more, and they never had two jobs at once."""
-    assert not run.ledger.stays
-    assert not run.ledger.workers
+    assert not run.journal_state.runs
+    assert not run.journal_state.workers
     assert not run.crew.processes
     check_times(run)
     jobs = run.jobs()
-    assert jobs["job"].to_list() == list(range(run.ledger.jobs.started))
+    assert jobs["job"].to_list() == list(range(run.journal_state.jobs.started))
     for _, stays in jobs.sort("start_time", "end_time").group_by("worker"):
         starts, ends = stays["start_time"].to_list(), stays["end_time"].to_list()
         assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
@@ -61,7 +61,7 @@ def check_reports(run: Run) -> None:
             assert last.get(record["job"], -1) < metrics["number"], "told twice, or out of order"
             last[record["job"]] = metrics["number"]
             count += 1
-    assert run.ledger.late - run.late_before == run.crew.delivered - (count - run.accepted_before)
+    assert run.journal_state.late - run.late_before == run.crew.delivered - (count - run.accepted_before)
 
 
 def tell_again(run: Run) -> None:
@@ -151,8 +151,8 @@ def check_hosts(run: Run) -> None:
         check_open(session)
     check_retries(run.records, run.study.options)
     capacity, most = there(run.records)
-    assert run.ledger.capacity == pytest.approx(capacity, abs=1e-4)
-    assert run.ledger.workers_seen == most
+    assert run.journal_state.capacity == pytest.approx(capacity, abs=1e-4)
+    assert run.journal_state.workers_seen == most
     if capacity is not None:
         jobs = run.jobs()
         assert (jobs["end_time"] - jobs["start_time"]).sum() <= capacity + 1e-4

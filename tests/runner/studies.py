@@ -12,12 +12,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from hbsim.errors import HbsimWarning
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.ends import Limits
-from hbsim.runner.ledger import Ledger
-from hbsim.runner.loop import drive
-from hbsim.runner.real import Real
-from hbsim.runner.telling import Telling
+from hbsim.runner.loop import SearcherNotifier, drive
+from hbsim.runner.real import Limits, RealExecutor
+from hbsim.runner.state import JournalState
+from hbsim.runner.tables import DecisionTable
 from hbsim.study.spec import StudyState, replay
 from tests.doubles.fake_hosts import FakeHosts, Host
 from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, Fault
@@ -63,12 +61,12 @@ class Notes:
 class Pictures:
     """An observer that keeps a picture of the ledger after each record, by the record's number."""
 
-    def __init__(self, ledger: Ledger, notes: Notes) -> None:
+    def __init__(self, journal_state: JournalState, notes: Notes) -> None:
         self.taken: dict[int, dict[str, Any]] = {}
-        self._ledger, self._notes = ledger, notes
+        self._journal_state, self._notes = journal_state, notes
 
     def record(self, record: Any) -> None:
-        self.taken[len(self._notes.records) - 1] = picture(self._ledger)
+        self.taken[len(self._notes.records) - 1] = picture(self._journal_state)
 
     def tick(self) -> None: ...
 
@@ -147,9 +145,9 @@ class Run:
         self.study = study
         self.scheduler = make_real(study.type, study.options)
         self.searcher = Listener()
-        self.telling = Telling(self.searcher, self.scheduler)
+        self.telling = SearcherNotifier(self.searcher, self.scheduler)
         self.state = new_state(self.scheduler)
-        self.ledger, self.decisions = self.state.ledger, self.state.decisions
+        self.journal_state, self.decisions = self.state.journal_state, self.state.decisions
         if records:
             replay(self.state, records, "journal", self.telling)
         faults = study.faults if faults is None else faults
@@ -157,13 +155,13 @@ class Run:
         hosts = study.hosts if hosts is None and workers is None else hosts
         self.crew = FakeHosts(hosts, *more) if hosts else FakeWorkers(workers or study.workers, *more)
         self.notes = Notes(records, self.scheduler, states)
-        self.pictures = Pictures(self.ledger, self.notes)
+        self.pictures = Pictures(self.journal_state, self.notes)
         self.accepted_before = accepted(records)
-        self.late_before = self.ledger.late
-        self.real = Real(
+        self.late_before = self.journal_state.late
+        self.real = RealExecutor(
             self.crew,
             self.notes,
-            self.ledger,
+            self.journal_state,
             self.scheduler.geometry,
             lambda: self.searcher.suggest(1).tolist()[0],
             lambda: bool(self.scheduler.done),
@@ -197,12 +195,12 @@ class Run:
 
     def jobs(self) -> Any:
         """Return the table of jobs; nothing can be added after that."""
-        return self.ledger.jobs.frame(self.scheduler.trial_brackets())
+        return self.journal_state.jobs.frame(self.scheduler.trial_brackets())
 
 
 def new_state(scheduler: Any) -> StudyState:
     """Return where a new study stands."""
-    return StudyState(scheduler, Ledger(scheduler.levels, scheduler.mode, "value"), Decisions())
+    return StudyState(scheduler, JournalState(scheduler.levels, scheduler.mode, "value"), DecisionTable())
 
 
 def replayed(study: Study, records: Sequence[dict[str, Any]]) -> StudyState:
@@ -217,7 +215,7 @@ def accepted(records: Sequence[dict[str, Any]]) -> int:
     return sum(len(record["rows"]) for record in records if record["e"] in ("rows", "reach"))
 
 
-def picture(ledger: Ledger) -> dict[str, Any]:
+def picture(journal_state: JournalState) -> dict[str, Any]:
     """Return everything in a ledger; floats as text, since NaN is not itself."""
 
     def of(stay: Any) -> dict[str, str]:
@@ -225,16 +223,18 @@ def picture(ledger: Ledger) -> dict[str, Any]:
         return {name: repr(getattr(stay, name)) for name in sorted(names)}
 
     return {
-        **{name: repr(value) for name, value in vars(ledger).items() if name != "closing"},  # in no record
+        **{
+            name: repr(value) for name, value in vars(journal_state).items() if name != "closing"
+        },  # in no record
         "_capacity": {
             name: sorted(value) if isinstance(value, set) else value
-            for name, value in vars(ledger._capacity).items()
+            for name, value in vars(journal_state._capacity).items()
         },
-        "improvements": of(ledger.improvements),
-        "jobs": bytes(ledger.jobs._rows),
-        "started": ledger.jobs.started,
-        "stays": {job: of(stay) for job, stay in ledger.stays.items()},
-        "workers": {worker: stay.job for worker, stay in ledger.workers.items()},
+        "improvements": of(journal_state.improvements),
+        "jobs": bytes(journal_state.jobs._rows),
+        "started": journal_state.jobs.started,
+        "stays": {job: of(stay) for job, stay in journal_state.runs.items()},
+        "workers": {worker: stay.job for worker, stay in journal_state.workers.items()},
     }
 
 

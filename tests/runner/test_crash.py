@@ -32,7 +32,7 @@ def check_replay(run: Run, count: int) -> None:
     """The first `count` records say where everything stood after them."""
     standing = replayed(run.study, run.records[:count])
     assert round_trip(standing.scheduler) == run.notes.states[count - 1]
-    assert picture(standing.ledger) == run.pictures.taken[count - 1]
+    assert picture(standing.journal_state) == run.pictures.taken[count - 1]
     rows = standing.decisions.rows()
     assert rows.tobytes() == run.decisions.rows()[: len(rows)].tobytes()
 
@@ -59,7 +59,7 @@ def test_crashes_whatever_goes_wrong(study: Study, cuts: list[float], workers: l
         assert run.records[: len(before)] == before
         standing = replayed(study, run.records)
         assert round_trip(standing.scheduler) == round_trip(run.scheduler)
-        assert picture(standing.ledger) == picture(run.ledger)
+        assert picture(standing.journal_state) == picture(run.journal_state)
         check_end(run)
         check_reports(run)
         tell_again(run)
@@ -73,9 +73,9 @@ def test_one_worker_decides_the_same(study: Study, cuts: list[float]) -> None:
         run = study.run(cut(run.records, where))
         check_end(run)
         assert run.decided() == undisturbed.decided()
-        assert run.ledger.points == undisturbed.ledger.points
-        assert run.ledger.failures == undisturbed.ledger.failures
-        assert run.ledger.returned == undisturbed.ledger.returned
+        assert run.journal_state.points == undisturbed.journal_state.points
+        assert run.journal_state.failures == undisturbed.journal_state.failures
+        assert run.journal_state.returned == undisturbed.journal_state.returned
 
 
 @pytest.mark.parametrize("resume", [True, False])
@@ -88,7 +88,7 @@ def test_at_every_record(type: str, resume: bool) -> None:
         resumed = study.run(run.records[:count])
         check_end(resumed)
         assert resumed.decided() == run.decided()
-        assert resumed.ledger.failures == run.ledger.failures
+        assert resumed.journal_state.failures == run.journal_state.failures
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
@@ -156,8 +156,8 @@ def test_a_function_that_had_nothing_left_to_do() -> None:
     kinds = [record["e"] for record in undisturbed.records]
     run = study.run(undisturbed.records[: kinds.index("return")])
     check_end(run)
-    assert run.ledger.failures == []
-    assert run.ledger.returned == undisturbed.ledger.returned == {0: 3}
+    assert run.journal_state.failures == []
+    assert run.journal_state.returned == undisturbed.journal_state.returned == {0: 3}
 
 
 def test_a_function_that_had_nothing_left_to_do_between_milestones() -> None:
@@ -165,8 +165,8 @@ def test_a_function_that_had_nothing_left_to_do_between_milestones() -> None:
     study = small("fifo", trials=1, curve={"ends": ((0, 5),)})
     run = study.run(study.run().records[:7], saved={0: 5})
     check_end(run)
-    assert run.ledger.failures == []
-    assert run.ledger.returned == {0: 5}
+    assert run.journal_state.failures == []
+    assert run.journal_state.returned == {0: 5}
 
 
 def test_a_function_that_had_returned_without_milestones() -> None:

@@ -31,7 +31,7 @@ def told(run: Run, trial: int) -> list[tuple[float, str]]:
 
 
 def kinds(run: Run) -> list[tuple[int, str]]:
-    return [(trial, kind) for trial, kind, _ in run.ledger.failures]
+    return [(trial, kind) for trial, kind, _ in run.journal_state.failures]
 
 
 def test_nothing_goes_wrong() -> None:
@@ -42,21 +42,21 @@ def test_nothing_goes_wrong() -> None:
         *(["start", *["rows"] * 8, "reach", "gone"] * 2),
         *("none", "close"),
     ]
-    assert run.ledger.late == run.ledger.lost_rows == 0
+    assert run.journal_state.late == run.journal_state.lost_rows == 0
     assert run.jobs()["end_time"].to_list() == [9.0, 18.0]
 
 
 def test_reports_between_milestones_that_never_come() -> None:
     run = small("fifo", trials=1, faults=[Fault(0, "drop", 1), Fault(0, "drop", 4)]).run()
     check_end(run)
-    assert run.ledger.lost_rows == 2
+    assert run.journal_state.lost_rows == 2
     assert [r[3]["number"] for x in run.records for r in x.get("rows", ())] == [0, 2, 3, 5, 6, 7, 8]
 
 
 def test_a_report_that_comes_twice_after_one_that_never_came() -> None:
     run = small("fifo", trials=1, faults=[Fault(0, "drop", 1), Fault(0, "twice", 2)]).run()
     check_reports(run)
-    assert (run.ledger.late, run.ledger.lost_rows) == (1, 1)
+    assert (run.journal_state.late, run.journal_state.lost_rows) == (1, 1)
 
 
 def test_a_milestone_that_comes_twice_after_a_report_that_never_came() -> None:
@@ -64,20 +64,20 @@ def test_a_milestone_that_comes_twice_after_a_report_that_never_came() -> None:
     faults = [Fault(0, "drop", 1), Fault(0, "twice", 2, seconds=0.5)]
     run = small("stopping", trials=1, faults=faults).run()
     assert told(run, 0) == [(1, "continue"), (3, "continue"), (9, "complete")]
-    assert (run.ledger.late, run.ledger.lost_rows) == (1, 1)
+    assert (run.journal_state.late, run.journal_state.lost_rows) == (1, 1)
 
 
 def test_a_milestone_that_is_late() -> None:
     run = small("fifo", trials=1, faults=[Fault(0, "delay", 8, seconds=30)]).run()
     assert run.decisions.rows()["time"].tolist() == [39.0]
-    assert run.ledger.late == 0
+    assert run.journal_state.late == 0
 
 
 def test_reports_that_are_overtaken() -> None:
     run = small("stopping", trials=1, faults=[Fault(0, "delay", 1, seconds=1.5)]).run()
     check_reports(run)
     assert told(run, 0) == [(1, "continue"), (3, "continue"), (9, "complete")]
-    assert (run.ledger.late, run.ledger.lost_rows) == (1, 1)
+    assert (run.journal_state.late, run.journal_state.lost_rows) == (1, 1)
 
 
 def test_a_milestone_that_never_comes() -> None:
@@ -85,7 +85,7 @@ def test_a_milestone_that_never_comes() -> None:
     study = small("fifo", trials=1, retries=1, faults=[Fault(0, "drop", 8)])
     run = study.run()
     check_end(run)
-    assert run.ledger.failures == [(0, "lost", "nothing was reported for 200 s (hang_timeout)")]
+    assert run.journal_state.failures == [(0, "lost", "nothing was reported for 200 s (hang_timeout)")]
     assert told(run, 0) == [(9, "complete")]
     assert run.jobs()["attempt"].to_list() == [0, 1]
 
@@ -94,7 +94,7 @@ def test_a_milestone_that_never_comes() -> None:
 def test_failures(kind: str) -> None:
     run = small("fifo", trials=2, faults=[Fault(0, kind, 3)]).run()
     check_end(run)
-    assert run.ledger.failures == [(0, kind, "as it was told")]
+    assert run.journal_state.failures == [(0, kind, "as it was told")]
     failed = run.jobs().row(0, named=True)
     assert (failed["stop_resource"], failed["verdict"]) == (3, "failed")
     assert run.scheduler.trial_statuses() == ["failed", "completed"]
@@ -119,7 +119,7 @@ def test_a_trial_that_dies_while_it_is_paused() -> None:
     """It has paused, and nothing has failed; later it is promoted."""
     run = small(trials=3, faults=[Fault(n, "dies waiting") for n in range(2)]).run()
     check_end(run)
-    assert run.ledger.failures == []
+    assert run.journal_state.failures == []
     assert run.jobs()["verdict"].to_list()[:2] == ["pause", "pause"]
 
 
@@ -127,7 +127,7 @@ def test_a_function_that_returns_early() -> None:
     run = small("stopping", trials=1, faults=[Fault(0, "return", 4)]).run()
     check_end(run)
     assert told(run, 0) == [(1, "continue"), (3, "continue")]
-    assert run.ledger.returned == {0: 5}
+    assert run.journal_state.returned == {0: 5}
     assert run.scheduler.trial_statuses() == ["completed"]
 
 
@@ -135,21 +135,21 @@ def test_a_function_that_returns_at_once_when_it_is_promoted() -> None:
     """It had trained to 1, and has only one epoch: that is the end of its own, and no failure."""
     run = small("promotion", trials=3, curve={"ends": tuple((trial, 1) for trial in range(3))}).run()
     check_end(run)
-    assert run.ledger.failures == []
-    assert list(run.ledger.returned.values()) == [1]
+    assert run.journal_state.failures == []
+    assert list(run.journal_state.returned.values()) == [1]
     assert sorted(run.scheduler.trial_statuses()) == ["completed", "paused", "paused"]
 
 
 def test_a_function_that_returns_without_a_report() -> None:
     run = small("stopping", trials=1, faults=[Fault(0, "silent")]).run()
-    assert run.ledger.failures == [(0, "error", "the function returned without a report")]
+    assert run.journal_state.failures == [(0, "error", "the function returned without a report")]
 
 
 def test_a_function_that_returns_and_whose_reports_never_came() -> None:
     run = small("fifo", trials=1, faults=[Fault(0, "return", 0), Fault(0, "drop", 0)]).run()
     check_end(run)
-    assert run.ledger.failures == []
-    assert run.ledger.lost_rows == 1
+    assert run.journal_state.failures == []
+    assert run.journal_state.lost_rows == 1
 
 
 def test_a_trial_that_somebody_else_terminates() -> None:
@@ -163,7 +163,7 @@ def test_a_stopped_trial_that_does_not_leave() -> None:
     run = small("fifo", trials=1, faults=[Fault(0, "deaf")]).run()
     check_end(run)
     assert run.crew.killed == [(0, "it was told to leave and did not")]
-    assert run.ledger.failures == []
+    assert run.journal_state.failures == []
     job = run.jobs().row(0, named=True)
     assert job["verdict"] == "complete"
     assert 14.0 <= job["end_time"] <= 14.5
@@ -188,7 +188,7 @@ def test_a_stopped_trial_that_reports_once_more() -> None:
     """It counts as late: it was decided that the trial is complete."""
     run = small("fifo", trials=1, faults=[Fault(0, "stubborn")]).run()
     check_end(run)
-    assert run.ledger.late == 1
+    assert run.journal_state.late == 1
     assert [record["e"] for record in run.records[-5:]] == ["reach", "late", "gone", "none", "close"]
 
 
@@ -197,7 +197,7 @@ def test_a_paused_trial_that_does_not_leave() -> None:
     run = small(trials=3, faults=[Fault(0, "deaf")]).run()
     check_end(run)
     assert run.crew.killed == [(0, "nothing was reported for 200 s (hang_timeout)")]
-    assert run.ledger.failures == []
+    assert run.journal_state.failures == []
     assert run.jobs().row(0, named=True)["verdict"] == "pause"
 
 
@@ -227,7 +227,7 @@ def test_until_return() -> None:
     check_end(run)
     assert told(run, 0) == told(run, 1) == [(9, "complete")]
     assert run.jobs()["stop_resource"].to_list() == [5, 9]
-    assert run.ledger.returned == {}
+    assert run.journal_state.returned == {}
     assert [row[3] for row in run.decided()] == [study.curve.value(0, 5), study.curve.value(1, 9)]
 
 

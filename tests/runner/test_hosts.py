@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.runner.ends import Limits
+from hbsim.runner.real import Limits
 from tests.doubles.fake_hosts import Absence, Host
 from tests.doubles.fake_trials import Fault
 from tests.doubles.pair import round_trip
@@ -62,7 +62,7 @@ def check_standing(study: Study, run: Run, count: int) -> None:
     """The first `count` records say where everything stood after them."""
     standing = replayed(study, run.records[:count])
     assert round_trip(standing.scheduler) == run.notes.states[count - 1]
-    assert picture(standing.ledger) == run.pictures.taken[count - 1]
+    assert picture(standing.journal_state) == run.pictures.taken[count - 1]
 
 
 @settings(max_examples=examples(50))
@@ -107,8 +107,8 @@ def test_one_worker_decides_the_same(study: Study, hosts: list[Host]) -> None:
     undisturbed, run = study.run(), study.run(hosts=hosts[:1])
     check_over(run)
     assert run.decided() == undisturbed.decided()
-    assert run.ledger.points == undisturbed.ledger.points
-    assert run.ledger.returned == undisturbed.ledger.returned
+    assert run.journal_state.points == undisturbed.journal_state.points
+    assert run.journal_state.returned == undisturbed.journal_state.returned
 
 
 @settings(max_examples=examples(35))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.runner.ends import Limits
-from hbsim.runner.watch import Watch
-from hbsim.runner.workers import Workers
+from hbsim.runner.real import Limits
+from hbsim.runner.worker_pool import Watchdog
+from hbsim.runner.workers import WorkerBackend
 from tests.doubles.fake_trials import Curve, Fault
 from tests.profile import examples
 
@@ -60,7 +60,7 @@ def test_out_of_time(study: Study, tenths: int) -> None:
     run = study.run(limits=Limits(max_time=tenths / 10, hang_timeout=HANGS, grace=2.0))
     if not run.scheduler.done:
         assert run.records[-1]["why"] == "max_time"
-        assert run.ledger.closing
+        assert run.journal_state.closing
     check_cut(run)
     started = [r["t"] for r in run.records if r["e"] in ("start", "restart")]
     assert all(start < tenths / 10 for start in started)
@@ -148,7 +148,7 @@ def test_what_is_reported_after_a_milestone_and_before_its_answer() -> None:
     run.notes.hooks[1] = run.real.interrupt
     run.go()
     check_cut(run)
-    assert run.ledger.late == 1
+    assert run.journal_state.late == 1
     assert [record["e"] for record in run.records[1:]] == ["start", "late", "reach", "gone", "close"]
 
 
@@ -193,7 +193,7 @@ def test_a_trial_that_does_not_leave_in_time() -> None:
     job = run.jobs().row(0, named=True)
     assert job["verdict"] == "censored"
     assert 7.0 <= job["end_time"] <= 7.5
-    assert run.ledger.failures == []
+    assert run.journal_state.failures == []
 
 
 def test_out_of_time_before_it_was_resumed() -> None:
@@ -211,7 +211,7 @@ def test_a_good_report_between_milestones() -> None:
     values = [study.curve.value(0, epoch) for epoch in range(1, 10)]
     target = sorted(values)[-2]  # type: ignore[type-var]
     run = study.run(limits=Limits(max_reward=target))
-    assert run.ledger.best.value >= target
+    assert run.journal_state.best.value >= target
     assert run.records[-1]["why"] == "max_reward"
     assert run.scheduler.started == 1
 
@@ -247,7 +247,7 @@ def test_who_is_in_a_hurry_lets_nobody_take_time() -> None:
         def kill(self, job: int, reason: str = "") -> None:
             killed.append(job)
 
-    watch = Watch(cast(Workers, Killing()), lambda: clock[0], inf)
+    watch = Watchdog(cast(WorkerBackend, Killing()), lambda: clock[0], inf)
     for job in (1, 2, 3):
         watch.hear(job)
     watch.leave(1, True, inf)

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.errors import JournalError, OutputError, ParameterError
-from hbsim.runner.journal import Journal
-from hbsim.runner.lines import Lines, encode
+from hbsim.runner.journal import Journal, JournalLines, encode
 from tests.profile import examples
 from tests.runner.journals import ALL, RECORDS, SPEC, read, resumed, write
 
@@ -93,7 +92,7 @@ def test_a_reader_sees_what_the_writer_has_appended(path):
 def test_a_reader_stops_at_a_line_that_is_being_written(path):
     """The rest of the line, which may come while the file is read, is not taken for a line."""
     first, second, *_ = write(path).splitlines(keepends=True)
-    lines = Lines([first, second[:20], second[20:]], str(path))
+    lines = JournalLines([first, second[:20], second[20:]], str(path))
     assert list(lines) == [first[:-19]]
     assert (lines.count, lines.end, lines.cut) == (1, len(first), 20)
 

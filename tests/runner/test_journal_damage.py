@@ -9,8 +9,7 @@ from zlib import crc32
 import pytest
 
 from hbsim.errors import HbsimWarning, JournalError
-from hbsim.runner.journal import Journal
-from hbsim.runner.lines import encode
+from hbsim.runner.journal import Journal, encode
 from tests.runner.journals import ALL, RECORDS, read, resumed, write
 
 

@@ -12,10 +12,10 @@ import pytest
 import hbsim.runner.records
 import hbsim.study.result
 from hbsim.errors import JournalError
-from hbsim.runner.decisions import Decisions
-from hbsim.runner.ledger import Ledger
-from hbsim.runner.lines import encode
+from hbsim.runner.journal import encode
 from hbsim.runner.records import read_records, read_reports
+from hbsim.runner.state import JournalState
+from hbsim.runner.tables import DecisionTable
 from hbsim.study.result import load
 from hbsim.study.spec import StudyState, replay
 from tests.study.made import Made
@@ -31,9 +31,9 @@ def made(request, tmp_path):
     t = 0.0
     while not made.scheduler.done:
         t += 1.0
-        for worker in {0, 1, 2} - set(made.ledger.workers):
+        for worker in {0, 1, 2} - set(made.journal_state.workers):
             made.start(worker, t)
-        for stay in list(made.ledger.stays.values()):
+        for stay in list(made.journal_state.runs.values()):
             _report(made, stay, rng, request.param, t)
     made.close("done")
     return made
@@ -94,10 +94,10 @@ def test_columns_and_rows_leave_a_study_at_the_same_place(made):
     pictures = []
     for together in (False, True):
         scheduler = Made(made.place.path, kind="promotion", **_options(made)).scheduler
-        ledger = Ledger(scheduler.levels, scheduler.mode, "accuracy")
+        journal_state = JournalState(scheduler.levels, scheduler.mode, "accuracy")
         records = list(read_records(made.place.journal, together=together))
-        replay(StudyState(scheduler, ledger, Decisions()), iter(records), "journal")
-        pictures.append(_picture(ledger))
+        replay(StudyState(scheduler, journal_state, DecisionTable()), iter(records), "journal")
+        pictures.append(_picture(journal_state))
     assert pictures[0] == pictures[1]
 
 
@@ -107,7 +107,7 @@ def _options(made):
     return options
 
 
-def _picture(ledger):
+def _picture(journal_state):
     names = (
         "now",
         "best",
@@ -120,8 +120,8 @@ def _picture(ledger):
         "why",
         "workers_seen",
     )
-    frames = (ledger.jobs.frame([0] * 100), ledger.improvements.frame())
-    return repr([getattr(ledger, name) for name in names]), [frame.rows() for frame in frames]
+    frames = (journal_state.jobs.frame([0] * 100), journal_state.improvements.frame())
+    return repr([getattr(journal_state, name) for name in names]), [frame.rows() for frame in frames]
 
 
 def test_the_end_of_a_study_reads_no_reports(made, monkeypatch):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.runner.lines import encode
-from hbsim.runner.reports import Improvements, Reports, from_rows, from_text, joined
+from hbsim.runner.journal import encode
+from hbsim.runner.reports import IncumbentHistory, ReportColumns, from_rows, from_text, joined
 from tests.profile import examples
 
 NUMBERS = st.one_of(
@@ -44,7 +44,7 @@ def texts(rows_of_records):
     return [line[line.index(b"[[") + 2 : line.rindex(b"}]]")] for line in lines]
 
 
-def same(ours: Reports, theirs: Reports) -> None:
+def same(ours: ReportColumns, theirs: ReportColumns) -> None:
     assert list(ours.counts) == list(theirs.counts)
     assert list(ours.metrics) == list(theirs.metrics)
     pairs = [(getattr(ours, name), getattr(theirs, name)) for name in ("at", "trained", "resource")]
@@ -122,7 +122,7 @@ ENTRY = st.tuples(
 )
 def test_improvements(groups, sign, at_once):
     """Sorted by time, in the order of hearing where times are the same, each better than all before."""
-    improvements = Improvements(sign)
+    improvements = IncumbentHistory(sign)
     heard = [(at, trial, 10 * at, value) for group in groups for at, trial, value in group]
     for group in groups:
         at, value = np.array([e[0] for e in group]), np.array([e[2] for e in group])
@@ -141,7 +141,7 @@ def test_improvements(groups, sign, at_once):
 
 @pytest.mark.parametrize("rows", [[], [[[1.0, 1.0, 1.0, {"a": None}]]]])
 def test_values_that_are_no_numbers(rows):
-    improvements = Improvements(1.0)
+    improvements = IncumbentHistory(1.0)
     for row in rows:
         reports = from_rows([row])
         improvements.add_all(reports.at, np.zeros(1), reports.resource, reports.values("a"))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hbsim.runner.capacity import Capacity
-from hbsim.runner.ends import Limits
+from hbsim.runner.real import Limits
+from hbsim.runner.state import WorkerSeconds
 from tests.doubles.fake_hosts import Absence, Host
 from tests.doubles.fake_trials import Fault
 
@@ -41,10 +41,10 @@ def test_a_trial_that_is_lost_with_its_host() -> None:
     again = ["open", "start", "reach", "gone", "none", "close"]
     assert kinds(run) == ["study", "open", "start", "shut", "fail", "gone", *again]
     assert times(run, "open", "shut", "fail", "start") == [0.0, 0.0, 4.0, 5.5, 7.5, 7.5]
-    assert run.ledger.failures == [(0, "lost", "its host was lost")]
+    assert run.journal_state.failures == [(0, "lost", "its host was lost")]
     about = {"host": "host0", "cpus": 1, "gpus": ["gpu0"]}
     assert run.records[1] == {"e": "open", "n": 1, "t": 0.0, "worker": 0, **about}
-    assert run.ledger.machines == {0: about}
+    assert run.journal_state.machines == {0: about}
 
 
 def test_a_host_that_is_back_before_its_lease_is_over() -> None:
@@ -53,11 +53,11 @@ def test_a_host_that_is_back_before_its_lease_is_over() -> None:
     check_end(run)
     assert kinds(run) == ["study", "open", "start", "shut", "open", "reach", "gone", "none", "close"]
     assert times(run, "rows", "reach") == [1, 2, 3, 6.5, 6.5, 6.5, 7, 8, 9]
-    assert run.ledger.capacity == 9.0
-    run.ledger.apply(
+    assert run.journal_state.capacity == 9.0
+    run.journal_state.apply(
         {"e": "close", "t": 20.0, "why": "done"}
     )  # as if checkpoints had been fetched until then
-    assert run.ledger.capacity == 9.0
+    assert run.journal_state.capacity == 9.0
 
 
 def test_a_worker_that_is_open_again_before_its_last_job_is_lost() -> None:
@@ -112,7 +112,7 @@ def test_a_trial_that_cannot_leave_since_its_host_is_away() -> None:
     run.go()
     check_left(run)
     assert times(run, "close") == [12.5]
-    assert run.ledger.failures == []
+    assert run.journal_state.failures == []
     assert run.scheduler.trial_statuses() == ["running"]
 
 
@@ -142,7 +142,7 @@ def test_a_job_that_is_held_on_a_worker_that_is_shut() -> None:
     run = study.run(hosts=hosts, faults=saves)
     check_end(run)
     check_hosts(run)
-    assert run.ledger.failures == []
+    assert run.journal_state.failures == []
     back, again = run.jobs().filter(trial=best).rows(named=True)[1:3]
     assert (back["job"], back["verdict"], back["train_start"], back["end_time"]) == (3, "censored", None, 2.0)
     assert (again["start_time"], again["train_start"], again["attempt"]) == (2.0, 31.0, 0)
@@ -162,7 +162,7 @@ def test_a_host_that_loses_whatever_it_is_given() -> None:
     run = small("fifo", trials=16, retries=9).run(hosts=[Host(2, absences=losses)])
     check_left(run)
     assert run.records[-1]["why"] == "failures"
-    assert len(run.ledger.failures) == 2 * 10
+    assert len(run.journal_state.failures) == 2 * 10
 
 
 def test_worker_seconds_of_sessions_here_and_elsewhere() -> None:
@@ -171,27 +171,27 @@ def test_worker_seconds_of_sessions_here_and_elsewhere() -> None:
     records = study.run().records
     place = next(n for n, record in enumerate(records) if record.get("t", 0) > 4)
     here = study.run(records[:place])
-    assert here.ledger.capacity is None
+    assert here.journal_state.capacity is None
     away = study.run(records[:place], hosts=[Host(2, joins=2.0)])
     check_end(away)
-    assert away.ledger.capacity == 2 * 4 + 2 * 9
+    assert away.journal_state.capacity == 2 * 4 + 2 * 9
     back = study.run(away.records[:-6], workers=2)
     check_hosts(back)
-    assert back.ledger.workers_seen == 2
+    assert back.journal_state.workers_seen == 2
 
 
 def test_workers_of_hosts_that_follow_each_other() -> None:
     """There are never more than two at once, though four have had jobs."""
     gone = (Absence(0.25, inf, lease=1),)
     run = small("fifo", trials=4, retries=1).run(hosts=[Host(2, absences=gone), Host(2, joins=3.0)])
-    assert run.ledger.jobs.started == 6
-    assert run.ledger.workers_seen == 2
-    assert run.ledger.capacity == 2 * 1.25 + 2 * 18
+    assert run.journal_state.jobs.started == 6
+    assert run.journal_state.workers_seen == 2
+    assert run.journal_state.capacity == 2 * 1.25 + 2 * 18
 
 
 def test_workers_from_the_start_beside_hosts() -> None:
     """Those from the start are there while they have jobs, as soon as there are hosts."""
-    capacity = Capacity()
+    capacity = WorkerSeconds()
     capacity.begin(0)
     capacity.open(1)
     capacity.pass_to(4.0)

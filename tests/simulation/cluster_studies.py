@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 import hbsim
 from hbsim.searchers import SearchTask, make_searcher
-from hbsim.simulation.curves import Curves
+from hbsim.simulation.availability import MachineAvailability
+from hbsim.simulation.cluster import Machines
+from hbsim.simulation.curves import TrialCurves
 from hbsim.simulation.distributions import Distribution, Empirical, Exponential, LogNormal, Uniform, Weibull
-from hbsim.simulation.luck import Luck
-from hbsim.simulation.machines import Machines
-from hbsim.simulation.presence import Presence
+from hbsim.simulation.random_effects import RandomEffects
 from hbsim.simulation.trace import Trace, read_trace
 from hbsim.surrogates import load
 from tests.doubles.naive_cluster import NaiveCluster
@@ -28,7 +28,7 @@ LONG = 120.0  # enough for most; on some clusters no study would ever end
 STATES = ("up", "up", "up", "preempted", "down", "queued", "gap")
 
 
-def naive(study: Study, curves: type[Curves] = Curves) -> NaiveCluster:
+def naive(study: Study, curves: type[TrialCurves] = TrialCurves) -> NaiveCluster:
     """Run the naive cluster."""
     scheduler = make_real(study.type, study.options)
     loaded = load(study.surrogate)
@@ -37,7 +37,7 @@ def naive(study: Study, curves: type[Curves] = Curves) -> NaiveCluster:
     )
     cluster, seed = study.cluster, study.seed
     made = curves(loaded, searcher, scheduler.levels, cluster, seed, scheduler.options.num_trials)
-    luck, presence = Luck(cluster, seed, len(scheduler.levels)), Presence(cluster, seed)
+    luck, presence = RandomEffects(cluster, seed, len(scheduler.levels)), MachineAvailability(cluster, seed)
     return NaiveCluster(scheduler, made, cluster, luck, presence, study.max_time, study.max_reward).run()
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import hbsim
 from hbsim.searchers import SearchTask, make_searcher
-from hbsim.simulation.curves import Curves
+from hbsim.simulation.curves import TrialCurves
 from hbsim.surrogates import Ideal, Synthetic, load
 from tests.doubles.naive_simulator import NaiveSimulator
 from tests.doubles.pair import make_real
@@ -25,7 +25,7 @@ from .surrogates import STEP, Grid, Rounded
 TIMES = (0.0, 0.0, 0.25, 0.5, 1.0, 2.75)
 
 
-class ExactCurves(Curves):
+class ExactCurves(TrialCurves):
     """Curves whose luck is rounded to multiples of 2**-20: all sums of times are exact."""
 
     def _slow_factors(self, first: int, count: int) -> Any:
@@ -39,7 +39,7 @@ class ExactCurves(Curves):
 def exact_curves() -> Iterator[None]:
     """Make `simulate` read exact curves: then two orders of adding times give the same ties."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hbsim.simulation.curves.Curves", ExactCurves)
+        patch.setattr("hbsim.simulation.curves.TrialCurves", ExactCurves)
         yield
 
 
@@ -72,7 +72,7 @@ class Study:
                 **self.extra,
             )
 
-    def naive(self, curves: type[Curves] = Curves) -> NaiveSimulator:
+    def naive(self, curves: type[TrialCurves] = TrialCurves) -> NaiveSimulator:
         """Run the naive simulator."""
         scheduler = make_real(self.type, self.options)
         loaded = load(self.surrogate)

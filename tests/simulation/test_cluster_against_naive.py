@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 import hbsim
+from hbsim.simulation.availability import MachineAvailability
+from hbsim.simulation.cluster import Machines
 from hbsim.simulation.distributions import Empirical
-from hbsim.simulation.machines import Machines
-from hbsim.simulation.presence import Presence
 from tests.doubles import naive_cluster_figures as cluster_figures
 from tests.doubles import naive_simulator_figures as figures
 from tests.doubles.naive_cluster import NaiveCluster
@@ -59,7 +59,7 @@ def assert_same_tables(result: hbsim.Result, double: NaiveCluster, seed: int, *r
         del counts["recorded"]
     assert counted == found
     summary = result.summary()
-    for name, figure in cluster_figures.summary(double, Presence(result.cluster, seed)).items():
+    for name, figure in cluster_figures.summary(double, MachineAvailability(result.cluster, seed)).items():
         assert summary[name] == close(figure) or (summary[name] is None and name.startswith("disk")), name
     assert changes(result.disk().rows()) == close(changes(double.checkpoints.disk(double.luck.size)))
 

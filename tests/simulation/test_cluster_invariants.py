@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 
 import hbsim
+from hbsim.simulation.availability import Absence, MachineAvailability
+from hbsim.simulation.cluster import Machines
 from hbsim.simulation.distributions import Empirical
-from hbsim.simulation.luck import Luck
-from hbsim.simulation.machines import Machines
-from hbsim.simulation.presence import Absence, Presence
+from hbsim.simulation.random_effects import RandomEffects
 from hbsim.simulation.trace import Trace
 from hbsim.surrogates import Ideal
 from tests.doubles.traces import lost_times
@@ -51,7 +51,7 @@ def test_every_study(study: Study) -> None:
 
 def check_presence(jobs: Rows, study: Study) -> None:
     """No job runs while its machine is not there; none starts once the worker was told that it goes."""
-    presence = Presence(study.cluster, study.seed)
+    presence = MachineAvailability(study.cluster, study.seed)
     for job in jobs:
         for absence in presence.absences(study.cluster.machine_of[job["worker"]]):
             if absence.start - absence.notice > job["end_time"]:
@@ -114,7 +114,7 @@ def test_the_parts_of_a_job_are_its_time(study: Study) -> None:
     """Start-up, wait, load, training and save, where reports and the store take no time."""
     cluster = replace(study.cluster, report_delay=0, decision_delay=0, suggest_delay=0, store_bandwidth=None)
     result = replace(study, cluster=cluster).simulate()
-    luck = Luck(cluster, study.seed, len(result.scheduler.levels))
+    luck = RandomEffects(cluster, study.seed, len(result.scheduler.levels))
     saved = defaultdict(set)  # when a worker was done with a trial's pause
     for job, row in zip(result.jobs.to_dicts(), result.job_rows(), strict=True):
         if job["train_start"] is None:
@@ -142,7 +142,9 @@ def first_stop(result: hbsim.Result, job: dict[str, Any], stood: float) -> int:
 
 def goes(job: dict[str, Any], study: Study) -> bool:
     """Whether the worker goes as the job ends."""
-    for absence in Presence(study.cluster, study.seed).absences(study.cluster.machine_of[job["worker"]]):
+    for absence in MachineAvailability(study.cluster, study.seed).absences(
+        study.cluster.machine_of[job["worker"]]
+    ):
         if absence.start >= job["end_time"]:
             return absence.start == job["end_time"]
     return False

@@ -167,7 +167,7 @@ def test_draws_for_retries_that_were_forgotten_come_again(monkeypatch: pytest.Mo
 
     expected = retried()
     assert expected.jobs["attempt"].max() == 9
-    monkeypatch.setattr("hbsim.simulation.luck.KEPT", 2)
+    monkeypatch.setattr("hbsim.simulation.random_effects.KEPT", 2)
     scarce = retried()
     assert scarce.jobs.equals(expected.jobs)
-    assert len(scarce.curves._budgets) == len(scarce.simulated.luck.first_startup._later) == 2
+    assert len(scarce.curves._budgets) == len(scarce.simulated.effects.first_startup._later) == 2

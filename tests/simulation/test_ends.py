@@ -9,8 +9,7 @@ import pytest
 
 import hbsim
 from hbsim.core import make_scheduler
-from hbsim.simulation.absence import Absence
-from hbsim.simulation.trace import Trace
+from hbsim.simulation.trace import Absence, Trace
 from hbsim.surrogates import Ideal
 
 from .surrogates import Formula, Rows

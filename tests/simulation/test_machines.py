@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hbsim.errors import ParameterError
-from hbsim.simulation.machines import Machines, share, workers_of
+from hbsim.simulation.cluster import Machines, gpu_share, workers_of
 
 
 def machine(**given: Any) -> Machines:
@@ -38,20 +38,20 @@ def test_whole_gpus(gpus: int, needed: int) -> None:
 @given(st.integers(1, 64), st.integers(1, 1000))
 def test_shared_gpus(gpus: int, trials: int) -> None:
     assert workers_of(machine(gpus=gpus), Fraction(1, trials)) == gpus * trials
-    assert share(1 / trials) == Fraction(1, trials)
+    assert gpu_share(1 / trials) == Fraction(1, trials)
 
 
 @pytest.mark.parametrize(
     ("given", "exact"), [(0.33, 3), (0.333, 3), (0.1667, 6), (0.25, 4), (np.float32(0.5), 2)]
 )
 def test_shares_that_are_rounded(given: Any, exact: int) -> None:
-    assert share(given) == Fraction(1, exact)
+    assert gpu_share(given) == Fraction(1, exact)
 
 
 @pytest.mark.parametrize("given", [0, -1, 0.4, 0.6, 0.75, 0.99, 1.5, math.nan, math.inf, "1", None, True])
 def test_shares_that_cannot_be(given: Any) -> None:
     with pytest.raises(ParameterError) as caught:
-        share(given)
+        gpu_share(given)
     assert caught.value.field == "gpus_per_trial"
 
 

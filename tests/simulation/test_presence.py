@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hbsim
-from hbsim.simulation.absence import Absence
+from hbsim.simulation.availability import MachineAvailability
 from hbsim.simulation.distributions import Distribution, Empirical
-from hbsim.simulation.presence import Presence
-from hbsim.simulation.trace import Trace
+from hbsim.simulation.trace import Absence, Trace
 from tests.doubles.naive_presence import NaivePresence
 
 MACHINES = 3
@@ -71,14 +70,14 @@ def recorded(draw: Any) -> tuple[Absence, ...]:
     return tuple(absences)
 
 
-def until(presence: Presence, machine: int, horizon: float) -> list[Absence]:
+def until(presence: MachineAvailability, machine: int, horizon: float) -> list[Absence]:
     return list(takewhile(lambda absence: absence.start <= horizon, presence.absences(machine)))
 
 
 @given(clusters(), st.integers(0, 2**40), st.integers(0, MACHINES - 1))
 def test_against_naive(cluster: hbsim.Cluster, seed: int, machine: int) -> None:
     naive = NaivePresence(cluster, seed, HORIZON)
-    ours = until(Presence(cluster, seed), machine, HORIZON)
+    ours = until(MachineAvailability(cluster, seed), machine, HORIZON)
     theirs = naive.absences(machine)
     # What reaches beyond the horizon may go on with what starts there.
     assert [each[:3] for each in ours if each.end <= HORIZON] == [e[:3] for e in theirs if e[1] <= HORIZON]
@@ -91,14 +90,14 @@ def test_against_naive(cluster: hbsim.Cluster, seed: int, machine: int) -> None:
 
 @given(clusters(), st.integers(0, 99), st.integers(0, MACHINES - 1), st.floats(0, HORIZON))
 def test_seconds_there(cluster: hbsim.Cluster, seed: int, machine: int, end: float) -> None:
-    presence = Presence(cluster, seed)
+    presence = MachineAvailability(cluster, seed)
     list(islice(presence.absences(machine), 5))  # another iterator takes nothing from it
     assert presence.there(machine, end) == NaivePresence(cluster, seed, HORIZON).there(machine, end)
 
 
 @given(clusters(), st.integers(0, 99))
 def test_order_and_notice(cluster: hbsim.Cluster, seed: int) -> None:
-    presence = Presence(cluster, seed)
+    presence = MachineAvailability(cluster, seed)
     for machine in range(MACHINES):
         back = 0.0
         for place, each in enumerate(islice(presence.absences(machine), 200)):
@@ -113,7 +112,7 @@ def test_order_and_notice(cluster: hbsim.Cluster, seed: int) -> None:
 def test_keyed_by_seed_and_machine() -> None:
     def first(seed: int, machine: int, workers: int = 4) -> list[Absence]:
         cluster = hbsim.Cluster(workers=workers, mtbf=10, mttr=1, preempted_every=10, preempted_for=1)
-        return list(islice(Presence(cluster, seed).absences(machine), 300))
+        return list(islice(MachineAvailability(cluster, seed).absences(machine), 300))
 
     assert first(0, 1) == first(0, 1) == first(0, 1, workers=2)
     assert len({first(seed, machine)[0].start for seed in (0, 1) for machine in range(4)}) == 8
@@ -124,18 +123,18 @@ def test_keyed_by_seed_and_machine() -> None:
 def test_no_end_of_draws_but_an_end_of_the_machine() -> None:
     """A machine that a schedule takes for ever has no absence after that one, though breaks go on."""
     cluster = hbsim.Cluster(workers=2, mtbf=1.0, mttr=0.5, schedule=[(0, 2), (50, 1)])
-    (*before, last) = Presence(cluster, 0).absences(1)
+    (*before, last) = MachineAvailability(cluster, 0).absences(1)
     assert last.end == inf
     assert last.start <= 50
     assert len(before) > 10
-    assert Presence(cluster, 0).there(1, 1e9) == Presence(cluster, 0).there(1, 50)
+    assert MachineAvailability(cluster, 0).there(1, 1e9) == MachineAvailability(cluster, 0).there(1, 50)
 
 
 @pytest.mark.parametrize("mtbf", ["weibull:mean=3,shape=0.7", "gamma:mean=3,std=1", 3.0])
 def test_long_run_share(mtbf: Any) -> None:
     """A renewal process is up for E[up] / (E[up] + E[down]) of the time; 20,000 cycles, 4 standard errors."""
     cluster = hbsim.Cluster(workers=1, mtbf=mtbf, mttr="exponential:mean=1")
-    share = Presence(cluster, 5).there(0, 80_000.0) / 80_000.0
+    share = MachineAvailability(cluster, 5).there(0, 80_000.0) / 80_000.0
     law: Distribution = cluster.mtbf  # type: ignore[assignment]
     std = {"weibull": 4.4, "gamma": 1.0, "exponential": 3.0}[law.text.partition(":")[0]]
     error = math.hypot(std * 0.25, 1.0 * 0.75) / 4 / math.sqrt(20_000)
@@ -143,7 +142,7 @@ def test_long_run_share(mtbf: Any) -> None:
 
 
 def schedule(*pairs: tuple[float, int], machine: int, **options: Any) -> list[Absence]:
-    return list(Presence(hbsim.Cluster(schedule=pairs, **options), 0).absences(machine))
+    return list(MachineAvailability(hbsim.Cluster(schedule=pairs, **options), 0).absences(machine))
 
 
 def test_a_schedule() -> None:
@@ -168,7 +167,7 @@ def test_notice_does_not_reach_into_the_absence_before_by_a_rounding() -> None:
 
 
 def absences(**sources: Any) -> list[Absence]:
-    return list(islice(Presence(hbsim.Cluster(workers=1, **sources), 0).absences(0), 3))
+    return list(islice(MachineAvailability(hbsim.Cluster(workers=1, **sources), 0).absences(0), 3))
 
 
 def test_what_starts_an_absence_gives_its_kind() -> None:
@@ -185,9 +184,9 @@ def test_absences_of_no_length() -> None:
     two = Empirical((2.0,))
     assert absences(mtbf=two, mttr=0) == [Absence(2, 2, False), Absence(4, 4, False), Absence(6, 6, False)]
     assert absences(preempted_every=two, notice=9)[1] == Absence(4, 4, True, 2)
-    assert Presence(hbsim.Cluster(workers=1, mtbf=two), 0).there(0, 7.0) == 7.0
+    assert MachineAvailability(hbsim.Cluster(workers=1, mtbf=two), 0).there(0, 7.0) == 7.0
 
 
 def test_always_there() -> None:
     assert absences() == []
-    assert Presence(hbsim.Cluster(workers=1), 0).there(0, 12.5) == 12.5
+    assert MachineAvailability(hbsim.Cluster(workers=1), 0).there(0, 12.5) == 12.5

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hbsim.errors import ParameterError
-from hbsim.simulation.absence import Absence
-from hbsim.simulation.trace import Trace, read_trace
+from hbsim.simulation.trace import Absence, Trace, read_trace
 
 HEADER = "worker,start,end,state\n"
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 import hbsim
 from hbsim.core import make_scheduler
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.simulation.machines import Machines
+from hbsim.simulation.cluster import Machines
 from hbsim.surrogates import Ideal
 from tests.profile import examples
 

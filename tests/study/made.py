@@ -5,9 +5,9 @@ from __future__ import annotations
 from hbsim.core import make_scheduler
 from hbsim.core.space import Choice, Real, Space
 from hbsim.core.types import VERDICTS
-from hbsim.runner.decisions import Decisions
 from hbsim.runner.journal import Journal
-from hbsim.runner.ledger import Ledger
+from hbsim.runner.state import JournalState
+from hbsim.runner.tables import DecisionTable
 from hbsim.study.folder import StudyFolder
 from hbsim.study.result import RunResult
 from hbsim.study.spec import StudySpec, StudyState
@@ -33,19 +33,19 @@ class Made:
         self.scheduler = make_scheduler(kind, **options)
         as_dict = self.scheduler.options.as_dict()
         self.spec = StudySpec("train.py:train_fn", None, SPACE, as_dict, 0, "random", time, reward, False, {})
-        self.ledger = Ledger(self.scheduler.levels, self.scheduler.mode, reward)
-        self.state = StudyState(self.scheduler, self.ledger, Decisions())
+        self.journal_state = JournalState(self.scheduler.levels, self.scheduler.mode, reward)
+        self.state = StudyState(self.scheduler, self.journal_state, DecisionTable())
         self.place = StudyFolder(folder)
         self.clock = Clock()
         self.observers = []
         self.records = []
 
     def write(self, e, t=None, **fields):
-        t = self.ledger.now if t is None else t
-        self.clock.now += max(0.0, t - self.ledger.now)
+        t = self.journal_state.now if t is None else t
+        self.clock.now += max(0.0, t - self.journal_state.now)
         record = {"e": e, "t": t, **fields}
         self.records.append(record)
-        self.ledger.apply(record)
+        self.journal_state.apply(record)
         for observer in self.observers:
             observer.record(record)
 
@@ -55,8 +55,8 @@ class Made:
         if job is None:
             self.write("none", t, worker=worker)
             return None
-        number = self.ledger.jobs.started
-        if job.trial == len(self.ledger.points):
+        number = self.journal_state.jobs.started
+        if job.trial == len(self.journal_state.points):
             fields["point"] = [job.trial % 10 / 10, job.trial % 2 * 0.75]
         described = {"trial": job.trial, "bracket": job.bracket, "start": job.start, "stop": job.stop}
         self.write(kind, t, worker=worker, job=number, **described, attempt=job.attempt, **fields)
@@ -67,12 +67,12 @@ class Made:
         self.write("rows", t, job=job, rows=self.packed(job, rows, t))
 
     def packed(self, job, rows, t, **metrics):
-        trained = t - self.ledger.stays[job].start_time
+        trained = t - self.journal_state.runs[job].start_time
         return [[t, trained, resource, {self.spec.metric: value, **metrics}] for resource, value in rows]
 
     def reach(self, job, value, t):
         """Come to the next milestone: the verdict."""
-        stay = self.ledger.stays[job]
+        stay = self.journal_state.runs[job]
         level = stay.stop
         rows = self.packed(job, [(level, value)], t)
         at = self.scheduler.levels.index(level)
@@ -84,7 +84,7 @@ class Made:
         return verdict
 
     def fail(self, job, reason, t, kind="error"):
-        stay = self.ledger.stays[job]
+        stay = self.journal_state.runs[job]
         verdict = VERDICTS[self.scheduler.fail(stay.trial)].value
         self.write("fail", t, job=job, kind=kind, reason=reason, resource=stay.resource, verdict=verdict)
         self.gone(job, t)
@@ -94,10 +94,10 @@ class Made:
         t = 0.0
         while not self.scheduler.done:
             t += 1.0
-            idle = [worker for worker in range(workers) if worker not in self.ledger.workers]
+            idle = [worker for worker in range(workers) if worker not in self.journal_state.workers]
             while idle and self.start(idle.pop(0), t) is not None:
                 pass
-            for stay in list(self.ledger.stays.values()):
+            for stay in list(self.journal_state.runs.values()):
                 self._report(stay, curve, fails, t)
         self.close("done")
 
@@ -117,7 +117,9 @@ class Made:
         with Journal.create(self.place.journal, self.spec.as_dict(), "never") as journal:
             for record in self.records:
                 journal.append(record)
-        return RunResult(self.place, self.spec, self.scheduler, self.ledger, self.state.decisions, workers)
+        return RunResult(
+            self.place, self.spec, self.scheduler, self.journal_state, self.state.decisions, workers
+        )
 
     def gone(self, job, t):
         self.write("gone", t, job=job, begun=None, seconds={})

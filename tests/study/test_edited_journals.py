@@ -24,9 +24,9 @@ import hbsim.runner.records
 from hbsim.cli.main import main
 from hbsim.core.space import Choice, Real, Space
 from hbsim.errors import HbsimWarning, JournalError, ParameterError
-from hbsim.runner.lines import encode
+from hbsim.runner.journal import encode
+from hbsim.runner.loop import SearcherNotifier
 from hbsim.runner.records import MANY, read_records
-from hbsim.runner.telling import Telling
 from hbsim.searchers import SearchTask, make_searcher
 from hbsim.study.folder import JOURNAL, StudyFolder
 from hbsim.study.spec import StudySpec, new_state, replay
@@ -139,7 +139,7 @@ def use(folder: Path) -> None:
     spec = StudySpec.from_dict(next(records)["spec"], str(place.journal))
     task = SearchTask(spec.space, spec.seed, mode=result.scheduler.mode, max_t=result.scheduler.options.max_t)
     state = new_state(spec, spec.make_scheduler())
-    telling = Telling(make_searcher("random", task, None), state.scheduler)
+    telling = SearcherNotifier(make_searcher("random", task, None), state.scheduler)
     replay(state, records, str(place.journal), telling, spec.space.dimension)
     with contextlib.suppress(ParameterError):  # nothing was decided in it
         read(folder)

@@ -219,7 +219,7 @@ def test_workers_and_their_seconds(made):
     ],
 )
 def test_short_names_of_hosts(made, hosts, short):
-    team = WorkerSummary(made.ledger, None)
+    team = WorkerSummary(made.journal_state, None)
     for worker, host in enumerate(hosts):
         team.record({"e": "open", "t": 0.0, "worker": worker, "host": host})
     assert list(team.short_hosts().values()) == short

@@ -110,16 +110,16 @@ def test_local_studies_know_nothing_of_it(cluster: Cluster, folder: Path) -> Non
 
 def interrupted_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupt studies when so many jobs have started."""
-    from hbsim.runner.real import Real
+    from hbsim.runner.real import RealExecutor
 
-    begin = Real.start
+    begin = RealExecutor.start
 
-    def start(self: Real, worker: int, job: Any) -> None:
+    def start(self: RealExecutor, worker: int, job: Any) -> None:
         begin(self, worker, job)
-        if self.ledger.jobs.started == count:
+        if self.journal_state.jobs.started == count:
             self.interrupt()
 
-    monkeypatch.setattr(Real, "start", start)
+    monkeypatch.setattr(RealExecutor, "start", start)
 
 
 @pytest.mark.parametrize("executors", [("dask", "local"), ("local", "dask"), ("dask", "dask")])

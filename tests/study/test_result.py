@@ -35,13 +35,13 @@ class Counted(Made):
             self.place_at(job)
 
     def place_at(self, job: int) -> None:
-        stay = self.ledger.stays[job]
+        stay = self.journal_state.runs[job]
         kept = {"report": self.reached.get(stay.trial, 0), "milestone": stay.stood, "zero": 0}
         self.at[job] = int(max(kept[self.resumes], stay.stood if self.resumes == "report" else 0))
 
     def act(self, job: int, action: str) -> None:
         self.time += 1.0
-        stay = self.ledger.stays[job]
+        stay = self.journal_state.runs[job]
         trial, at = stay.trial, self.at[job]
         if action == "fail":
             self.fail(job, "ValueError: no", self.time)
@@ -57,7 +57,7 @@ class Counted(Made):
         self.at[job] = at
         self.units.append((trial, at))
         self.reached[trial] = max(at, self.reached.get(trial, 0))
-        if at < self.ledger.stays[job].stop:
+        if at < self.journal_state.runs[job].stop:
             self.rows(job, [(at, trial * 7 % 5)], self.time)
             return
         self.stands[trial] = at
@@ -66,11 +66,11 @@ class Counted(Made):
 
     def go_on(self) -> None:
         """Interrupt the study, and start again what ran."""
-        running = {stay.trial: stay.worker for stay in self.ledger.stays.values()}
+        running = {stay.trial: stay.worker for stay in self.journal_state.runs.values()}
         self.write("resume", self.time)
         self.at.clear()
         for job in self.scheduler.running_jobs():
-            number = self.ledger.jobs.started
+            number = self.journal_state.jobs.started
             described = {"trial": job.trial, "bracket": job.bracket, "start": job.start, "stop": job.stop}
             self.write(
                 "restart", self.time, worker=running[job.trial], job=number, attempt=job.attempt, **described
@@ -79,7 +79,7 @@ class Counted(Made):
 
     def end(self) -> None:
         """Cut what is under way: what it had come to is needed, too."""
-        for job, stay in list(self.ledger.stays.items()):
+        for job, stay in list(self.journal_state.runs.items()):
             if stay.rows:
                 self.stands[stay.trial] = max(self.stands.get(stay.trial, 0), self.at[job])
             self.gone(job, self.time)
@@ -99,7 +99,7 @@ def test_what_was_wasted_is_what_no_trial_needed(
     with TemporaryDirectory() as folder:
         made = Counted(Path(folder) / "exp", kind, resumes, **options, **({"n": 9} if kind == "sha" else {}))
         for worker, action in actions:
-            stay = made.ledger.workers.get(worker)
+            stay = made.journal_state.workers.get(worker)
             if action == "interrupt":
                 made.go_on()
             elif stay is None:

@@ -68,7 +68,7 @@ def test_it_fits_the_terminal(tmp_path, width, workers, height):
     hidden = [line for line in picture if "more workers" in line]
     assert there == min(workers, height - 10)  # study, time, trials, failed, folder
     if there < workers:
-        rest, busy = range(there, workers), len([w for w in made.ledger.workers if w >= there])
+        rest, busy = range(there, workers), len([w for w in made.journal_state.workers if w >= there])
         assert (
             f"... and {len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without" in hidden[0]
         )
@@ -111,7 +111,7 @@ def test_what_a_held_job_waits_for(tmp_path):
     for job, value in zip(jobs, (0.1, 0.9, 0.5), strict=True):
         made.reach(job, value, 1.0)
     promoted = made.start(3, 2.0)
-    assert made.ledger.stays[promoted].trial == 1
+    assert made.journal_state.runs[promoted].trial == 1
     assert row(table, 3).endswith(" waits: worker 1 still saves trial 1")
     made.gone(jobs[1], 3.0)
     made.start(1)
@@ -150,7 +150,7 @@ def test_the_end_of_a_study_shows_before_its_workers_are_idle(tmp_path):
     made.reach(first, 0.5, 1.0)
     assert row(table, 0).endswith("training")
     assert row(table, 2) == "2 idle"  # nobody has asked yet
-    made.ledger.closing = True
+    made.journal_state.closing = True
     assert row(table, 0).endswith("leaves at next report")
     assert row(table, 2) == "2 idle: the study ends"
 

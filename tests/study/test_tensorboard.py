@@ -127,7 +127,7 @@ def test_hyperparameters(made):
     for trial, status in enumerate(statuses):
         session = hparams(made, f"{trial:06}")
         given = session["session_start_info"].session_start_info.hparams
-        configuration = made.spec.space.mapping(np.array(made.ledger.points[trial]))
+        configuration = made.spec.space.mapping(np.array(made.journal_state.points[trial]))
         assert given["lr"].number_value == pytest.approx(configuration["lr"])
         assert given["act"].string_value == configuration["act"]
         [metric] = session["experiment"].experiment.metric_infos
@@ -183,7 +183,7 @@ def test_a_study_that_goes_on_adds_files_and_repeats_nothing(made):
             journal.append(record)
     board = watched(made)
     made.write("resume")
-    number = made.ledger.jobs.started
+    number = made.journal_state.jobs.started
     described = {"trial": 0, "bracket": 0, "start": 0, "stop": 1, "attempt": 0}
     made.write("restart", 1.0, worker=0, was=job, job=number, **described)
     made.rows(number, [(0.25, 0.3), (0.5, 0.4), (0.75, 0.5)], 2.0)

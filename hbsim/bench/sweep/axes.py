@@ -29,7 +29,7 @@ from hbsim.core.options import TYPES, meant
 from hbsim.errors import ParameterError, SurrogateError, nearest
 from hbsim.options import OTHER_WORDS
 from hbsim.simulation import Cluster
-from hbsim.simulation.cluster_schema import Place, shown
+from hbsim.toml_files import Place, shown
 
 __all__ = [
     "BUDGETS",
@@ -318,8 +318,8 @@ def _cluster(source: Specification, place: Place, table: ClusterTable, sizes: Se
 
 
 def _made(source: Specification, table: ClusterTable) -> Cluster:
-    from hbsim.simulation.cluster_file import read
-    from hbsim.simulation.machines import Machines
+    from hbsim.simulation.cluster import Machines
+    from hbsim.simulation.cluster_files import read
 
     fields: dict[str, Any] = table.model_dump(exclude_unset=True, exclude=set(ABOUT))
     if isinstance(table.workers, int):

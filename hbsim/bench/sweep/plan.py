@@ -55,8 +55,8 @@ from hbsim.errors import HbsimError, HbsimWarning, ParameterError, SurrogateErro
 from hbsim.searchers import check_searcher, ends
 from hbsim.searchers.factory import plain_options
 from hbsim.simulation import Cluster
-from hbsim.simulation.cluster_schema import Place
 from hbsim.study.simulate import check_study
+from hbsim.toml_files import Place
 
 if TYPE_CHECKING:
     from hbsim.simulation import Cluster

@@ -20,9 +20,10 @@ from hbsim.bench.variants import Value
 from hbsim.core.options import TYPES
 from hbsim.errors import HbsimError, ParameterError, nearest
 from hbsim.options import OTHER_WORDS, declared
-from hbsim.simulation.cluster_schema import About, MachinesSchema, Place, first_problem, shown
-from hbsim.simulation.cluster_schema import ClusterSchema as ClusterFields
+from hbsim.simulation.cluster_files import About, MachinesSchema
+from hbsim.simulation.cluster_files import ClusterSchema as ClusterFields
 from hbsim.surrogates.options import SurrogateOptions
+from hbsim.toml_files import Place, first_problem, shown
 
 __all__ = [
     "DEFAULT_SEEDS",
@@ -139,7 +140,7 @@ class ClusterTable(ClusterFields):
 
     name: str
     cluster: str | None = None
-    workers: int | list[int] | None = None  # type: ignore[assignment]
+    workers: int | list[int] | None = None
 
 
 class CellPattern(_Table):

@@ -153,7 +153,11 @@ def test_text_has_contrast_in_the_light_and_in_the_dark(page):
 
 
 @settings(max_examples=examples(100))
-@given(st.recursive(st.text() | st.integers(), lambda kid: st.lists(kid) | st.dictionaries(st.text(), kid)))
+@given(
+    st.recursive(
+        st.text() | st.integers(), lambda kid: st.lists(kid) | st.dictionaries(st.text(), kid), max_leaves=8
+    )
+)
 def test_any_data_is_harmless_in_a_script(data):
     text = _json(data)
     assert json.loads(text) == data

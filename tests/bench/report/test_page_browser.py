@@ -33,7 +33,7 @@ def url(browser: Browser, small) -> str:
 @pytest.fixture(scope="module")
 def alone(browser: Browser):
     """Return a page of one task."""
-    report = replace(example(1, (8,), variants=4, points=20, segments=30), across=())
+    report = replace(example(1, (8,), points=50, segments=60), across=())
     return browser.write(render(report), "alone.html"), report
 
 

@@ -9,21 +9,19 @@ from math import inf
 import simpy
 
 from hbsim.core.levels import Levels
-from hbsim.runner.jobs import Jobs
 from hbsim.runner.loop import END, FAILURE, FREE
-from hbsim.simulation.attendance import Attendance
+from hbsim.runner.tables import FailureTable, JobTable
+from hbsim.simulation.availability import WorkerAvailability
 from hbsim.simulation.cluster import Cluster
-from hbsim.simulation.curves import Curves
-from hbsim.simulation.disk import Disk
-from hbsim.simulation.failures import Failures
-from hbsim.simulation.luck import Luck
-from hbsim.simulation.progress import Progress
-from hbsim.simulation.stay import LEAVING, Due, Stay
+from hbsim.simulation.curves import TrialCurves
+from hbsim.simulation.disk import DiskUsage
+from hbsim.simulation.jobs import LEAVING, SimulatedRun, TrainingProgress, WorkerEvent
+from hbsim.simulation.random_effects import RandomEffects
 
-__all__ = ["GONE", "LEFT", "LOAD", "NOTICE", "OVER", "SAVE", "WAKE", "State"]
+__all__ = ["GONE", "LEFT", "LOAD", "NOTICE", "OVER", "SAVE", "WAKE", "ClusterState"]
 
 
-class Inner(IntEnum):
+class InnerEvent(IntEnum):
     """What happens on a worker, and the loop need not know, or knows as a FAILURE."""
 
     GONE = END + 1  # the worker goes, and its job with it
@@ -35,21 +33,21 @@ class Inner(IntEnum):
     WAKE = END + 7  # nothing on a worker: transfers have come to their end
 
 
-GONE, LEFT, NOTICE, LOAD, SAVE, OVER, WAKE = Inner
+GONE, LEFT, NOTICE, LOAD, SAVE, OVER, WAKE = InnerEvent
 
 
-class State:
+class ClusterState:
     """The workers, their jobs, and the events that are due on them.
 
     Parameters
     ----------
     cluster : Cluster
         The workers, and what everything costs.
-    curves : Curves
+    curves : TrialCurves
         What each trial shows at each level, and how long it takes.
     geometry : Levels
         The scheduler's.
-    jobs : Jobs
+    jobs : JobTable
         Gets a row a job.
     max_time : float
         Simulated seconds at which everything is cut.
@@ -60,22 +58,22 @@ class State:
 
     Attributes
     ----------
-    luck : Luck
+    effects : RandomEffects
         What trials meet where parameters are distributions.
-    failures : Failures
+    failures : FailureTable
         A row a job that was lost.
     lost_saves : list of float
         When checkpoints were not saved at a pause, since the worker went.
-    disk : Disk or None
+    disk : DiskUsage or None
         What checkpoints hold, if they have a size.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        curves: Curves,
+        curves: TrialCurves,
         geometry: Levels,
-        jobs: Jobs,
+        jobs: JobTable,
         max_time: float,
         seed: int,
         dropped: Callable[[], list[int]],
@@ -86,7 +84,7 @@ class State:
         self.value = 0.0
         self.kind = "lost"  # or preempted, which counts alike
         self.jobs = jobs
-        self.failures = Failures()
+        self.failures = FailureTable()
         self.lost_saves: list[float] = []
         self.max_time = max_time
         self.interrupted = False
@@ -99,21 +97,21 @@ class State:
         self._width = len(geometry.levels)
         self._speeds = cluster.speeds
         self._async = cluster.report == "async"
-        self._progress = Progress(curves, geometry, self._speeds, self._async)
-        self.luck = Luck(cluster, seed, self._width)
-        self._here = Attendance(cluster, seed) if cluster.has_absences else None
-        self._sized = cluster.resume and self.luck.size.constant != 0.0
-        self.disk = Disk(self.luck.size, dropped) if self._sized else None
+        self._progress = TrainingProgress(curves, geometry, self._speeds, self._async)
+        self.effects = RandomEffects(cluster, seed, self._width)
+        self._availability = WorkerAvailability(cluster, seed) if cluster.has_absences else None
+        self._sized = cluster.resume and self.effects.size.constant != 0.0
+        self.disk = DiskUsage(self.effects.size, dropped) if self._sized else None
         self._env = simpy.Environment()
         self._peek, self._step = self._env.peek, self._env.step
-        self._nobody = Due(self._env, -1, [])  # whose event it is that is due on no worker
+        self._nobody = WorkerEvent(self._env, -1, [])  # whose event it is that is due on no worker
         self._nobody.event = WAKE
         self._fired = self._nobody
-        self._due = [Due(self._env, worker, [self._fire]) for worker in range(cluster.workers)]
-        self._stays = [Stay() for _ in range(cluster.workers)]
-        for worker, stay in enumerate(self._stays):
-            stay.worker = worker
-            stay.busy = stay.starts_over = False
+        self._due = [WorkerEvent(self._env, worker, [self._fire]) for worker in range(cluster.workers)]
+        self._runs = [SimulatedRun() for _ in range(cluster.workers)]
+        for worker, run in enumerate(self._runs):
+            run.worker = worker
+            run.busy = run.starts_over = False
         self._free = list(range(cluster.workers))  # a heap
         self._first_budgets = curves.first_budgets
         self._budgets: dict[int, tuple[int, float]] = {}  # of paused trials: attempt, exposed seconds left
@@ -121,19 +119,22 @@ class State:
         self._set_costs(cluster)
 
     def _set_costs(self, cluster: Cluster) -> None:
-        luck, here = self.luck, self._here
-        self._startup, self._startups = luck.first_startup.constant, luck.first_startup.first
-        self._delay, self._delays = luck.report_delay.constant, luck.report_delay.first
-        self._draws_startup, self._draws_delay = luck.first_startup.is_drawn, luck.report_delay.is_drawn
-        self._answer, self._answer_times = luck.decision_delay.constant, luck.decision_delay.first
-        self._answers, self._draws_answer = self._answer != 0.0, luck.decision_delay.is_drawn
+        effects, availability = self.effects, self._availability
+        self._startup, self._startups = effects.first_startup.constant, effects.first_startup.first
+        self._delay, self._delays = effects.report_delay.constant, effects.report_delay.first
+        self._draws_startup, self._draws_delay = (
+            effects.first_startup.is_random,
+            effects.report_delay.is_random,
+        )
+        self._answer, self._answer_times = effects.decision_delay.constant, effects.decision_delay.first
+        self._answers, self._draws_answer = self._answer != 0.0, effects.decision_delay.is_random
         self._suggest_delay = cluster.suggest_delay
         self._chosen = 0  # trials whose configuration was asked for
         self._chosen_by = 0.0  # when the searcher has chosen the last of them
-        self._size, self._sizes = luck.size.constant, luck.size.first
-        self._draws_size = luck.size.is_drawn
+        self._size, self._sizes = effects.size.constant, effects.size.first
+        self._draws_size = effects.size.is_random
         self._drops = cluster.drop_rate > 0
-        self._risky = self._drops or here is not None
+        self._risky = self._drops or availability is not None
         self._resume, self._retry_from = cluster.resume, cluster.retry_from
         self._save, self._load = cluster.save, cluster.load
         store = inf if cluster.store_bandwidth is None else cluster.store_bandwidth
@@ -142,7 +143,7 @@ class State:
         self._starts_over = cluster.resume and cluster.retry_from == "zero"
         self._saves = cluster.resume and (self._save > 0 or self._sized or self._answers)
         # Where trials stand with their checkpoints, if it is not always their last milestone.
-        self._tracks = cluster.resume and (here is not None or self._retry_from != "milestone")
+        self._tracks = cluster.resume and (availability is not None or self._retry_from != "milestone")
         self._over: set[int] = set()  # trials that start over in their next job, from zero
         self._kept: dict[int, tuple[int, float]] = {}  # a level's index, and seconds of the curve beyond it
         self._saved: dict[int, float] = {}  # when each paused trial's checkpoint is saved
@@ -156,21 +157,21 @@ class State:
 
     # Where a job trains from
 
-    def _place(self, stay: Stay) -> bool:
+    def _place(self, run: SimulatedRun) -> bool:
         """Put a job where it trains from; return whether that is a checkpoint."""
-        is_new = not stay.stood and stay.trial not in self._kept
-        if stay.starts_over or (is_new and stay.at == stay.first):
-            stay.base_at, stay.done, stay.start_resource = -1, 0.0, 0.0
-            stay.seconds = self._progress.stretch(stay)
+        is_new = not run.stood and run.trial not in self._kept
+        if run.starts_over or (is_new and run.at == run.first):
+            run.base_at, run.done, run.start_resource = -1, 0.0, 0.0
+            run.seconds = self._progress.stretch(run)
             return False
-        below = stay.at - 1 if stay.stood else -1
+        below = run.at - 1 if run.stood else -1
         if self._tracks:
-            stay.base_at, stay.done = self._position(stay.trial, below)
+            run.base_at, run.done = self._position(run.trial, below)
         else:
-            stay.base_at, stay.done = below if self._resume else -1, 0.0
-        stay.seconds = self._progress.stretch(stay)
-        has_checkpoint = stay.base_at >= 0 or stay.done > 0.0
-        stay.start_resource = self._progress.resource(stay, 0.0) if has_checkpoint else 0.0
+            run.base_at, run.done = below if self._resume else -1, 0.0
+        run.seconds = self._progress.stretch(run)
+        has_checkpoint = run.base_at >= 0 or run.done > 0.0
+        run.start_resource = self._progress.resource(run, 0.0) if has_checkpoint else 0.0
         return has_checkpoint
 
     def _position(self, trial: int, below: int) -> tuple[int, float]:
@@ -187,11 +188,11 @@ class State:
             return paused[1]
         return self.curves.budget(trial, attempt) if attempt else self._first_budgets[trial]
 
-    def _can_save(self, stay: Stay, seconds: float) -> bool:
+    def _can_save(self, run: SimulatedRun, seconds: float) -> bool:
         """Return whether a trial's checkpoint can be saved in so many seconds, and is any good."""
         if not self._resume or self._retry_from == "zero":
             return False
-        return self._save + self._alone(stay.trial) <= seconds
+        return self._save + self._alone(run.trial) <= seconds
 
     def _alone(self, trial: int) -> float:
         """Return the seconds that the transfer of a saved checkpoint takes at a worker's full bandwidth."""
@@ -203,12 +204,12 @@ class State:
 
     # What becomes of workers and checkpoints
 
-    def _watch(self, worker: int, delay: float, event: int, exposed: float = inf) -> None:
+    def _schedule(self, worker: int, delay: float, event: int, exposed: float = inf) -> None:
         """Let an event happen in `delay` seconds, or a loss that comes before."""
         if exposed < delay:
             delay, event = exposed, FAILURE
-        if self._here is not None:
-            gone = self._here.gone[worker]
+        if self._availability is not None:
+            gone = self._availability.gone[worker]
             if gone - self.now < delay:
                 self._due[worker].at(gone, GONE)
                 return
@@ -217,36 +218,36 @@ class State:
 
     def _gone(self, worker: int) -> float:
         """Return when a worker goes next; inf for never."""
-        return inf if self._here is None else self._here.gone[worker]
+        return inf if self._availability is None else self._availability.gone[worker]
 
     def _leave(self, worker: int) -> None:
         """Let a worker go; it is free when it is back."""
-        assert self._here is not None
-        back = self._here.back[worker]
-        self._here.advance(worker)
+        assert self._availability is not None
+        back = self._availability.back[worker]
+        self._availability.advance(worker)
         if back < inf:
             self._due[worker].at(back, FREE)
 
-    def _close(self, stay: Stay, verdict: int, extra: float, end: float) -> None:
+    def _close(self, run: SimulatedRun, verdict: int, extra: float, end: float) -> None:
         """Write a job's row; it trained `extra` seconds since `base`, none if that is below 0."""
-        stay.busy = False
-        if end < stay.train_start and end < self._saved.get(stay.trial, 0.0) and not stay.starts_over:
+        run.busy = False
+        if end < run.train_start and end < self._saved.get(run.trial, 0.0) and not run.starts_over:
             # It waited for a checkpoint on its way, which nobody knew then not to come.
-            reached = stay.start_resource = stay.stood
-        elif extra <= 0.0 and not stay.done:
-            reached = self._levels[stay.base_at] if stay.base_at >= 0 else 0.0
+            reached = run.start_resource = run.stood
+        elif extra <= 0.0 and not run.done:
+            reached = self._levels[run.base_at] if run.base_at >= 0 else 0.0
         else:
-            stay.trained += max(0.0, extra)
-            there = extra == stay.seconds and not self._async and stay.base_at < stay.at  # no rounding
-            reached = self._levels[stay.at] if there else self._progress.resource(stay, max(0.0, extra))
-        self.jobs.end(stay, reached, end, verdict)
+            run.trained += max(0.0, extra)
+            there = extra == run.seconds and not self._async and run.base_at < run.at  # no rounding
+            reached = self._levels[run.at] if there else self._progress.resource(run, max(0.0, extra))
+        self.jobs.end(run, reached, end, verdict)
 
-    def _keep(self, stay: Stay, time: float) -> None:
+    def _keep(self, run: SimulatedRun, time: float) -> None:
         """Take note of a checkpoint that is saved at `time`."""
-        assert stay.kept is not None
-        trial = stay.trial
-        if stay.phase == LEAVING or (self._tracks and self._retry_from != "milestone"):
-            self._kept[trial] = max(stay.kept, self._kept.get(trial, stay.kept))
+        assert run.kept is not None
+        trial = run.trial
+        if run.phase == LEAVING or (self._tracks and self._retry_from != "milestone"):
+            self._kept[trial] = max(run.kept, self._kept.get(trial, run.kept))
         if self.disk is not None:
             self.disk.save(trial, time)
 
@@ -257,5 +258,5 @@ class State:
         if self.disk is not None:
             self.disk.end(trial, self.now, trial in self._saving)
 
-    def _break_off(self, worker: int, stay: Stay) -> None:
+    def _break_off(self, worker: int, run: SimulatedRun) -> None:
         """Break off a transfer of a job that is lost; here none takes events of its own."""

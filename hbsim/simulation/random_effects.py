@@ -1,7 +1,7 @@
-"""What trials meet on the cluster where its parameters are distributions; drawn a block of trials at a time.
+"""Random effects on trials: start-up, delays and checkpoint sizes, where these are distributions.
 
-Everything is keyed by what it is for (a trial, a level, an attempt), never by the order of events, so
-that it is the same under every scheduler.
+Draws are made for a block of trials at a time, and keyed by what they are for (a trial, a level, an attempt),
+never by the order of events: they are the same under every scheduler.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.distributions import Distribution
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["Drawn", "Luck", "remember"]
+__all__ = ["RandomEffect", "RandomEffects", "keep_block"]
 
 PLACES: Final = 1 << 16
 KEPT: Final = 1024  # blocks of draws for retries, of 32 KiB each; others are drawn again
 
 
-class Drawn:
+class RandomEffect:
     """One parameter: a number, or a draw for each trial and part.
 
     Attributes
     ----------
     constant : float
         The number; NaN where it is drawn.
-    is_drawn : bool
+    is_random : bool
         Whether it is.
     width : int
         How many parts the first draws of a trial have: levels.
@@ -43,7 +43,7 @@ class Drawn:
         self, parameter: float | str | Distribution, seed: int, purpose: Purpose, width: int
     ) -> None:
         self._distribution = parameter if isinstance(parameter, Distribution) else None
-        self.is_drawn = self._distribution is not None
+        self.is_random = self._distribution is not None
         self.constant = float(parameter) if isinstance(parameter, float | int) else nan
         self.width = width
         self.first = array("d")
@@ -53,7 +53,7 @@ class Drawn:
 
     def __call__(self, trial: int, part: int = 0) -> float:
         """Return the number for a trial's part."""
-        if not self.is_drawn:
+        if not self.is_random:
             return self.constant
         if part < self.width:
             self.grow(trial)
@@ -62,12 +62,12 @@ class Drawn:
         block = self._later.get(place)
         if block is None:
             block = array("d", self._draw(*place).tobytes())
-            remember(self._later, place, block)
+            keep_block(self._later, place, block)
         return block[trial % BLOCK]
 
     def grow(self, trial: int) -> None:
         """Make sure that `first` holds a trial."""
-        if self.is_drawn:
+        if self.is_random:
             while trial * self.width >= len(self.first):
                 block = len(self.first) // (self.width * BLOCK)
                 parts = [self._draw(block, part) for part in range(self.width)]
@@ -79,7 +79,7 @@ class Drawn:
         return quantiles(self._distribution)[places]
 
 
-def remember(
+def keep_block(
     blocks: dict[tuple[int, int], array[float]], place: tuple[int, int], block: array[float]
 ) -> None:
     """Keep a block of draws, and no more than `KEPT`: the oldest goes."""
@@ -94,7 +94,7 @@ def quantiles(distribution: Distribution) -> Floats:
     return distribution.quantile((np.arange(PLACES) + 0.5) / PLACES)
 
 
-class Luck:
+class RandomEffects:
     """Start-up, delays and checkpoints of all trials of a study.
 
     Parameters
@@ -108,20 +108,20 @@ class Luck:
 
     Attributes
     ----------
-    first_startup : Drawn
+    first_startup : RandomEffect
         Of a trial's first attempt, by the level (an index) of the job's first milestone.
-    report_delay, decision_delay : Drawn
+    report_delay, decision_delay : RandomEffect
         By the milestone's level.
-    size : Drawn
+    size : RandomEffect
         GB of a checkpoint.
     """
 
     def __init__(self, cluster: Cluster, seed: int, width: int) -> None:
         self._width = width
-        self.first_startup = Drawn(cluster.startup, seed, Purpose.STARTUP, width)
-        self.report_delay = Drawn(cluster.report_delay, seed, Purpose.REPORT, width)
-        self.decision_delay = Drawn(cluster.decision_delay, seed, Purpose.DECISION, width)
-        self.size = Drawn(cluster.checkpoint_size, seed, Purpose.CHECKPOINT, 1)
+        self.first_startup = RandomEffect(cluster.startup, seed, Purpose.STARTUP, width)
+        self.report_delay = RandomEffect(cluster.report_delay, seed, Purpose.REPORT, width)
+        self.decision_delay = RandomEffect(cluster.decision_delay, seed, Purpose.DECISION, width)
+        self.size = RandomEffect(cluster.checkpoint_size, seed, Purpose.CHECKPOINT, 1)
 
     def startup(self, trial: int, at: int, attempt: int) -> float:
         """Return the seconds of start-up of the job whose first milestone is the level of index `at`."""
@@ -129,8 +129,8 @@ class Luck:
 
     def grow(self, count: int) -> None:
         """Draw what the first `count` trials need."""
-        for drawn in (self.first_startup, self.report_delay, self.decision_delay, self.size):
-            drawn.grow(count - 1)
+        for effect in (self.first_startup, self.report_delay, self.decision_delay, self.size):
+            effect.grow(count - 1)
 
     @property
     def no_delays(self) -> bool:

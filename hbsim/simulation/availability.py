@@ -1,4 +1,4 @@
-"""When each machine is there: breaks, preemptions, a schedule and a recorded trace, laid over each other.
+"""The availability of machines: breaks, preemptions, a schedule and a recorded trace, laid over each other.
 
 Breaks and preemptions of a machine are renewal processes by the clock: there, away, there, and so on from
 time 0. Their draws are keyed by (purpose, machine, chunk), never by what happens in the study.
@@ -10,25 +10,27 @@ import heapq
 import math
 from collections.abc import Iterable, Iterator
 from itertools import count, pairwise
+from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
 from hbsim.core.streams import Purpose, block_generator
-from hbsim.simulation.absence import Absence, joined
+from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.distributions import Distribution
+from hbsim.simulation.trace import Absence, joined
 from hbsim.surrogates.protocol import Floats
 
 if TYPE_CHECKING:
     from hbsim.simulation.cluster import Cluster
     from hbsim.simulation.trace import Trace
 
-__all__ = ["Absence", "Presence"]
+__all__ = ["Absence", "MachineAvailability", "WorkerAvailability"]
 
 CHUNK: Final = 64  # pairs of times that are drawn at once; part of the meaning of a seed
 
 
-class Presence:
+class MachineAvailability:
     """When each machine of a cluster is there.
 
     Parameters
@@ -97,18 +99,18 @@ def _renewal(
     now = 0.0
     for chunk in count():
         uniform = block_generator(seed, purpose, machine, chunk).random((CHUNK, 2))
-        stays = np.empty((CHUNK, 2))
-        stays[:, 0] = there.quantile(uniform[:, 0])
-        stays[:, 1] = away if isinstance(away, float) else away.quantile(uniform[:, 1])
-        times = _times(now, stays)
+        spans = np.empty((CHUNK, 2))
+        spans[:, 0] = there.quantile(uniform[:, 0])
+        spans[:, 1] = away if isinstance(away, float) else away.quantile(uniform[:, 1])
+        times = _times(now, spans)
         for start, end in zip(times[::2], times[1::2], strict=True):
             yield Absence(start, end, preempted)
         now = times[-1]
 
 
-def _times(now: float, stays: Floats) -> list[float]:
-    """Return when each of the stays, one after the other, is over."""
-    steps = stays.ravel()
+def _times(now: float, spans: Floats) -> list[float]:
+    """Return when each of the spans, one after the other, is over."""
+    steps = spans.ravel()
     steps[0] += now
     times: list[float] = np.cumsum(steps).tolist()
     return times
@@ -133,3 +135,57 @@ def _noticed(absences: Iterable[Absence], notice: float) -> Iterator[Absence]:
         else:
             yield absence
         back = end
+
+
+NEVER: Final = Absence(inf, inf, False, 0.0)
+
+
+class WorkerAvailability:
+    """The next absence of each worker.
+
+    Each worker has a place of its own in its machine's absences: an absence is over for a worker once
+    the worker has gone through it, whatever a sum of floats makes of its time.
+
+    Attributes
+    ----------
+    gone, back : list of float
+        When each worker goes next, and when it is there again; inf for never.
+    notified : list of float
+        When it is told that it goes: it gets no new job from then on.
+    preempted : list of bool
+        Whether it is taken away, and not broken.
+    """
+
+    def __init__(self, cluster: Cluster, seed: int) -> None:
+        presence = MachineAvailability(cluster, seed)
+        self._machine = cluster.machine_of
+        self._coming: list[Iterator[Absence]] = [
+            presence.absences(machine) for machine in range(cluster.count_machines)
+        ]
+        self._known: list[list[Absence]] = [[] for _ in self._coming]
+        self._place = [-1] * cluster.workers
+        self.gone = [0.0] * cluster.workers
+        self.back = [0.0] * cluster.workers
+        self.notified = [0.0] * cluster.workers
+        self.preempted = [False] * cluster.workers
+        for worker in range(cluster.workers):
+            self.advance(worker)
+
+    def advance(self, worker: int) -> None:
+        """Go on to the next absence."""
+        machine = self._machine[worker]
+        self._place[worker] += 1
+        known = self._known[machine]
+        if self._place[worker] == len(known):
+            known.append(next(self._coming[machine], NEVER))
+        absence = known[self._place[worker]]
+        self.gone[worker] = absence.start
+        self.back[worker] = absence.end
+        self.notified[worker] = absence.start - absence.notice
+        self.preempted[worker] = absence.preempted
+
+    def is_available(self, worker: int, now: float) -> bool:
+        """Return whether an idle worker can be given work: it is there, and was not told that it goes."""
+        while self.back[worker] <= now and self.back[worker] < inf:
+            self.advance(worker)
+        return now < self.notified[worker]

@@ -1,0 +1,445 @@
+"""The state of a real study: the sum of its journal's records, live and when they are read again."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite, nan
+from typing import Any, Final
+
+from hbsim.core.types import VERDICTS
+from hbsim.runner.records import Record
+from hbsim.runner.reports import IncumbentHistory, ReportColumns
+from hbsim.runner.tables import CENSORED, FAILED, JobRow, JobTable
+
+__all__ = ["CODES", "Incumbent", "JobRun", "JournalState", "WorkerSeconds", "value_of"]
+
+
+class WorkerSeconds:
+    """Adds up worker seconds, session by session.
+
+    In a session with hosts that come and go, a worker is there while it is open, and on while it has a job:
+    one that was lost took its worker until that was known. In a session on this machine alone all workers
+    are there from its beginning to its end; how many is not written down, so these are those up to the last
+    one that had a job. What is tidied up after the last job takes no worker seconds.
+
+    Attributes
+    ----------
+    most : int
+        The most workers that there were at once.
+    """
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._hosts = False  # whether any session had some
+        self._sum = 0.0  # of sessions before, and of hosts in this one
+        self._began = self._until = 0.0  # of this session
+        self._since = 0.0  # when those that are there came or went last
+        self._local = 0  # how many workers this session has here; 0 as soon as it has hosts
+        self._open: set[int] = set()
+        self._there: set[int] = set()  # those that are open, or have a job; only in a session with hosts
+        self._moved = False  # whether this session has hosts
+
+    @property
+    def total(self) -> float | None:
+        """Worker seconds until now; None if all sessions were on this machine alone."""
+        there = self._local * (self._until - self._began) + len(self._there) * (self._until - self._since)
+        return self._sum + there if self._hosts else None
+
+    def pass_to(self, now: float) -> None:
+        """Let time pass in a session."""
+        self._until = now
+
+    def open(self, worker: int) -> None:
+        """A host's worker is open."""
+        self._hosts = self._moved = True
+        self._local = 0
+        self._open.add(worker)
+        self._come(worker)
+
+    def shut(self, worker: int, busy: bool) -> None:
+        """A host's worker is shut; `busy` if it still has a job."""
+        self._open.discard(worker)
+        if not busy:
+            self._go(worker)
+
+    def begin(self, worker: int) -> None:
+        """A worker gets a job."""
+        if self._moved:
+            self._come(worker)
+        else:
+            self._local = max(self._local, worker + 1)
+            self.most = max(self.most, self._local)
+
+    def end(self, worker: int) -> None:
+        """A worker has its job no more."""
+        if worker not in self._open:
+            self._go(worker)
+
+    def resume(self, now: float) -> None:
+        """A session is over, and another one begins."""
+        self._sum += self._local * (self._until - self._began)
+        self._add_up()
+        self._began = self._until = self._since = now
+        self._local, self._moved = 0, False
+        self._open.clear()
+        self._there.clear()
+
+    def _add_up(self) -> None:
+        self._sum += len(self._there) * (self._until - self._since)
+        self._since = self._until
+
+    def _go(self, worker: int) -> None:
+        self._add_up()
+        self._there.discard(worker)
+
+    def _come(self, worker: int) -> None:
+        self._add_up()
+        self._there.add(worker)
+        self.most = max(self.most, len(self._there))
+
+
+CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
+
+BOUNDS: Final = ("close", "resume")  # of a session
+EARLIER_WORDS: Final = {"time_out": "max_time"}  # journals of 0.1 have for why they ended
+
+
+class JobRun(JobRow):
+    """A job on a worker.
+
+    Attributes
+    ----------
+    bracket : int
+        The trial's.
+    stop : float
+        Its next milestone.
+    resource : float
+        The last resource reported; where it started before.
+    best : float
+        The best value reported that is a finite number; NaN before.
+    rows : int
+        How many reports have come.
+    heard : int
+        The number of the next report of the job; above `rows` where some never came.
+    ended : int or None
+        The index of the verdict that ended it, or FAILED or CENSORED; None while it trains.
+    """
+
+    __slots__ = ("best", "bracket", "ended", "heard", "resource", "rows", "stop")
+
+    bracket: int
+    stop: float
+    resource: float
+    best: float
+    rows: int
+    heard: int
+    ended: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """The incumbent: the best value reported so far, and where it was."""
+
+    time: float
+    trial: int
+    resource: float
+    value: float
+
+
+class JournalState:
+    """The sum of a study's records; `apply` adds one.
+
+    Parameters
+    ----------
+    levels : sequence of float
+        The scheduler's.
+    mode : "max" or "min"
+        What is better.
+    metric : str or None
+        The metric that decides, if one does.
+    study : str
+        The study's id.
+
+    Attributes
+    ----------
+    now : float
+        Study seconds of the last record.
+    jobs : JobTable
+        A row a run that is over.
+    runs : dict of int to JobRun
+        The jobs on workers, by number, those that are about to leave included.
+    workers : dict of int to JobRun
+        The same by worker.
+    machines : dict of int to dict
+        By worker, what is known of those that are open now: ``host``, ``cpus``, ``gpus``. Empty where all
+        workers are this machine's.
+    points : list of list of float
+        The configuration of each trial.
+    best : Incumbent or None
+        The incumbent.
+    reached : dict of int to float
+        The highest resource that each trial has reported in jobs that are over.
+    earlier : dict of int to list of (int, float, int)
+        The jobs of each trial that are over: number, start, and the number of their reports.
+    values, bests, highest : dict of int to float
+        The last value that each trial has reported in jobs that are over, the best that is a finite number,
+        and the highest resource.
+    improvements : IncumbentHistory
+        The incumbents, by the time of reports.
+    reports, late, lost_rows : int
+        How many reports there were; how many late ones were dropped; how many had not come when later
+        ones did.
+    gone : int
+        The trial of the last job that left its worker.
+    returned : dict of int to float
+        The trials whose function returned below R, and the last resource of each.
+    failures : list of (trial, kind, reason)
+        In order.
+    why : str or None
+        Why the study is over: done, max_reward, max_time or interrupted. None while it runs.
+    closing : bool
+        Whether nothing starts any more although it might: the study ends. It is in no record; who runs the
+        study says so.
+    """
+
+    def __init__(self, levels: Sequence[float], mode: str, metric: str | None, study: str = "") -> None:
+        self.metric = metric
+        self.study = study
+        self.now = 0.0
+        self.jobs = JobTable()
+        self.runs: dict[int, JobRun] = {}
+        self.workers: dict[int, JobRun] = {}
+        self.points: list[list[float]] = []
+        self.best: Incumbent | None = None
+        self.reached: dict[int, float] = {}
+        self.values: dict[int, float] = {}
+        self.earlier: dict[int, list[tuple[int, float, int]]] = {}
+        self.bests: dict[int, float] = {}
+        self.highest: dict[int, float] = {}
+        self.reports = 0
+        self.machines: dict[int, Mapping[str, Any]] = {}
+        self.late = 0
+        self.lost_rows = 0
+        self.gone = -1
+        self.returned: dict[int, float] = {}
+        self.failures: list[tuple[int, str, str]] = []
+        self.why: str | None = None
+        self.closing = False
+        self._levels = tuple(levels)
+        self._sign = 1.0 if mode == "max" else -1.0
+        self.improvements = IncumbentHistory(self._sign)
+        self._capacity = WorkerSeconds()
+
+    @property
+    def workers_seen(self) -> int:
+        """The most workers that there were at once, over all sessions; here, only those that had jobs."""
+        return self._capacity.most
+
+    @property
+    def capacity(self) -> float | None:
+        """Worker seconds that there were; None if all workers ever were this machine's."""
+        return self._capacity.total
+
+    def milestone(self, run: JobRun) -> int:
+        """Return the index in the levels of a run's next milestone: the last, if it waits at none."""
+        return min(bisect_left(self._levels, run.stop), len(self._levels) - 1)
+
+    def apply(self, record: Record) -> None:
+        """Add a record."""
+        self.now = record.get("t", self.now)
+        kind = record["e"]
+        if kind not in BOUNDS:
+            self._capacity.pass_to(self.now)
+        if kind != "study":
+            getattr(self, f"_{kind}")(record)
+
+    # One method a kind of record
+
+    def _start(self, record: Record) -> None:
+        if "point" in record:
+            self.points.append(record["point"])
+        self._begin(record)
+
+    def _restart(self, record: Record) -> None:
+        self._begin(record)
+
+    def _begin(self, record: Record) -> None:
+        run = JobRun()
+        run.job, run.worker, run.trial = record["job"], record["worker"], record["trial"]
+        run.bracket, run.attempt = record["bracket"], record["attempt"]
+        self._capacity.begin(run.worker)
+        run.stood = run.milestone = run.start_resource = run.resource = record["start"]
+        run.stop = inf if record["stop"] is None else record["stop"]
+        run.start_time = self.now
+        run.train_start = inf
+        run.trained, run.value, run.best = 0.0, nan, nan
+        run.rows = run.heard = 0
+        run.ended = None
+        self.jobs.started = max(self.jobs.started, run.job + 1)
+        self.runs[run.job] = self.workers[run.worker] = run
+        self.why = None
+
+    def _rows(self, record: Record) -> None:
+        if "reports" in record:
+            self._take_columns([self.runs[job] for job in record["jobs"]], record["reports"])
+        else:
+            self._take(self.runs[record["job"]], record["rows"])
+
+    def _take(self, run: JobRun, rows: Sequence[Sequence[Any]] | ReportColumns) -> None:
+        if isinstance(rows, ReportColumns):
+            self._take_columns([run], rows)
+            return
+        for at, trained, resource, metrics in rows:
+            self._report(run, at, trained, resource, value_of(metrics, self.metric))
+
+    def _report(self, run: JobRun, at: float, trained: float, resource: float, value: float) -> None:
+        self._count_reports(run, 1, at - trained, resource)
+        run.trained, run.resource, run.value = trained, resource, value
+        if not isfinite(value):
+            return
+        signed = self._sign * value
+        if not signed <= self._sign * run.best:
+            run.best = value
+        if self.best is None or signed > self._sign * self.best.value:
+            self.best = Incumbent(at, run.trial, resource, value)
+        self.improvements.add(at, run.trial, resource, value)
+
+    def _take_columns(self, runs: Sequence[JobRun], reports: ReportColumns) -> None:
+        """Take the reports of several records, whose jobs are `runs`."""
+        import numpy as np
+
+        at, resource, value = reports.at, reports.resource, reports.values(self.metric)
+        signed = np.where(np.isfinite(value), self._sign * value, -inf)
+        jobs, trials = np.repeat([[run.job, run.trial] for run in runs], reports.counts, axis=0).T
+        order = np.argsort(jobs, kind="stable")
+        for mine in np.split(order, np.flatnonzero(np.diff(jobs[order])) + 1):
+            first, last = mine[0], mine[-1]
+            run = self.runs[int(jobs[first])]
+            self._count_reports(
+                run, len(mine), float(at[first] - reports.trained[first]), float(resource[first])
+            )
+            run.trained, run.resource = float(reports.trained[last]), float(resource[last])
+            run.value = float(value[last])
+            best = mine[np.argmax(signed[mine])]
+            if not signed[best] <= self._sign * run.best and signed[best] > -inf:
+                run.best = float(value[best])
+        top = int(np.argmax(signed))
+        if signed[top] > (-inf if self.best is None else self._sign * self.best.value):
+            self.best = Incumbent(float(at[top]), int(trials[top]), float(resource[top]), float(value[top]))
+        self.improvements.add_all(at, trials, resource, value)
+
+    def _count_reports(self, run: JobRun, count: int, train_start: float, resource: float) -> None:
+        """Take note of the first reports of a job, or of more."""
+        if not run.rows:
+            run.train_start = train_start
+            run.start_resource = self._started_at(run, resource)
+        run.rows += count
+        run.heard += count
+        self.reports += count
+
+    def _started_at(self, run: JobRun, first: float) -> float:
+        """Return from where a job trains, by its first report: a checkpoint, its milestone, or zero."""
+        known = self.reached.get(run.trial, 0.0)
+        if first > known:
+            return max(known, run.stood)
+        return run.stood if first > run.stood else 0.0
+
+    def _reach(self, record: Record) -> None:
+        run = self.runs[record["job"]]
+        self._take(run, record["rows"])
+        at, code = record["at"], CODES[record["verdict"]]
+        run.milestone = self._levels[at] if run.stop < inf else self._came_to(run)
+        if code:
+            run.ended = code
+        else:
+            run.stop = self._levels[at + 1]
+
+    def _fail(self, record: Record) -> None:
+        run = self.runs[record["job"]]
+        run.ended = FAILED
+        self.failures.append((run.trial, record["kind"], record["reason"]))
+
+    def _return(self, record: Record) -> None:
+        run = self.runs[record["job"]]
+        run.ended = CODES["complete"]
+        self.returned[run.trial] = run.milestone = self._came_to(run)
+
+    def _came_to(self, run: JobRun) -> float:
+        """Return where a trial's training has come to an end of its own, maybe in an earlier job."""
+        return run.resource if run.rows else self.reached.get(run.trial, 0.0)
+
+    def _gone(self, record: Record) -> None:
+        run = self.runs.pop(record["job"])
+        if self.workers.get(run.worker) is run:
+            del self.workers[run.worker]
+            self._capacity.end(run.worker)
+        self.gone = run.trial
+        if record["begun"] is not None:
+            run.train_start = record["begun"]
+        self._end(run, CENSORED if run.ended is None else run.ended)
+
+    def _end(self, run: JobRun, verdict: int) -> None:
+        self.reached[run.trial] = max(run.resource, self.reached.get(run.trial, 0.0))
+        if run.rows:
+            self._put_down(run, self.values, self.bests, self.highest)
+        self.earlier.setdefault(run.trial, []).append((run.job, run.start_time, run.heard))
+        reached = max(run.resource, run.start_resource) if run.rows else run.start_resource
+        self.jobs.end(run, reached, self.now, verdict)
+
+    def _put_down(
+        self, run: JobRun, values: dict[int, float], bests: dict[int, float], highest: dict[int, float]
+    ) -> None:
+        """Add the reports of a job to those of its trial."""
+        values[run.trial] = run.value
+        highest[run.trial] = max(run.resource, highest.get(run.trial, run.resource))
+        best = bests.get(run.trial, nan)
+        if best != best or self._sign * run.best > self._sign * best:
+            bests[run.trial] = run.best
+
+    def reported(self) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
+        """Return `values`, `bests` and `highest` with the jobs that are not over."""
+        found = dict(self.values), dict(self.bests), dict(self.highest)
+        for run in self.runs.values():
+            if run.rows:
+                self._put_down(run, *found)
+        return found
+
+    def _late(self, record: Record) -> None:
+        self.late += record["count"]
+
+    def _missing(self, record: Record) -> None:
+        self.runs[record["job"]].heard += record["count"]
+        self.lost_rows += record["count"]
+
+    def _open(self, record: Record) -> None:
+        self.machines[record["worker"]] = {name: record[name] for name in ("host", "cpus", "gpus")}
+        self._capacity.open(record["worker"])
+
+    def _shut(self, record: Record) -> None:
+        worker = record["worker"]
+        self.machines.pop(worker, None)
+        self._capacity.shut(worker, worker in self.workers)
+
+    def _none(self, record: Record) -> None:
+        """The scheduler had no job: nothing changes."""
+
+    def _resume(self, record: Record) -> None:
+        """The study goes on in a new process: what was under way is gone, and starts again by `restart`."""
+        for run in self.runs.values():
+            self._end(run, CENSORED if run.ended is None else run.ended)
+        self.runs.clear()
+        self.workers.clear()
+        self.machines.clear()
+        self._capacity.resume(self.now)
+        self.why = None
+
+    def _close(self, record: Record) -> None:
+        self.why = EARLIER_WORDS.get(record["why"], record["why"])
+
+
+def value_of(metrics: Mapping[str, float | None], name: str | None) -> float:
+    """Return a metric, NaN where it was no number, or where none decides."""
+    value = None if name is None else metrics.get(name)
+    return nan if value is None else value

@@ -1,0 +1,307 @@
+"""The tables of a study: jobs, decisions and failures, packed row by row, and as columns that people read."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from math import inf, nan
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+__all__ = [
+    "CENSORED",
+    "FAILED",
+    "LOST",
+    "PREEMPTED",
+    "DecisionTable",
+    "FailureTable",
+    "JobRow",
+    "JobTable",
+    "numbers",
+    "verdicts",
+]
+
+# After the indices in `hbsim.core.trials.VERDICTS`: what jobs may also end in.
+FAILED: Final = 5
+CENSORED: Final = 6
+VERDICT_NAMES: Final = ("continue", "pause", "stop", "complete", "retry", "failed", "censored")
+
+
+def numbers(column: NDArray[np.float64] | Sequence[float]) -> pl.Series:
+    """Return floats, null where they are no numbers: NaN or infinite."""
+    import polars as pl
+
+    values = np.array(column, dtype=np.float64)
+    return pl.Series(np.where(np.isfinite(values), values, np.nan), nan_to_null=True)
+
+
+def verdicts(column: NDArray[np.uint8]) -> pl.Series:
+    """Return the names of verdicts, strings."""
+    import polars as pl
+
+    return pl.Series(VERDICT_NAMES, dtype=pl.String).gather(column.astype(np.uint32))
+
+
+JOB: Final = struct.Struct("<iiHidddddddddB")
+JOB_NAMES: Final = (
+    "job", "trial", "attempt", "worker", "stood", "start_resource", "stop_resource", "milestone",
+    "start_time", "train_start", "trained", "end_time", "value", "verdict",
+)  # fmt: skip
+JOB_TYPES: Final = ("<i4", "<i4", "<u2", "<i4", *["<f8"] * 9, "u1")
+
+
+class JobRow:
+    """A job under way.
+
+    Attributes
+    ----------
+    job, trial, attempt, worker : int
+        Its number, and who trains where.
+    stood, milestone : float
+        The milestones where the trial stood at the start, and where it stands now.
+    start_resource : float
+        From where it trains: 0 if it trains again what it had.
+    start_time, train_start : float
+        When the job started on its worker, and when training did.
+    trained : float
+        Seconds of training so far.
+    value : float
+        The last value reported; NaN before.
+    """
+
+    __slots__ = (
+        "attempt", "job", "milestone", "start_resource", "start_time", "stood", "train_start",
+        "trained", "trial", "value", "worker",
+    )  # fmt: skip
+
+    job: int
+    trial: int
+    attempt: int
+    worker: int
+    stood: float
+    milestone: float
+    start_resource: float
+    start_time: float
+    train_start: float
+    trained: float
+    value: float
+
+
+class JobTable:
+    """Rows packed one after the other as jobs end, 87 bytes each.
+
+    Attributes
+    ----------
+    started : int
+        How many jobs have started: the number of the next one.
+    cut : float
+        When the study was cut: no job lasts longer.
+    """
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.cut = inf
+        self._rows = bytearray()
+        self._ended: NDArray[np.void] | None = None
+        self._sorted: NDArray[np.void] | None = None
+
+    def end(self, row: JobRow, resource: float, time: float, verdict: int) -> None:
+        """Append a job that ended at `time`, having reached `resource`."""
+        self._rows += JOB.pack(
+            row.job,
+            row.trial,
+            row.attempt,
+            row.worker,
+            row.stood,
+            row.start_resource,
+            resource,
+            row.milestone,
+            row.start_time,
+            row.train_start,
+            row.trained,
+            time,
+            row.value,
+            verdict,
+        )
+
+    def __len__(self) -> int:
+        return len(self._rows) // JOB.size if self._sorted is None else len(self._sorted)
+
+    def ended(self) -> NDArray[np.void]:
+        """Return the jobs in the order of their ends, a structured array with the fields of `JOB_NAMES`.
+
+        The study is over then: no more rows are taken.
+        """
+        import numpy as np
+
+        if self._ended is None:
+            rows = np.frombuffer(self._rows, dtype=list(zip(JOB_NAMES, JOB_TYPES, strict=True)))
+            rows["end_time"] = np.minimum(rows["end_time"], self.cut)
+            self._ended = rows
+        return self._ended
+
+    def rows(self) -> NDArray[np.void]:
+        """Return the same in the order of their starts."""
+        import numpy as np
+
+        if self._sorted is None:
+            rows = self.ended()
+            self._sorted = rows[np.argsort(rows["job"], kind="stable")]
+            self._ended = self._sorted
+            self._rows = bytearray()
+        return self._sorted
+
+    def frame(self, brackets: Sequence[int]) -> pl.DataFrame:
+        """Return the rows in the order of their starts.
+
+        The columns are job, trial, attempt, bracket, worker, start_resource, stop_resource (reached),
+        start_time, train_start, end_time, value and verdict. `brackets` holds each trial's.
+        """
+        import numpy as np
+        import polars as pl
+
+        rows = self.rows()
+        never_trained = rows["train_start"] > rows["end_time"]
+        whole = {name: rows[name].astype(np.int64) for name in ("job", "trial", "attempt")}
+        return pl.DataFrame(
+            {
+                **whole,
+                "bracket": np.array(brackets, dtype=np.int64)[rows["trial"]],
+                "worker": rows["worker"].astype(np.int64),
+                "start_resource": rows["start_resource"],
+                "stop_resource": rows["stop_resource"],
+                "start_time": rows["start_time"],
+                "train_start": numbers(np.where(never_trained, nan, rows["train_start"])),
+                "end_time": rows["end_time"],
+                "value": numbers(rows["value"]),
+                "verdict": verdicts(rows["verdict"]),
+            }
+        )
+
+
+# time, trial, index of the level, value, n_before, cutoff, index of the verdict
+DECISION: Final = struct.Struct("<diHdidB")
+DECISION_NAMES: Final = ("time", "trial", "at", "value", "n_before", "cutoff", "verdict")
+DECISION_TYPES: Final = ("<f8", "<i4", "<u2", "<f8", "<i4", "<f8", "u1")
+
+
+class DecisionTable:
+    """Rows packed one after the other, 35 bytes each: a study may have millions."""
+
+    def __init__(self) -> None:
+        self._rows = bytearray()
+
+    def add(
+        self, time: float, trial: int, at: int, value: float, n_before: int, cutoff: float | None, code: int
+    ) -> None:
+        """Append a row.
+
+        Parameters
+        ----------
+        time : float
+            When it was decided.
+        trial, at : int
+            The trial, and the index of the level in the scheduler's levels.
+        value : float
+            NaN for none.
+        n_before, cutoff : int, float or None
+            As `Milestone` has them.
+        code : int
+            An index in VERDICTS.
+        """
+        self._rows += DECISION.pack(time, trial, at, value, n_before, nan if cutoff is None else cutoff, code)
+
+    def __len__(self) -> int:
+        return len(self._rows) // DECISION.size
+
+    def rows(self) -> NDArray[np.void]:
+        """Return the rows in order, a structured array of `DECISION_NAMES`, without a copy."""
+        import numpy as np
+
+        return np.frombuffer(self._rows, dtype=list(zip(DECISION_NAMES, DECISION_TYPES, strict=True)))
+
+    def frame(self, levels: Sequence[float], brackets: Sequence[int]) -> pl.DataFrame:
+        """Return the rows in order: time, trial, bracket, level, value, n_before, cutoff, verdict.
+
+        Parameters
+        ----------
+        levels : sequence of float
+            The scheduler's.
+        brackets : sequence of int
+            The bracket of each trial.
+        """
+        import numpy as np
+        import polars as pl
+
+        rows = self.rows()
+        return pl.DataFrame(
+            {
+                "time": rows["time"],
+                "trial": rows["trial"].astype(np.int64),
+                "bracket": np.array(brackets, dtype=np.int64)[rows["trial"]],
+                "level": np.array(levels, dtype=np.float64)[rows["at"]],
+                "value": numbers(rows["value"]),
+                "n_before": rows["n_before"].astype(np.int64),
+                "cutoff": numbers(rows["cutoff"]),
+                "verdict": verdicts(rows["verdict"]),
+            }
+        )
+
+
+FAILURE_ROW: Final = struct.Struct("<iddB")
+FAILURE_FIELDS: Final = [("job", "<i4"), ("time", "<f8"), ("kept", "<f8"), ("kind", "u1")]
+LOST, PREEMPTED = 0, 1
+KINDS: Final = ("lost", "preempted")
+
+
+class FailureTable:
+    """Rows packed one after the other as jobs are lost, 21 bytes each."""
+
+    def __init__(self) -> None:
+        self._rows = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._rows) // FAILURE_ROW.size
+
+    def add(self, job: int, time: float, kind: int, kept: float) -> None:
+        """Append a failure; the trial can go on from the resource `kept`."""
+        self._rows += FAILURE_ROW.pack(job, time, kept, kind)
+
+    def count(self, kind: int) -> int:
+        """Return how many failures were of a kind."""
+        return int((self._array()["kind"] == kind).sum())
+
+    def _array(self) -> NDArray[np.void]:
+        import numpy as np
+
+        return np.frombuffer(self._rows, dtype=FAILURE_FIELDS)
+
+    def frame(self, jobs: NDArray[np.void]) -> pl.DataFrame:
+        """Return time, trial, attempt, job, worker, resource, kind and kept, in the order of time.
+
+        `jobs` are the study's, ordered by their numbers.
+        """
+        import numpy as np
+        import polars as pl
+
+        rows = self._array()
+        lost = jobs[rows["job"]]
+        return pl.DataFrame(
+            {
+                "time": rows["time"],
+                "trial": lost["trial"].astype(np.int64),
+                "attempt": lost["attempt"].astype(np.int64),
+                "job": rows["job"].astype(np.int64),
+                "worker": lost["worker"].astype(np.int64),
+                "resource": lost["stop_resource"],
+                "kind": pl.Series(KINDS, dtype=pl.String).gather(rows["kind"].astype(np.uint32)),
+                "kept": rows["kept"],
+            }
+        )

@@ -1,0 +1,226 @@
+"""The workers of a real study: which there are, what runs on them, and who is killed for its silence."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+
+from hbsim.core.streams import trial_seed
+from hbsim.core.types import Job
+from hbsim.errors import HbsimWarning
+from hbsim.runner.state import JobRun
+from hbsim.runner.workers import NEVER, Assignment, JobEnded, WorkerBackend, WorkerClosed, WorkerOpened
+from hbsim.runner.writer import STEP, RecordWriter
+
+__all__ = ["Watchdog", "WorkerPool"]
+
+
+class Watchdog:
+    """Watches over the jobs that have begun and have not ended.
+
+    Parameters
+    ----------
+    workers : WorkerBackend
+        Who runs them.
+    clock : callable
+        Seconds.
+    hang_timeout : float
+        Seconds without a word after which a job has hung.
+
+    Attributes
+    ----------
+    last_heard : dict of int to float
+        By job under way: when it last said something.
+    cut : set of int
+        Jobs that were killed since they did not leave.
+    """
+
+    def __init__(self, workers: WorkerBackend, clock: Callable[[], float], hang_timeout: float) -> None:
+        self.last_heard: dict[int, float] = {}
+        self.cut: set[int] = set()
+        self._workers, self._clock, self._limit = workers, clock, hang_timeout
+        self._leaving: dict[int, float] = {}  # by job: when it is killed
+        self._until = inf  # when all are
+
+    def heard_of(self, job: int) -> None:
+        """Take note that a job begins, or has said something."""
+        self.last_heard[job] = self._clock()
+
+    def leave(self, job: int, save: bool, seconds: float) -> None:
+        """Have a job leave; it is killed if it has not after so many seconds."""
+        self._leaving[job] = self._clock() + seconds
+        self._workers.leave(job, save=save)
+
+    def hurry(self, seconds: float) -> None:
+        """Have every job be killed that is not gone in so many seconds, whatever else was said."""
+        self._until = self._clock() + seconds
+
+    def forget(self, job: int) -> None:
+        """Take note that a job is gone."""
+        self._leaving.pop(job, None)
+        self.last_heard.pop(job, None)
+
+    def look(self) -> None:
+        """Kill who has hung, and who does not leave."""
+        clock, limit = self._clock(), self._limit
+        for job, last_heard in list(self.last_heard.items()):
+            if clock - last_heard > limit:
+                self.last_heard[job] = clock
+                self._workers.kill(job, f"nothing was reported for {limit:g} s (hang_timeout)")
+            elif job not in self.cut and min(self._leaving.get(job, inf), self._until) <= clock:
+                self.cut.add(job)
+                self._workers.kill(job, "it was told to leave and did not")
+
+
+class WorkerPool:
+    """Workers, which may come and go, and the jobs on them.
+
+    A job of a trial whose last process is still there, since it saves, has a worker and is held there until
+    that process is gone.
+
+    Parameters
+    ----------
+    workers : WorkerBackend
+        Who runs the jobs.
+    writer : RecordWriter
+        Writes down what starts and what is gone.
+    watchdog : Watchdog
+        Told of what begins and of what is gone.
+    seed : int
+        Of the study.
+    until_return : bool
+        Whether no milestones are waited for.
+
+    Attributes
+    ----------
+    free : list of int
+        The open workers without a job, in order.
+    restarts : deque of (JobRun or None, Job)
+        What is to start again as soon as there is a worker, each with its last run.
+    stranded : set of int
+        Jobs on workers that were shut while they ran.
+    """
+
+    def __init__(
+        self, workers: WorkerBackend, writer: RecordWriter, watchdog: Watchdog, seed: int, until_return: bool
+    ) -> None:
+        self.free = list(range(workers.count))
+        self.restarts: deque[tuple[JobRun | None, Job]] = deque()
+        self.stranded: set[int] = set()
+        self._workers, self._writer, self._watchdog = workers, writer, watchdog
+        self._journal_state = writer.journal_state
+        self._seed, self._until_return = seed, until_return
+        self._open = set(self.free)
+        self._held: dict[int, Assignment] = {}  # by worker
+
+    # Jobs
+
+    def start(self, worker: int, job: Job, point: list[float] | None) -> None:
+        """Start a job on a free worker; `point` is the configuration if the trial is new."""
+        record = {"e": "start", "worker": worker, **self._described(job)}
+        if point is not None:
+            record["point"] = point
+        self._launch(worker, job, record)
+
+    def start_again(self) -> None:
+        """Let free workers have what is to start again, each where it was if it can."""
+        while self.restarts and self.free:
+            before, job = self.restarts.popleft()
+            worker = before.worker if before is not None and before.worker in self.free else self.free[0]
+            was = -1 if before is None else before.job
+            record = {"e": "restart", "worker": worker, "was": was, **self._described(job)}
+            self._launch(worker, job, record)
+
+    def gone(self, ended: JobEnded) -> None:
+        """Write down that a job's process is gone; the worker and the trial are free."""
+        begun = None if ended.begun is None else self._writer.since(ended.begun)
+        seconds = {name: round(value, STEP) for name, value in ended.seconds.items()}
+        run = self._journal_state.runs[ended.job]
+        record = {"e": "gone", "job": ended.job, "begun": begun, "seconds": seconds}
+        if ended.kind is None and ended.reason:
+            record["note"] = ended.reason
+            text = f"trial {run.trial} left with an error, and may have no checkpoint: {ended.reason}"
+            warnings.warn(HbsimWarning(text), stacklevel=2)
+        self._writer.write(record)
+        self._watchdog.forget(ended.job)
+        self.stranded.discard(ended.job)
+        self._held.pop(run.worker, None)
+        self._release(run.worker)
+        for worker, task in list(self._held.items()):
+            if task.trial == run.trial:
+                del self._held[worker]
+                self._begin(worker, task)
+
+    def withdraw(self) -> None:
+        """Take back every job that is held: it has not begun."""
+        for task in list(self._held.values()):
+            self.gone(JobEnded(task.job))
+
+    def _described(self, job: Job) -> dict[str, object]:
+        stop = None if self._until_return else job.stop
+        fields = {"trial": job.trial, "bracket": job.bracket, "start": job.start, "stop": stop}
+        return {"job": self._journal_state.jobs.started, **fields, "attempt": job.attempt}
+
+    def _launch(self, worker: int, job: Job, record: dict[str, object]) -> None:
+        self.free.remove(worker)
+        journal_state = self._journal_state
+        number = journal_state.jobs.started
+        self._writer.write(record)
+        point, seed = journal_state.points[job.trial], trial_seed(self._seed, job.trial)
+        stop = NEVER if self._until_return else job.stop
+        key = (journal_state.study, journal_state.runs[number].start_time)
+        task = Assignment(number, job.trial, job.attempt, job.start, stop, point, seed, *key)
+        if any(run.trial == job.trial and run.job != number for run in journal_state.runs.values()):
+            self._held[worker] = task
+        else:
+            self._begin(worker, task)
+
+    def _begin(self, worker: int, task: Assignment) -> None:
+        self._watchdog.heard_of(task.job)
+        earlier = list(self._journal_state.earlier.get(task.trial, ()))
+        self._workers.start(worker, replace(task, earlier=earlier))
+
+    # Workers
+
+    def open(self, message: WorkerOpened) -> bool:
+        """Take note that a worker takes jobs: whether it is free, and was not before."""
+        worker = message.worker
+        about = {"host": message.host, "cpus": message.cpus, "gpus": message.gpus}
+        if self._journal_state.machines.get(worker) == about:
+            return False
+        self._writer.write({"e": "open", "worker": worker, **about})
+        if worker in self._open:
+            return False
+        self._open.add(worker)
+        busy = worker in self._journal_state.workers
+        if not busy:
+            self._release(worker)
+        return not busy
+
+    def shut(self, message: WorkerClosed) -> None:
+        """Take note that a worker takes no jobs any more. What runs there ends by a message of its own."""
+        worker = message.worker
+        if worker not in self._open:
+            return
+        self._writer.write({"e": "shut", "worker": worker, "reason": message.reason})
+        self._open.remove(worker)
+        if worker in self.free:
+            self.free.remove(worker)
+        elif worker in self._held:
+            self._take_back(self._held[worker])
+        else:
+            self.stranded.add(self._journal_state.workers[worker].job)
+
+    def _take_back(self, task: Assignment) -> None:
+        """Have a job that was held start again elsewhere, as it is: nothing has failed."""
+        run = self._journal_state.runs[task.job]
+        self.gone(JobEnded(task.job))
+        self.restarts.append((run, Job(task.trial, run.bracket, task.start, task.stop, task.attempt)))
+
+    def _release(self, worker: int) -> None:
+        if worker in self._open:
+            self.free.append(worker)
+            self.free.sort()

@@ -1,0 +1,176 @@
+"""TOML files: reading them, saying in a line what is wrong with one, and writing them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hbsim.errors import ParameterError, nearest
+
+__all__ = ["Place", "TomlTable", "dotted", "first_problem", "parse_toml", "read_text", "shown", "to_toml"]
+
+Place: TypeAlias = tuple[int | str, ...]  # of a value: the keys that lead to it
+
+TYPE_NAMES: Final = {
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_type": "a table",
+    "string_type": "a text",
+}
+
+
+class TomlTable(BaseModel):
+    """The form of a table that takes no other fields, nor values of other types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def read_text(field: str, name: str) -> str:
+    """Return the text of a file.
+
+    Raises
+    ------
+    ParameterError
+        It cannot be read, or is no UTF-8; names `field`.
+    """
+    try:
+        with open(name, encoding="utf-8") as file:
+            return file.read()
+    except UnicodeDecodeError:
+        raise ParameterError(field, name, "is no TOML: it is not UTF-8") from None
+    except OSError as error:
+        raise ParameterError(field, name, f"cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the name
+        raise ParameterError(field, name, f"cannot be read: {error}") from None
+
+
+def parse_toml(field: str, name: str, text: str) -> dict[str, Any]:
+    """Return what the text of a file says.
+
+    Raises
+    ------
+    ParameterError
+        It is no TOML; names `field`, and the line.
+    """
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        last = text.count("\n") + (not text.endswith("\n"))
+        problem = str(error).replace("(at end of document)", f"(at the end, line {last})")
+        raise ParameterError(field, name, f"is no TOML: {problem}") from None
+
+
+def first_problem(
+    error: ValidationError, content: Mapping[str, object], names: Callable[[Place], list[str]]
+) -> tuple[Place, str]:
+    """Return where a file's content is wrong, and how, in a line: field, value and rule.
+
+    A field that is unknown comes first: it is why another one is missing.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic found.
+    content : mapping
+        The file's.
+    names : callable
+        Returns the fields of the table at a place.
+    """
+    errors = error.errors(include_url=False)
+    errors.sort(key=lambda one: one["type"] != "extra_forbidden")
+    first = errors[0]
+    place, value = _found(first["loc"], content)
+    if first["type"] == "missing":
+        return place, f"{dotted((*place, first['loc'][-1]))} is missing"
+    if first["type"] == "extra_forbidden":
+        near = nearest(str(place[-1]), names(place[:-1]))
+        return place, f"{dotted(place)} = {shown(value)}: is no field here.{near}"
+    types = [TYPE_NAMES.get(one["type"]) for one in errors if _found(one["loc"], content)[0] == place]
+    wanted = " or ".join(dict.fromkeys(name for name in types if name)) or "of another type"
+    given = str(value) if isinstance(value, float) and math.isfinite(value) else shown(value)  # 10.0 as such
+    return place, f"{dotted(place)} = {given}: must be {wanted}"
+
+
+def _found(loc: Place, content: object) -> tuple[Place, object]:
+    """Return the part of an error's place that is in the file, and the value there.
+
+    The rest of it names a member of a union, or what is missing.
+    """
+    for count, part in enumerate(loc):
+        entries = dict(enumerate(content)) if isinstance(content, list) else content
+        if not isinstance(entries, Mapping) or part not in entries:
+            return loc[:count], content
+        content = entries[part]
+    return loc, content
+
+
+def dotted(place: Place) -> str:
+    """Return a place as errors name it: ``variants.0.brackets``."""
+    return ".".join(map(str, place))
+
+
+def shown(value: object) -> str:
+    """Return a value about as a file has it."""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(shown, value))}]"
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def to_toml(content: Mapping[str, Any], comments: Mapping[str, str] | None = None) -> str:
+    """Return the text of a file that says `content`.
+
+    Parameters
+    ----------
+    content : mapping
+        Plain objects by their names. Mappings, and lists of mappings, become tables, at the end, since a
+        table takes all that follows. None, and an empty mapping, is left out.
+    comments : mapping, optional
+        A line above a field.
+    """
+    lines: list[str] = []
+    tables: list[str] = []
+    for name, value in content.items():
+        if value is None or value == {}:
+            continue
+        if isinstance(value, Mapping):
+            tables += ["", f"[{_key(name)}]", *_pairs(value)]
+        elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+            for table in value:
+                tables += ["", f"[[{_key(name)}]]", *_pairs(table)]
+        else:
+            lines += [f"# {comments[name]}"] if comments and name in comments else []
+            lines += _pairs({name: value})
+    return "\n".join([*lines, *tables]).lstrip("\n") + "\n"
+
+
+def _pairs(table: Mapping[str, Any]) -> list[str]:
+    return [f"{_key(name)} = {_value(value)}" for name, value in table.items() if value is not None]
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):  # as JSON writes it, but for one character
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(_pairs(value)) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return repr(value)
