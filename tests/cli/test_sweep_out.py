@@ -163,7 +163,9 @@ defaults = {max_full_runs = 20}
 workers = 32
 surrogates = [{surrogate = "digits"}]
 """
-NEEDS = "digits has 1,000 rows, one for each trial: studies that need more end; set trials, or replace = true"
+NEEDS = (
+    "digits has 1,000 rows, one for each trial: studies that need more end; set num_trials, or replace = true"
+)
 FRAIL = """
 import numpy as np
 from hbsim import Real, Space
