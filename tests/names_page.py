@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any
-
-import typer
 
 import hbsim
-from hbsim.cli.main import app
+from hbsim.cli.main import list_options
 from hbsim.core.options import Options
 from hbsim.options import declared
 from hbsim.study.options import RecordOptions, RunOptions
@@ -47,18 +44,6 @@ def parameters() -> dict[str, list[str]]:
     return found
 
 
-def commands() -> dict[str, list[tuple[str, list[str]]]]:
-    """Return by the Python name of each option the commands that take it, with its flags there."""
-    root: Any = typer.main.get_command(app)
-    found: dict[str, list[tuple[str, list[str]]]] = {}
-    for title, command in sorted(root.commands.items()):
-        for parameter in command.params:
-            flags = [*parameter.opts, *parameter.secondary_opts]
-            if parameter.param_type_name == "option" and "--help" not in flags:
-                found.setdefault(flags[0].removeprefix("--").replace("-", "_"), []).append((title, flags))
-    return found
-
-
 def option_table() -> list[str]:
     """Return a table of all parameters of functions and classes."""
     helps = {
@@ -73,12 +58,17 @@ def option_table() -> list[str]:
 
 
 def command_table() -> list[str]:
-    """Return a table of all options of commands."""
+    """Return a table of all options of commands, with the aliases of each."""
+    flags: dict[str, dict[str, None]] = {}
+    commands: dict[str, dict[str, None]] = {}
+    for one in list_options():
+        if one.names and "--help" not in one.names:
+            flags.setdefault(one.names[0], {}).update(dict.fromkeys(one.names))
+            commands.setdefault(one.names[0], {})[one.command] = None
     rows = ["| option | commands |", "| --- | --- |"]
-    for _, takers in sorted(commands().items()):
-        flags = dict.fromkeys(flag for _, group in takers for flag in group)
-        shown = ", ".join(f"`{flag}`" for flag in flags)
-        rows.append(f"| {shown} | {', '.join(title for title, _ in takers)} |")
+    for name in sorted(flags):
+        shown = ", ".join(f"`{flag}`" for flag in flags[name])
+        rows.append(f"| {shown} | {', '.join(commands[name])} |")
     return rows
 
 

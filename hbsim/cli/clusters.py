@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from hbsim.cli.output import facts, print_json, table, wide_console
-from hbsim.cli.stand_ins import first_of
 from hbsim.errors import ParameterError
+from hbsim.simulation.cluster_files import presets, read
 from hbsim.terminal import print_out
+from hbsim.toml_files import shown
 
 if TYPE_CHECKING:
-    from hbsim.simulation import Cluster
+    from hbsim.simulation.cluster import Cluster, Machines
+    from hbsim.simulation.cluster_files import ClusterFile
 
 __all__ = ["clusters"]
 
 WIDTH: Final = 160  # columns, where stdout is no terminal
-FILES: Final = ("simulation.cluster_files", "simulation.cluster_file")
-presets, read = first_of("presets", *FILES), first_of("read", *FILES)
-shown = first_of("shown", "toml_files", "simulation.cluster_schema")
 
 
 def clusters(
@@ -57,7 +56,7 @@ def clusters(
         wide_console(WIDTH).print(facts(_lines(found[0])))
 
 
-def _content(one: Any) -> dict[str, object]:
+def _content(one: ClusterFile) -> dict[str, object]:
     made = one.make()
     return {
         "name": one.source,
@@ -69,13 +68,13 @@ def _content(one: Any) -> dict[str, object]:
     }
 
 
-def _row(one: Any) -> tuple[str, ...]:
+def _row(one: ClusterFile) -> tuple[str, ...]:
     made = one.make()
     kinds = ", ".join(f"{kind.count} {kind.kind}" for kind in made.machines)
     return one.source, f"{made.workers:,}", kinds or "-", _price(made), one.about.description
 
 
-def _lines(one: Any) -> Iterator[tuple[str, str]]:
+def _lines(one: ClusterFile) -> Iterator[tuple[str, str]]:
     made = one.make()
     yield "name", one.source
     if one.about.description:
@@ -94,7 +93,7 @@ def _lines(one: Any) -> Iterator[tuple[str, str]]:
             yield "" if number else heading, text
 
 
-def _machines(kind: Any) -> str:
+def _machines(kind: Machines) -> str:
     parts = [f"{kind.gpus} GPUs"] if kind.gpus > 1 else []
     parts += [f"speed {kind.speed:g}"] if kind.speed != 1 else []
     parts += [f"{kind.price:.10g} an hour each"] if kind.price else []

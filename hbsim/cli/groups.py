@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.cli.options import Given, Step, group, named_values
-from hbsim.cli.stand_ins import ClusterFields, first_of
 from hbsim.core.options import Options as SchedulerOptions
 from hbsim.errors import ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.options import declared, option
-from hbsim.simulation import Cluster
+from hbsim.simulation.cluster import Cluster
 from hbsim.study.options import RunOptions
 from hbsim.surrogates.options import SurrogateOptions
 
@@ -115,7 +114,7 @@ STUDY: Final = group(
     seed={"help": "Of brackets, configurations, slowness and failures."},
 )
 CURVES: Final = group("Learning curves", CurveOptions, SurrogateOptions)
-CLUSTER: Final = group("Simulated cluster, in simulated seconds", ClusterOptions, ClusterFields)
+CLUSTER: Final = group("Simulated cluster, in simulated seconds", ClusterOptions, Cluster)
 OUTPUT: Final = group("", OutputOptions)
 DASK_ONLY: Final = tuple(name for name in declared(Dask) if name not in declared(Hosts))
 HOSTS_ONLY: Final = tuple(name for name in declared(Hosts) if name not in declared(Dask))
@@ -143,13 +142,12 @@ def make_cluster(cluster: Given) -> Cluster:
     ParameterError
         As `hbsim.Cluster`, and `hbsim.Cluster.from_file`.
     """
-    read = first_of("read", "simulation.cluster_files", "simulation.cluster_file")
+    from hbsim.simulation.cluster_files import read
 
     options = dict(cluster)
     source = options.pop("cluster", None)
     try:
-        made: Cluster = Cluster(**options) if source is None else read(source).make(options)
-        return made
+        return Cluster(**options) if source is None else read(source).make(options)
     except ParameterError as error:
         if error.field == "schedule" and isinstance(error.value, tuple) and len(error.value) == 2:
             raise ParameterError("schedule", Step(*error.value), error.rule) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,38 @@ from hbsim.runner.tables import CENSORED, JobTable
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["incumbent", "resources", "rungs", "trials"]
+__all__ = ["incumbent", "resources", "rungs", "summary", "trials"]
+
+
+def summary(
+    scheduler: Scheduler, jobs: JobTable, capacity: float, more: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the part of a study's summary that its columns say: counts, shares of time, resources.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+        As it stands at the end.
+    jobs : JobTable
+        The study's.
+    capacity : float
+        The worker seconds that there were.
+    more : mapping
+        Entries that follow the counts, such as the seconds of the study.
+    """
+    counts, rows = scheduler.status_counts(), jobs.ended()
+    occupied = math.fsum(rows["end_time"] - rows["start_time"])
+    trained, wasted = resources(rows)
+    return {
+        "trials": scheduler.started,
+        "jobs": len(jobs),
+        **{name: counts[name] for name in ("completed", "stopped", "paused", "failed", "running")},
+        **more,
+        "busy_share": occupied / capacity if capacity else 0.0,
+        "training_share": math.fsum(rows["trained"]) / capacity if capacity else 0.0,
+        "trained_resource": trained,
+        "wasted_resource": wasted,
+    }
 
 
 def trials(scheduler: Scheduler, jobs: JobTable, decisions: pl.DataFrame) -> pl.DataFrame:

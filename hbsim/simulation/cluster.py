@@ -440,7 +440,7 @@ class Cluster:
         help="A CSV file of when each worker was there: worker,start,end,state.",
         check=_trace,
         metavar="FILE",
-        flags=("--cluster-trace",),
+        flags=("--trace", "--cluster-trace"),
         panel=FAILURES,
         can_be_none=True,
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from hbsim.errors import ParameterError
 from hbsim.runner import summaries
-from hbsim.runner.tables import DecisionTable, JobTable
-from hbsim.simulation.summaries import summary
+from hbsim.runner.tables import LOST, PREEMPTED, DecisionTable, JobTable, numbers
+from hbsim.simulation.availability import MachineAvailability
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from hbsim.simulation.random_effects import RandomEffects
 
 __all__ = ["Result", "SimulationData"]
+
+
+HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,4 +221,86 @@ class Result:
 
         How it was made: scheduler, surrogate, metric, mode, workers, replace, interrupted.
         """
-        return summary(self, self.simulated)
+        scheduler, cluster, simulated = self.scheduler, self.cluster, self.simulated
+        surrogate = self.curves.surrogate
+        capacity = cluster.workers * self.end_time
+        return {
+            **summaries.summary(scheduler, self._jobs, capacity, {"simulated_seconds": self.end_time}),
+            "failed_resource": _failed_resource(scheduler),
+            **_score(self),
+            **_machines(self, simulated),
+            "lost": simulated.failures.count(LOST),
+            "preempted": simulated.failures.count(PREEMPTED),
+            "lost_saves": sum(time <= self.end_time for time in simulated.lost_saves),
+            **_disk_peaks(self),
+            "scheduler": scheduler.options.as_dict(),
+            "surrogate": surrogate.name,
+            "metric": surrogate.metric,
+            "mode": surrogate.mode,
+            "workers": cluster.workers,
+            "replace": self.replace,
+            "interrupted": self.interrupted,
+            "no_worker_after": self.no_worker_after,
+        }
+
+
+def _failed_resource(scheduler: Scheduler) -> float:
+    """Return what trials that failed for good had reached: it was paid for, and came to nothing."""
+    if not scheduler.status_counts()["failed"]:
+        return 0.0
+    trials = zip(scheduler.trial_statuses(), scheduler.trial_levels(), strict=True)
+    return math.fsum(level for status, level in trials if status == "failed")
+
+
+def _machines(result: Result, simulated: SimulationData) -> dict[str, object]:
+    """Return what machines cost, and the share of the workers' time that they were not there."""
+    cluster, end = result.cluster, result.end_time
+    there = [end] * cluster.count_machines
+    if cluster.has_absences:
+        machines = MachineAvailability(cluster, simulated.seed)
+        there = [machines.there(machine, end) for machine in range(cluster.count_machines)]
+    paid = math.fsum(price * seconds for price, seconds in zip(cluster.prices, there, strict=True))
+    worked = math.fsum(there[machine] for machine in cluster.machine_of)
+    capacity = cluster.workers * end
+    idle = max(0.0, paid - _occupied(cluster, simulated.jobs))
+    return {
+        "cost": paid / HOUR if cluster.is_priced else None,
+        "idle_cost": idle / HOUR if cluster.is_priced else None,
+        "absent_share": 1.0 - worked / capacity if capacity and cluster.has_absences else 0.0,
+    }
+
+
+def _occupied(cluster: Cluster, jobs: JobTable) -> float:
+    """Return the money for the seconds in which jobs occupied workers: each has its share of its machine."""
+    if not cluster.is_priced:
+        return 0.0
+    machines, rows = np.array(cluster.machine_of), jobs.ended()
+    shares = np.array(cluster.prices)[machines] / np.bincount(machines)[machines]
+    return math.fsum((rows["end_time"] - rows["start_time"]) * shares[rows["worker"]])
+
+
+def _disk_peaks(result: Result) -> dict[str, object]:
+    """Return the most that checkpoints held, in GB."""
+    if result.simulated.disk is None:
+        return {"disk_peak": None, "disk_peak_collected": None}
+    rows = result.disk().max().row(0)
+    return {"disk_peak": rows[1] or 0.0, "disk_peak_collected": rows[2] or 0.0}
+
+
+def _score(result: Result) -> dict[str, object]:
+    """Return best, regret and test of the final incumbent."""
+    last = result.incumbent().tail(1)
+    if last.is_empty():
+        return {"best": None, "regret": None, "test": None}
+    trial = int(last["trial"][0])
+    surrogate, level = result.curves.surrogate, result.scheduler.levels[-1]
+    value = float(result.values_at_max([trial])[0])
+    optimum = surrogate.optimum(level)
+    distance = None
+    if optimum is not None and math.isfinite(value):
+        signed = optimum - value if surrogate.mode == "max" else value - optimum
+        distance = max(0.0, signed)
+    configuration = result.curves.configurations()[trial : trial + 1]
+    tests = surrogate.test_values(configuration, level)
+    test = None if tests is None else numbers([float(tests[0])])[0]
+    return {"best": float(last["value"][0]), "regret": distance, "test": test}

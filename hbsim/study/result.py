@@ -226,22 +226,10 @@ class RunResult:
         last milestone of a trial that was paused or stopped); best (the incumbent's value), best_trial;
         late_reports (dropped); why it ended; scheduler, train, metric, mode, workers.
         """
-        counts = self.scheduler.status_counts()
-        rows = self._journal_state.jobs.ended()
-        capacity = self.capacity
-        trained, wasted = summaries.resources(rows)
         best = self._journal_state.best
-        occupied = math.fsum(rows["end_time"] - rows["start_time"])
+        more = {"returned": len(self._journal_state.returned), "seconds": self.end_time}
         return {
-            "trials": self.scheduler.started,
-            "jobs": len(self._journal_state.jobs),
-            **{name: counts[name] for name in ("completed", "stopped", "paused", "failed", "running")},
-            "returned": len(self._journal_state.returned),
-            "seconds": self.end_time,
-            "busy_share": occupied / capacity if capacity else 0.0,
-            "training_share": math.fsum(rows["trained"]) / capacity if capacity else 0.0,
-            "trained_resource": trained,
-            "wasted_resource": wasted,
+            **summaries.summary(self.scheduler, self._journal_state.jobs, self.capacity, more),
             "best": None if best is None else best.value,
             "best_trial": None if best is None else best.trial,
             "late_reports": self._journal_state.late,
