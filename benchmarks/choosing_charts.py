@@ -11,6 +11,7 @@ import altair as alt
 import hbsim
 from benchmarks.measure import rounded, say
 from benchmarks.page_output import Row, rows_of
+from benchmarks.plots import shrink
 from hbsim.bench.chart_style import COLOURS, DASHES, data, log_scale, save
 
 __all__ = ["EARLY", "STARTS", "draw", "early_ranks", "workers"]
@@ -76,6 +77,7 @@ def draw(folder: Path, jobs: int) -> dict[str, Any]:
         say(name)
         content[name] = rounded(compare(jobs))
         save(picture(content[name]), folder / f"{name}.png")
+        shrink(folder / f"{name}.png")
     return content
 
 

@@ -17,6 +17,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.measure import ROOT, describe_machine, run, say, write_json
+from benchmarks.plots import shrink
 from benchmarks.report import machine_lines
 from hbsim.validation import Validation, validate
 from hbsim.validation.report import as_dict, draw, markdown
@@ -124,6 +125,8 @@ def main() -> None:
         for path in options.out.glob("timeline-*.png"):
             path.unlink()
         draw(validation, options.out)
+        for path in options.out.glob("timeline-*.png"):
+            shrink(path)
     found: dict[str, Any] = as_dict(validation)
     for entry in found["runs"]:
         del entry["folder"]  # it is gone

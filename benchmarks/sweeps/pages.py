@@ -1,4 +1,4 @@
-"""What is kept of a study: its tables, numbers, some figures, and of some the page."""
+"""The results of a study that are kept: its tables, the numbers that are cited, and some figures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import polars as pl
 
 from benchmarks.compact import compact_json
 from benchmarks.measure import describe_machine, rounded, write_json
+from benchmarks.plots import shrink
 from benchmarks.sweeps.driver import commands
 from hbsim.bench.charts import (
     Chart,
@@ -25,7 +26,6 @@ from hbsim.bench.charts import (
     task_charts,
     variant_styles,
 )
-from hbsim.bench.page import render
 from hbsim.bench.report.build import build
 from hbsim.bench.report.diagnosis import views
 from hbsim.bench.report.model import Across, SweepReport, TaskReport
@@ -43,23 +43,12 @@ FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "small": (("anytime", "formula"),),
     "tables": (("scores", "digits"),),
 }
-WITH_PAGE: Final = ("tables",)  # the others are too large to keep
 KEPT: Final = ("cells.parquet", "sweep.json")
 TIMINGS: Final = "timings.json"
-DRAWN_BY: Final = ("altair", "vl-convert-python")
+DRAWN_BY: Final = ("altair", "vl-convert-python", "pillow")
 DEPTH: Final = 3  # levels of numbers.json that have lines of their own
-TASK: Final = (
-    "surrogate",
-    "cluster",
-    "workers",
-    "group",
-    "seeds",
-    "splits",
-    "configurations",
-    "budget",
-    "target",
-)
-ROW: Final = ("variant", "rank", "call", "score", "area", "missing", "trials", "completed")
+SETTING: Final = ("setting", "measure", "groups", "variants", "scores", "ranks", "p_friedman")
+TASK: Final = ("surrogate", "cluster", "workers", "group")
 README: Final = """\
 # hbsim's own studies
 
@@ -71,9 +60,8 @@ all but `timings.json` has the same bytes. DIR is a folder of public learning cu
 
 | file | contents |
 | --- | --- |
-| `report.html` | the page, where it is kept: one file that needs no network |
 | `report.md` | its tables |
-| `numbers.json` | its numbers, without curves |
+| `numbers.json` | the numbers that `--show` prints; the page of all: `hbsim sweep`, then `hbsim report` |
 | `cells.parquet` | a row a study |
 | `sweep.json` | what was asked for, and what is known of the learning curves |
 | `timings.json` | cpu seconds of each, and on what machine |
@@ -88,14 +76,13 @@ def write_pages(name: str, work: Path, out: Path) -> None:
     report = build(read_results(work), commands(name, False)[1], f"sweeps/{name}")
     target = out / name
     target.mkdir(parents=True, exist_ok=True)
-    if name in WITH_PAGE:
-        (target / "report.html").write_text(render(report), "utf-8")
     (target / "report.md").write_text(markdown(report), "utf-8")
     (target / "numbers.json").write_text(compact_json(rounded(numbers(report)), DEPTH), "utf-8")
     for kept in KEPT:
         shutil.copyfile(work / kept, target / kept)
     for kind, of in FIGURES[name]:
         save(next(_charts(report, kind, of)), target / f"{kind}.png")
+        shrink(target / f"{kind}.png")
     _note_time(name, work, out, time.process_time() - begin)
 
 
@@ -117,11 +104,8 @@ def _charts(report: SweepReport, kind: str, of: str) -> Iterator[Chart]:
 
 
 def numbers(report: SweepReport) -> dict[str, Any]:
-    """Return the numbers of a report as plain objects, without what only a page draws."""
+    """Return the numbers of a report that `benchmarks.sweeps.show` prints, as plain objects."""
     return {
-        "title": report.title,
-        "answer": report.answer,
-        "summary": report.summary,
         "variants": [asdict(variant) for variant in report.variants],
         "settings": [_setting(across) for across in report.across],
         "tasks": [_task(task) for task in report.tasks],
@@ -131,21 +115,47 @@ def numbers(report: SweepReport) -> dict[str, Any]:
 def _setting(across: Across) -> dict[str, Any]:
     """Return a setting; of its pairs those that the best is in."""
     best = across.variants[0]
-    pairs = [asdict(pair) for pair in across.pairs if best in (pair.first, pair.second)]
-    return {**asdict(across), "pairs": pairs}
+    return {
+        **{name: getattr(across, name) for name in SETTING},
+        "means": [_interval(mean) for mean in across.means],
+        "pairs": [
+            {"first": pair.first, "second": pair.second, "call": pair.call}
+            for pair in across.pairs
+            if best in (pair.first, pair.second)
+        ],
+    }
 
 
 def _task(task: TaskReport) -> dict[str, Any]:
-    """Return a task; of how its variants stand what they are called, and p."""
+    """Return a task: of each variant its score, how it stands, where its regret comes from, what workers did.
+
+    Shares of time that are 0 are left out.
+    """
     found = asdict(task)
-    rows = []
-    for row in found["rows"]:
-        stands = {
-            where: row[where] and {name: row[where][name] for name in ("rank", "call", "p")}
-            for where in ("curves", "draw")
+    rows = [
+        {
+            "variant": row["variant"],
+            "score": _interval(row["score"]),
+            "area": row["area"]["mean"],
+            "missing": row["missing"],
+            "curves": row["curves"]["call"],
+            "draw": row["draw"] and row["draw"]["call"],
         }
-        rows.append({**{name: row[name] for name in ROW}, **stands})
-    return {**{name: found[name] for name in (*TASK, "regrets", "shares")}, "rows": rows}
+        for row in found["rows"]
+    ]
+    shares = [{name: share for name, share in row.items() if share} for row in found["shares"]]
+    return {
+        **{name: found[name] for name in TASK},
+        "rows": rows,
+        "regrets": found["regrets"],
+        "shares": shares,
+    }
+
+
+def _interval(mean: Any) -> list[float]:
+    """Return a mean and the ends of its interval."""
+    found = mean if isinstance(mean, dict) else asdict(mean)
+    return [found[name] for name in ("mean", "low", "high")]
 
 
 def _note_time(name: str, work: Path, out: Path, report: float) -> None:
@@ -169,7 +179,7 @@ def write_readme(out: Path) -> None:
         data = " --data DIR" if "--data DIR" in manifest["command"] else ""
         groups = {task["group"] for task in manifest["tasks"]}
         rows.append(
-            f"| {_links(path.parent)} | {manifest['cells']:,} | "
+            f"| [{path.parent.name}]({path.parent.name}/report.md) | {manifest['cells']:,} | "
             f"{len(manifest['variants'])} | {len(manifest['tasks'])} | {len(groups)} | "
             f"`python -m benchmarks.sweeps {path.parent.name}{data}` |"
         )
@@ -178,11 +188,3 @@ def write_readme(out: Path) -> None:
     table = "\n".join([head, *rows])
     said = ", ".join(f"{name} {number}" for name, number in versions.items())
     (out / "README.md").write_text(README.format(table=table, versions=said), "utf-8")
-
-
-def _links(folder: Path) -> str:
-    """Return the name of a study that leads to its tables, and a link to its page if that is kept."""
-    name = folder.name
-    page = f", [page]({name}/report.html)" if (folder / "report.html").is_file() else ""
-    tables = "report.md" if (folder / "report.md").is_file() else "numbers.json"
-    return f"[{name}]({name}/{tables}){page}"

@@ -67,14 +67,15 @@ def _leaders(content: Content, detail: str) -> Rows:
 
 
 def _leader(content: Content, setting: Content) -> list[str]:
-    best, mean, k = setting["variants"][0], setting["means"][0], len(setting["variants"])
+    best, k = setting["variants"][0], len(setting["variants"])
+    mean, low, high = setting["means"][0]
     close = [name for name in setting["variants"][1:] if _is_close(setting, name)]
     return [
         _called(content, setting["setting"]),
         str(len(setting["groups"])),
         f"`{best}`",
         f"{setting['ranks'][0]:.1f} of {k}",
-        f"{mean['mean']:.4f} [{mean['low']:.4f}, {mean['high']:.4f}]",
+        f"{mean:.4f} [{low:.4f}, {high:.4f}]",
         _p(setting["p_friedman"]),
         f"{len(close)} of {k - 1}"
         + (f": {', '.join(f'`{name}`' for name in close)}" if 0 < len(close) < 4 else ""),
@@ -104,7 +105,7 @@ def _scores(content: Content, detail: str) -> Rows:
 def _score(setting: Content, name: str) -> str:
     if name not in setting["variants"]:
         return ""
-    mean = setting["means"][setting["variants"].index(name)]["mean"]
+    mean = setting["means"][setting["variants"].index(name)][0]
     text = "–" if mean is None else f"{mean:.4f}"  # no score in some group
     if name == setting["variants"][0]:
         return f"**{text}**"
@@ -185,7 +186,7 @@ def _mean(tasks: Sequence[Content], kind: str, variant: str, part: str) -> float
     groups: dict[str, list[float]] = {}
     for task in tasks:
         (row,) = (one for one in task[kind] if one["variant"] == variant)
-        groups.setdefault(task["group"], []).append(row[part])
+        groups.setdefault(task["group"], []).append(row.get(part, 0.0))
     means = [sum(values) / len(values) for values in groups.values()]
     return sum(means) / len(means)
 
@@ -197,8 +198,8 @@ def _tasks(content: Content, detail: str) -> Rows:
         if detail and detail != str(task["workers"]):
             continue
         best = task["rows"][0]
-        score = best["score"]
-        text = f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+        mean, low, high = best["score"]
+        text = f"{mean:.3f} [{low:.3f}, {high:.3f}]"
         stands = [_worse(task["rows"], where) for where in ("curves", "draw")]
         rows.append([task["surrogate"], str(task["workers"]), f"`{best['variant']}`", text, *stands])
     return (
@@ -215,7 +216,7 @@ def _worse(rows: Sequence[Content], where: str) -> str:
     """Name the variants that are worse."""
     if rows[0][where] is None:
         return "–"
-    names = [f"`{row['variant']}`" for row in rows if row[where]["call"] == WORSE]
+    names = [f"`{row['variant']}`" for row in rows if row[where] == WORSE]
     others = len(rows) - 1
     return f"all {others} others" if len(names) == others else ", ".join(names) or "none"
 

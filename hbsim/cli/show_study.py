@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
 
-__all__ = ["Request", "as_json", "hints", "resume_command", "run_as_json", "show", "show_run", "write"]
+__all__ = ["Request", "as_json", "notes", "resume_command", "run_as_json", "show", "show_run", "write"]
 
 Summary: TypeAlias = Mapping[str, Any]
 MANY_FAILED: Final = 0.1  # of the trials
@@ -349,7 +349,7 @@ def _failure_lines(result: RunResult, folder: Path) -> list[str]:
 # What a simulated study's user may not expect
 
 
-def hints(result: Result) -> list[tuple[str, str]]:
+def notes(result: Result) -> list[tuple[str, str]]:
     """Return lines beside the numbers, each with its kind: ``"warning"`` or ``"note"``."""
     lines = []
     scheduler = result.scheduler

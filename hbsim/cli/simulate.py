@@ -69,7 +69,7 @@ def simulate_study(
     load: Callable[[Given], Surrogate] = load_curves,
 ) -> None:
     """Simulate one study, for any command that has these groups of options; `load` makes its curves."""
-    from hbsim.cli.show_study import Request, as_json, hints, show
+    from hbsim.cli.show_study import Request, as_json, notes, show
     from hbsim.core import make_scheduler
 
     explain = output.get("explain", [])
@@ -90,7 +90,7 @@ def simulate_study(
         print_json(as_json(result, request, explain, folder))
     else:
         show(result, explain, folder)
-    for kind, text in hints(result):
+    for kind, text in notes(result):
         say(kind, text)
     if result.interrupted:
         kept = f"in {folder}" if folder else "above"

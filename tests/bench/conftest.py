@@ -1,5 +1,5 @@
 """What tests of studies share with those of the command line."""
 
-from tests.cli.conftest import inside
+from tests.cli.conftest import call
 
-__all__ = ["inside"]
+__all__ = ["call"]

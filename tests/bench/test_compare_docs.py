@@ -13,10 +13,10 @@ def test_the_code_of_the_page_runs(capsys):
     assert capsys.readouterr().out.startswith("(1, ")
 
 
-def test_the_commands_of_the_page_run(inside):
+def test_the_commands_of_the_page_run(call):
     (block,) = re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
     commands = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
     assert [words[1] for words in commands] == ["compare", "report"]
     for words, more in zip(commands, (["--seeds", "2", "--jobs", "1"], []), strict=True):
-        ran = inside(*words[1:], *more)
+        ran = call(*words[1:], *more)
         assert (ran.code, ran.err) == (0, ""), ran.err

@@ -73,9 +73,9 @@ def test_what_matters_is_in_the_report(compared: hbsim.Sweep):
     assert compared.report.tasks[0].matters is None
 
 
-def test_the_command_has_the_same_cells(compared: hbsim.Sweep, inside, tmp_path: Path):
+def test_the_command_has_the_same_cells(compared: hbsim.Sweep, call, tmp_path: Path):
     words = ["--variant", "promotion", "--variant", "fifo", "--vary", "brackets=1,2", "--surrogate", CURVES]
-    made: Ran = inside(
+    made: Ran = call(
         "compare", *words, "--workers", "4", "--trials", "30", "--seeds", "4", "--jobs", "1", "--out", "out"
     )
     assert made.code == 0, made.err

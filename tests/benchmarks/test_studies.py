@@ -108,12 +108,10 @@ def test_what_the_page_says_of_recorded_curves():
     lead = [task for task in tasks if task["rows"][0]["variant"] == "promotion,brackets=1"]
     assert {task["surrogate"] for task in tasks if task not in lead} == {"digits"}
     assert len(lead) == 8
-    alone = [task for task in lead if all(row["curves"]["call"] == "worse" for row in task["rows"][1:])]
+    alone = [task for task in lead if all(row["curves"] == "worse" for row in task["rows"][1:])]
     assert len(alone) == 7
     drawn = [task for task in tasks if task["rows"][0]["draw"]]
-    worse = Counter(
-        row["variant"] for task in drawn for row in task["rows"] if row["draw"]["call"] == "worse"
-    )
+    worse = Counter(row["variant"] for task in drawn for row in task["rows"] if row["draw"] == "worse")
     assert len(drawn) == 9
     assert worse == {
         "fifo": 8,

@@ -54,7 +54,7 @@ def hbsim(tmp_path: Path) -> Callable[..., Ran]:
 
 
 @pytest.fixture
-def inside(
+def call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Ran]:
     """Run a command in this process, which is quicker, in an empty folder."""

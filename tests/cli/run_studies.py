@@ -54,7 +54,7 @@ def make_whole(folder: Path) -> Path:
     return folder / "exp"
 
 
-def told(out: str) -> dict[str, Any]:
+def printed(out: str) -> dict[str, Any]:
     """Read what --json printed."""
     assert out.count("\n") == 1
     content: dict[str, Any] = json.loads(out, parse_constant=pytest.fail)

@@ -50,9 +50,9 @@ def cluster_of(folder: Path, name: str) -> dict[str, object]:
 
 @pytest.mark.usefixtures("mine")
 @pytest.mark.parametrize("name", COMMANDS)
-def test_options_override_a_file(inside, tmp_path, name):
+def test_options_override_a_file(call, tmp_path, name):
     words = "--cluster mine.toml --gpus-per-trial 0.5 --slowdown 1.5 --startup 3 --mtbf none --out x"
-    assert inside(*COMMANDS[name].split(), *words.split()).code == 0
+    assert call(*COMMANDS[name].split(), *words.split()).code == 0
     [machines] = package.Cluster.from_file("mine.toml").machines
     options = {"startup": 3, "preempted_every": 5000, "notice": 30}
     made = package.Cluster(machines=[machines], gpus_per_trial=0.5, slowdown=1.5, **options)
@@ -61,25 +61,25 @@ def test_options_override_a_file(inside, tmp_path, name):
 
 
 @pytest.mark.usefixtures("mine")
-def test_none_takes_away_what_a_file_has(inside, tmp_path):
+def test_none_takes_away_what_a_file_has(call, tmp_path):
     (tmp_path / "other.toml").write_text(
         "workers = 4\nschedule = [[0, 2]]\npreempted_every = 9\nstore_bandwidth = 1\nsave_bandwidth = 1\n"
     )
     gone = "--schedule none --preempted-every none --store-bandwidth none --save-bandwidth none"
-    assert inside(*SIMULATE.split(), "--cluster", "other.toml", *gone.split(), "--out", "x").code == 0
+    assert call(*SIMULATE.split(), "--cluster", "other.toml", *gone.split(), "--out", "x").code == 0
     assert cluster_of(tmp_path / "x", "simulate") == package.Cluster(workers=4).as_dict()
 
 
-def test_the_command_of_a_study_makes_it_again(inside, tmp_path):
+def test_the_command_of_a_study_makes_it_again(call, tmp_path):
     (tmp_path / "there.csv").write_text("worker,start,end,state\na,0,,up\nb,0,5,up\nb,5,,down\n")
     schedules = ["--startup", "gamma:mean=3,std=1", "--schedule", "0:4,3600.5:16"]
     for words in (schedules, ["--cluster-trace", "there.csv"], ["--cluster", "workstation"]):
-        assert inside(*SIMULATE.split(), *words, "--out", "x", "--force").code == 0
+        assert call(*SIMULATE.split(), *words, "--out", "x", "--force").code == 0
         summary = (tmp_path / "x" / "summary.json").read_bytes()
         program, *again = shlex.split(json.loads(summary)["command"])
         assert program == "hbsim"
         assert again[-len(words) :] == words
-        assert inside(*again, "--out", "y", "--force").code == 0
+        assert call(*again, "--out", "y", "--force").code == 0
         assert (tmp_path / "y" / "summary.json").read_bytes() == summary
 
 
@@ -114,10 +114,10 @@ WRONG = {
 
 @pytest.mark.usefixtures("mine")
 @pytest.mark.parametrize("text", WRONG)
-def test_impossible_clusters_are_one_line(inside, tmp_path, text):
+def test_impossible_clusters_are_one_line(call, tmp_path, text):
     (tmp_path / "wrong.toml").write_text("store_bandwidth = 0\n")
     for command in COMMANDS.values():
-        code, out, err = inside(*command.split(), *text.split(), "--out", "x")
+        code, out, err = call(*command.split(), *text.split(), "--out", "x")
         assert (code, out) == (2, "")
         assert err.startswith("hbsim: error: ")
         assert err.count("\n") == 1
@@ -125,10 +125,8 @@ def test_impossible_clusters_are_one_line(inside, tmp_path, text):
         assert not (tmp_path / "x").exists()
 
 
-def test_a_real_study_takes_no_cluster(inside):
-    code, _, err = inside(
-        "run", "train.py:f", "--scheduler", "fifo", "--trials", "3", "--cluster", "aws-spot"
-    )
+def test_a_real_study_takes_no_cluster(call):
+    code, _, err = call("run", "train.py:f", "--scheduler", "fifo", "--trials", "3", "--cluster", "aws-spot")
     assert code == 2
     assert err == (
         "hbsim: error: --cluster aws-spot: is for --executor sim; --executor local does not take it\n"
@@ -138,32 +136,32 @@ def test_a_real_study_takes_no_cluster(inside):
 # hbsim clusters
 
 
-def test_lists_all_presets(inside):
-    code, out, err = inside("clusters")
+def test_lists_all_presets(call):
+    code, out, err = call("clusters")
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()[1:]] == presets()
-    told = json.loads(inside("clusters", "--json").out)
-    assert told["schema"] == 1
-    assert [one["name"] for one in told["clusters"]] == presets()
-    a100 = told["clusters"][0]
+    printed = json.loads(call("clusters", "--json").out)
+    assert printed["schema"] == 1
+    assert [one["name"] for one in printed["clusters"]] == presets()
+    a100 = printed["clusters"][0]
     assert (a100["workers"], a100["machines"], a100["price_per_hour"]) == (24, 17, 30.373642)
     assert a100["parameters"] == package.Cluster.from_file("a100-t4").as_dict()
     assert a100["source"]
     assert a100["assumptions"]
 
 
-def test_one_in_full(inside, tmp_path, mine):
-    out = " ".join(inside("clusters", "aws-spot").out.split())
+def test_one_in_full(call, tmp_path, mine):
+    out = " ".join(call("clusters", "aws-spot").out.split())
     assert "preempted_every exponential:mean=11900" in out
     assert "Amazon EC2 User Guide, Spot Instance interruption notices" in out
     assert "16 of p3.2xlarge" in out
-    out = " ".join(inside("clusters", "mine.toml").out.split())
+    out = " ".join(call("clusters", "mine.toml").out.split())
     assert "workers 6" in out
     assert "3 of T4 (2 GPUs, 4 an hour each)" in out
-    code, text, _ = inside("clusters", "aws-spot", "--toml")
+    code, text, _ = call("clusters", "aws-spot", "--toml")
     assert code == 0
     (tmp_path / "copy.toml").write_text(text)
     assert package.Cluster.from_file(tmp_path / "copy.toml") == package.Cluster.from_file("aws-spot")
-    code, out, err = inside("clusters", "aws-spott")
+    code, out, err = call("clusters", "aws-spott")
     assert (code, out) == (2, "")
     assert err.startswith("hbsim: error: aws-spott: is no preset")

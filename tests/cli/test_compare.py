@@ -21,7 +21,7 @@ from tests.cli.conftest import Ran
 
 SMALL = ["--surrogate", "synthetic:mode=min,max_resource=9", "--workers", "4", "--seeds", "3", "--jobs", "1"]
 STUDY = ["compare", "--variant", "stopping", "--variant", "fifo", "--trials", "30", *SMALL]
-Inside = Callable[..., Ran]
+Call = Callable[..., Ran]
 
 SLOW = """
 from pathlib import Path
@@ -57,8 +57,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return keys
 
 
-def test_a_ranking_and_what_it_says(inside: Inside, tmp_path: Path):
-    made = inside(*STUDY)
+def test_a_ranking_and_what_it_says(call: Call, tmp_path: Path):
+    made = call(*STUDY)
     assert (made.code, made.err) == (0, "")
     assert "stopping" in made.out
     assert "fifo" in made.out
@@ -66,77 +66,77 @@ def test_a_ranking_and_what_it_says(inside: Inside, tmp_path: Path):
     assert list(tmp_path.iterdir()) == []  # nothing is left without --out
 
 
-def test_what_matters_adds_probabilities_and_changes_no_file(inside: Inside, tmp_path: Path):
-    plain = inside(*STUDY, "--out", "plain")
-    made = inside(*STUDY, "--matters", "10%", "--out", "out")
+def test_what_matters_adds_probabilities_and_changes_no_file(call: Call, tmp_path: Path):
+    plain = call(*STUDY, "--out", "plain")
+    made = call(*STUDY, "--matters", "10%", "--out", "out")
     assert made.code == 0
     assert "P better, same, worse" in made.out
     assert "P better" not in plain.out
     assert left(tmp_path / "plain") == left(tmp_path / "out")
 
 
-def test_more_seeds_run_only_the_new_ones(inside: Inside, tmp_path: Path, ran: list[str]):
-    assert inside(*STUDY, "--out", "out").code == 0
+def test_more_seeds_run_only_the_new_ones(call: Call, tmp_path: Path, ran: list[str]):
+    assert call(*STUDY, "--out", "out").code == 0
     assert len(ran) == 6
     grown = [*STUDY[:-4], "--seeds", "5", "--jobs", "1"]
-    made = inside(*grown, "--out", "out")
+    made = call(*grown, "--out", "out")
     assert made.code == 0
     assert "10 of 10 cells are done; 4 were run now" in made.out
     assert len(ran) == len(set(ran)) == 10
-    assert inside(*grown, "--out", "fresh").code == 0
+    assert call(*grown, "--out", "fresh").code == 0
     assert left(tmp_path / "out") == left(tmp_path / "fresh")
 
 
-def test_sweep_and_report_go_on_with_the_folder(inside: Inside, tmp_path: Path, ran: list[str]):
+def test_sweep_and_report_go_on_with_the_folder(call: Call, tmp_path: Path, ran: list[str]):
     lines = [f"{row},{level},{row % 7 / level},{level}" for row in range(99) for level in range(1, 10)]
     (tmp_path / "c.csv").write_text("\n".join(["config,epoch,loss,seconds", *lines]))
     words = ["compare", "--variant", "stopping", "--variant", "promotion,straight_on=false", "--vary"]
     words += ["brackets=1,2", "--surrogate", "c.csv", "--metric", "loss", "--mode", "min", "--trials", "9"]
     words += ["--startup", "lognormal:mean=2,std=1", "--seeds", "2", "--jobs", "1", "--wrap", "noise:std=0.1"]
-    made = inside(*words, "--out", "out")
+    made = call(*words, "--out", "out")
     assert (made.code, made.err) == (0, "")
     count, before = len(ran), read_results(tmp_path / "out").cells
-    again = inside("sweep", "out/sweep.toml", "--out", "out", "--jobs", "1")
+    again = call("sweep", "out/sweep.toml", "--out", "out", "--jobs", "1")
     assert (again.code, again.err) == (0, "")
     assert "8 of 8 cells are done; 0 were run now" in again.out
     assert len(ran) == count
     assert read_results(tmp_path / "out").cells.equals(before)
-    told = inside("report", "out")
-    assert (told.code, told.err) == (0, "")
-    assert all(name in told.out for name in ("stopping,brackets=1", "c.csv"))
+    printed = call("report", "out")
+    assert (printed.code, printed.err) == (0, "")
+    assert all(name in printed.out for name in ("stopping,brackets=1", "c.csv"))
 
 
-def test_json_is_one_document_whoever_prints_it(inside: Inside, tmp_path: Path):
-    documents = [json.loads(inside(*STUDY, "--out", "out", "--json").out, parse_constant=pytest.fail)]
-    documents += [json.loads(inside("sweep", "out/sweep.toml", "--out", "out", "--json").out)]
-    documents += [json.loads(inside("report", "out", "--json").out)]
+def test_json_is_one_document_whoever_prints_it(call: Call, tmp_path: Path):
+    documents = [json.loads(call(*STUDY, "--out", "out", "--json").out, parse_constant=pytest.fail)]
+    documents += [json.loads(call("sweep", "out/sweep.toml", "--out", "out", "--json").out)]
+    documents += [json.loads(call("report", "out", "--json").out)]
     assert [one["schema"] for one in documents] == [1, 1, 1]
     assert documents[0]["report"].keys() == documents[1]["report"].keys() == documents[2]["report"].keys()
     assert documents[0]["command"].startswith("hbsim compare --variant stopping --variant fifo")
     assert (documents[0]["cells"], documents[0]["complete"]) == (6, True)
 
 
-def test_any_number_of_processes_gives_the_same_bytes(inside: Inside, tmp_path: Path):
+def test_any_number_of_processes_gives_the_same_bytes(call: Call, tmp_path: Path):
     for name, jobs in (("one", "1"), ("two", "2")):
-        assert inside(*STUDY, "--out", name, "--jobs", jobs).code == 0
+        assert call(*STUDY, "--out", name, "--jobs", jobs).code == 0
     assert left(tmp_path / "one") == left(tmp_path / "two")
 
 
-def test_another_comparison_is_replaced_only_with_force(inside: Inside, tmp_path: Path):
-    assert inside(*STUDY, "--out", "out").code == 0
+def test_another_comparison_is_replaced_only_with_force(call: Call, tmp_path: Path):
+    assert call(*STUDY, "--out", "out").code == 0
     before = left(tmp_path / "out")
-    refused = inside(*STUDY, "--seed", "9", "--out", "out")
+    refused = call(*STUDY, "--seed", "9", "--out", "out")
     assert refused.code == 2
     assert "--out out: holds another sweep, with 6 studies; --force replaces it" in refused.err
     assert refused.err.count("\n") == 1
     assert left(tmp_path / "out") == before
-    assert inside(*STUDY, "--seed", "9", "--out", "out", "--force").code == 0
+    assert call(*STUDY, "--seed", "9", "--out", "out", "--force").code == 0
     assert read_results(tmp_path / "out").cells["seed"].unique().to_list() == [9, 10, 11]
 
 
-def test_variants_with_the_same_schedule_are_one_row(inside: Inside, ran: list[str]):
+def test_variants_with_the_same_schedule_are_one_row(call: Call, ran: list[str]):
     words = ["compare", "--variant", "stopping", "--vary", "brackets=3,9", "--variant", "fifo"]
-    made = inside(*words, "--trials", "9", *SMALL, "--json")
+    made = call(*words, "--trials", "9", *SMALL, "--json")
     assert made.code == 0
     assert made.err.count("\n") == 1
     assert "stopping,brackets=9: --vary brackets" in made.err or "brackets=9 is clipped to 3" in made.err
@@ -145,58 +145,58 @@ def test_variants_with_the_same_schedule_are_one_row(inside: Inside, ran: list[s
     assert len(ran) == 6
 
 
-def test_studies_see_halves_of_a_table_unless_they_need_more(inside: Inside, tmp_path: Path):
+def test_studies_see_halves_of_a_table_unless_they_need_more(call: Call, tmp_path: Path):
     words = ["compare", "--variant", "stopping", "--variant", "fifo", "--jobs", "1", "--workers", "4"]
     words += ["--seeds", "3", "--max-time", "1"]
     for name, own in (("halves", ["500"]), ("all", ["501"]), ("off", ["9", "--no-halves"])):
-        assert inside(*words, "--trials", *own, "--out", name).code == 0
+        assert call(*words, "--trials", *own, "--out", name).code == 0
     found = {name: pl.read_parquet(tmp_path / name / "cells.parquet") for name in ("halves", "all", "off")}
     halves = found["halves"].select("seed", "split", "part").unique(maintain_order=True).rows()
     assert halves == [(0, 0, 0), (1, 0, 1), (2, 1, 0)]
     assert found["all"]["split"].null_count() == found["off"]["part"].null_count() == 6
 
 
-def test_what_leads_is_confirmed_on_fresh_seeds(inside: Inside, tmp_path: Path):
-    made = inside(*STUDY, "--out", "out", "--confirm", "4")
+def test_what_leads_is_confirmed_on_fresh_seeds(call: Call, tmp_path: Path):
+    made = call(*STUDY, "--out", "out", "--confirm", "4")
     assert (made.code, made.err) == (0, "")
     confirm = read_results(tmp_path / "out").confirm
     assert confirm is not None
     assert confirm.cells["seed"].unique().to_list() == [3, 4, 5, 6]
-    again = inside("sweep", "out/confirm/sweep.toml", "--out", "out/confirm", "--jobs", "1")
+    again = call("sweep", "out/confirm/sweep.toml", "--out", "out/confirm", "--jobs", "1")
     assert "0 were run now" in again.out
-    # With more seeds it was another choice: what confirmed the old one is not told any more.
-    assert inside(*STUDY, "--seeds", "4", "--out", "out").code == 0
+    # With more seeds it was another choice: what confirmed the old one is not printed any more.
+    assert call(*STUDY, "--seeds", "4", "--out", "out").code == 0
     assert read_results(tmp_path / "out").confirm is None
-    assert inside(*STUDY, "--seeds", "4", "--out", "out", "--confirm", "2").code == 0
+    assert call(*STUDY, "--seeds", "4", "--out", "out", "--confirm", "2").code == 0
     confirm = read_results(tmp_path / "out").confirm
     assert confirm is not None
     assert confirm.cells["seed"].unique().to_list() == [4, 5]
 
 
-def test_studies_go_on_beyond_the_budget_and_scores_do_not(inside: Inside, tmp_path: Path):
+def test_studies_go_on_beyond_the_budget_and_scores_do_not(call: Call, tmp_path: Path):
     words = ["compare", "--variant", "promotion", "--variant", "fifo", *SMALL, "--max-time", "20"]
-    assert inside(*words, "--out", "short").code == 0
-    assert inside(*words, "--out", "long", "--beyond", "2").code == 0
+    assert call(*words, "--out", "short").code == 0
+    assert call(*words, "--out", "long", "--beyond", "2").code == 0
     short, long = (read_results(tmp_path / name) for name in ("short", "long"))
     assert short.cells["simulated_seconds"].max() == 20
     assert long.cells["simulated_seconds"].max() == 40
     within = long.rows("incumbents").filter(pl.col("time") <= 20).drop("key")
     assert within.equals(short.rows("incumbents").drop("key"))
     assert [budget.value for budget in long.budgets.values()] == [20]
-    refused = inside("compare", "--variant", "fifo", "--trials", "9", *SMALL, "--beyond", "2")
+    refused = call("compare", "--variant", "fifo", "--trials", "9", *SMALL, "--beyond", "2")
     assert "--beyond 2: needs a budget of time" in refused.err
 
 
-def test_a_study_by_time_on_a_table_tries_each_row_once(inside: Inside, tmp_path: Path):
+def test_a_study_by_time_on_a_table_tries_each_row_once(call: Call, tmp_path: Path):
     lines = [f"{row},{level},{row % 7 / level},{level}" for row in range(20) for level in range(1, 10)]
     (tmp_path / "c.csv").write_text("\n".join(["config,epoch,loss,seconds", *lines]))
     words = ["compare", "--variant", "stopping", "--variant", "fifo", "--surrogate", "c.csv"]
     words += ["--metric", "loss", "--mode", "min", "--workers", "4", "--seeds", "2", "--jobs", "1", "--json"]
-    made = inside(*words, "--max-time", "1000")
+    made = call(*words, "--max-time", "1000")
     assert made.code == 0
     assert "c.csv has 20 rows, one for each trial: studies that need more end" in made.err
     assert {row["trials"] for row in json.loads(made.out)["report"]["tasks"][0]["rows"]} == {20}
-    refused = inside(*words, "--max-time", "1000", "--trials", "21")
+    refused = call(*words, "--max-time", "1000", "--trials", "21")
     assert refused.code == 2
     assert "--trials 21: the table c.csv has 20 rows, one for each trial" in refused.err
 
@@ -239,8 +239,8 @@ def test_a_study_by_time_on_a_table_tries_each_row_once(inside: Inside, tmp_path
         ("--variant fifo --trials 9 --search-option sise=3", "--search-option sise=3: is no"),
     ],
 )  # fmt: skip
-def test_a_wrong_request_is_one_line_and_exit_2(arguments: str, words: str, inside: Inside, tmp_path: Path):
-    made = inside("compare", *SMALL, *arguments.split(), "--out", "out")
+def test_a_wrong_request_is_one_line_and_exit_2(arguments: str, words: str, call: Call, tmp_path: Path):
+    made = call("compare", *SMALL, *arguments.split(), "--out", "out")
     assert made.code == 2, made.err
     assert words in made.err
     assert "Traceback" not in made.err
@@ -249,16 +249,16 @@ def test_a_wrong_request_is_one_line_and_exit_2(arguments: str, words: str, insi
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_surrogate_that_raises_is_one_line(inside: Inside, tmp_path: Path):
+def test_a_surrogate_that_raises_is_one_line(call: Call, tmp_path: Path):
     (tmp_path / "own.py").write_text(SLOW)
-    made = inside(*STUDY, "--surrogate", "own.py:Broken")
+    made = call(*STUDY, "--surrogate", "own.py:Broken")
     assert made.code == 2
     assert "no such curve" in made.err
     assert made.err.count("\n") == 1
 
 
-def test_help_has_an_example(inside: Inside):
-    made = inside("compare", "--help")
+def test_help_has_an_example(call: Call):
+    made = call("compare", "--help")
     assert made.code == 0
     assert "hbsim compare --variant" in made.out
 

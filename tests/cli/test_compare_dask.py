@@ -15,7 +15,7 @@ from tests.doubles.dask_processes import ROOT, DaskProcesses, dask_processes
 
 STUDY = ("compare", "--variant", "stopping", "--variant", "fifo", "--trials", "9", "--seeds", "4")
 TABLE = ("--surrogate", "table.parquet", "--metric", "val_error", "--mode", "min", "--time", "seconds")
-Inside = Callable[..., Ran]
+Call = Callable[..., Ran]
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory):
         yield found
 
 
-def test_a_cluster_writes_the_same_bytes(inside: Inside, cluster: DaskProcesses, tmp_path: Path):
+def test_a_cluster_writes_the_same_bytes(call: Call, cluster: DaskProcesses, tmp_path: Path):
     shutil.copy(ROOT / "hbsim" / "surrogates" / "digits.parquet", tmp_path / "table.parquet")
-    here = inside(*STUDY, *TABLE, "--out", "out-here", "--jobs", "1")
-    there = inside(*STUDY, *TABLE, "--out", "out-there", "--scheduler-address", cluster.address)
+    here = call(*STUDY, *TABLE, "--out", "out-here", "--jobs", "1")
+    there = call(*STUDY, *TABLE, "--out", "out-there", "--scheduler-address", cluster.address)
     assert (there.code, there.err) == (here.code, here.err) == (0, here.err)
     assert there.out.replace("out-there", "out-here") == here.out
     assert len(left(tmp_path / "out-here")) > 6
@@ -46,13 +46,11 @@ class Own(Ideal):
 """
 
 
-def test_curves_that_are_others_on_a_host_fail_the_cells(
-    inside: Inside, cluster: DaskProcesses, tmp_path: Path
-):
+def test_curves_that_are_others_on_a_host_fail_the_cells(call: Call, cluster: DaskProcesses, tmp_path: Path):
     """The file changes itself on the workers, which are in another folder."""
     shift = OWN.replace("SHIFT", f"float(os.getcwd() != {str(tmp_path)!r})")
     (tmp_path / "own.py").write_text(shift)
-    ran = inside(*STUDY, "--surrogate", "own.py:Own", "--scheduler-address", cluster.address)
+    ran = call(*STUDY, "--surrogate", "own.py:Own", "--scheduler-address", cluster.address)
     assert ran.code == 1
     where = f"{tmp_path / 'own.py'}:Own on {socket.gethostname()}"
     assert ran.err.startswith("hbsim: error: 8 of 8 cells failed: stopping on own.py:Own, seed 0: ")
@@ -74,9 +72,9 @@ def test_curves_that_are_others_on_a_host_fail_the_cells(
     ],
 )
 def test_a_wrong_cluster_is_one_line_before_any_work(
-    words: tuple[str, ...], said: str, inside: Inside, tmp_path: Path
+    words: tuple[str, ...], said: str, call: Call, tmp_path: Path
 ):
-    ran = inside(*STUDY, "--surrogate", "synthetic:mode=min", "--out", "out", *words)
+    ran = call(*STUDY, "--surrogate", "synthetic:mode=min", "--out", "out", *words)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("hbsim: error: ")
     assert said in ran.err

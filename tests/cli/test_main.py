@@ -20,16 +20,16 @@ from hbsim.cli import surrogates
 SYNTHETIC = ("simulate", "--surrogate", "synthetic", "--scheduler")
 
 
-def test_version(inside):
-    assert inside("--version") == (0, f"hbsim {package.__version__}\n", "")
+def test_version(call):
+    assert call("--version") == (0, f"hbsim {package.__version__}\n", "")
 
 
-def test_help_of_all_commands(inside):
-    code, out, err = inside()
+def test_help_of_all_commands(call):
+    code, out, err = call()
     assert (code, err) == (0, "")
     for command in ("simulate", "compare", "run", "validate", "record", "surrogates", "clusters"):
         assert f"\n  {command} " in out
-        ran = inside(command, "--help")
+        ran = call(command, "--help")
         assert ran.code == 0
         assert "xample:" in ran.out
 
@@ -44,8 +44,8 @@ def test_no_heavy_imports_for_help():
     assert "  simulate " in ran.stdout
 
 
-def test_results_go_to_stdout_and_warnings_to_stderr(inside):
-    code, out, err = inside(*SYNTHETIC, "promotion", "--trials", "5", "--brackets", "9")
+def test_results_go_to_stdout_and_warnings_to_stderr(call):
+    code, out, err = call(*SYNTHETIC, "promotion", "--trials", "5", "--brackets", "9")
     assert code == 0
     assert "5 paused" in out
     assert err.splitlines() == [
@@ -53,15 +53,15 @@ def test_results_go_to_stdout_and_warnings_to_stderr(inside):
     ]
 
 
-def test_json_is_one_object_on_stdout(inside):
-    code, out, err = inside(*SYNTHETIC, "stopping", "--trials", "20", "--json", "--explain", "3")
+def test_json_is_one_object_on_stdout(call):
+    code, out, err = call(*SYNTHETIC, "stopping", "--trials", "20", "--json", "--explain", "3")
     assert (code, err) == (0, "")
     assert out.count("\n") == 1
-    told = json.loads(out, parse_constant=pytest.fail)
-    assert told["schema"] == 1
-    assert told["summary"]["trials"] == 20
-    assert sum(row["recorded"] for row in told["rungs"] if row["level"] == 1) == 20
-    assert told["explain"][0]["trial"] == 3
+    printed = json.loads(out, parse_constant=pytest.fail)
+    assert printed["schema"] == 1
+    assert printed["summary"]["trials"] == 20
+    assert sum(row["recorded"] for row in printed["rungs"] if row["level"] == 1) == 20
+    assert printed["explain"][0]["trial"] == 3
 
 
 WRONG = {
@@ -113,8 +113,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
-def test_wrong_requests_are_one_line_and_exit_2(inside, words):
-    code, out, err = inside(*words)
+def test_wrong_requests_are_one_line_and_exit_2(call, words):
+    code, out, err = call(*words)
     assert (code, out) == (2, "")
     assert err.startswith("hbsim: error: ")
     assert err.count("\n") == 1
@@ -128,25 +128,25 @@ def test_wrong_requests_in_a_process_of_their_own(hbsim):
     assert err.count("\n") == 1
 
 
-def test_a_surrogate_that_raises_is_one_line(inside, tmp_path):
+def test_a_surrogate_that_raises_is_one_line(call, tmp_path):
     (tmp_path / "mine.py").write_text("raise OSError('boom')")
-    code, out, err = inside("simulate", "--scheduler", "fifo", "--trials", "2", "--surrogate", "mine.py:Mine")
+    code, out, err = call("simulate", "--scheduler", "fifo", "--trials", "2", "--surrogate", "mine.py:Mine")
     assert (code, out) == (2, "")
     assert err == "hbsim: error: mine.py: raised OSError: boom (mine.py, line 1)\n"
 
 
-def test_unexpected_errors_keep_their_traceback(inside, monkeypatch):
+def test_unexpected_errors_keep_their_traceback(call, monkeypatch):
     monkeypatch.setattr(surrogates, "_shipped", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        inside("surrogates")
+        call("surrogates")
 
 
-def test_a_command_that_was_stopped_itself_exits_1_too(inside, monkeypatch):
+def test_a_command_that_was_stopped_itself_exits_1_too(call, monkeypatch):
     def stop(*_):
         raise typer.Exit(130)
 
     monkeypatch.setattr(surrogates, "_shipped", stop)
-    assert inside("surrogates") == (1, "", "")
+    assert call("surrogates") == (1, "", "")
 
 
 SLOW = """
@@ -216,16 +216,16 @@ def _examples(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["", "simulate", "surrogates", "clusters"])
-def test_examples_in_help_run(inside, tmp_path, command):
+def test_examples_in_help_run(call, tmp_path, command):
     (tmp_path / "curves.csv").write_text(
         "config,step,seconds,loss\n"
         + "".join(f"{c},{s},{s},{c + 1 / s}\n" for c in range(5) for s in (1, 2, 3))
     )
-    examples = _examples(inside(*filter(None, [command]), "--help").out)
+    examples = _examples(call(*filter(None, [command]), "--help").out)
     assert examples
     for example in examples:
         if "yahpo" in example or "fit:" in example:
             continue  # files that we do not ship, or that take long: tests/surrogates has them
         program, *words = example.split()
         assert program == "hbsim"
-        assert inside(*words)[::2] == (0, "")
+        assert call(*words)[::2] == (0, "")

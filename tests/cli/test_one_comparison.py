@@ -33,20 +33,20 @@ def said(report):
     return {name: report[name] for name in SAID} | {"task": task}
 
 
-def test_compare_sweep_and_report_say_the_same(inside, tmp_path):
+def test_compare_sweep_and_report_say_the_same(call, tmp_path):
     (tmp_path / "same.toml").write_text(SPEC)
-    compared = json.loads(inside("compare", *COMPARED, "--out", "compared", "--json").out)["report"]
-    assert inside("sweep", "same.toml", "--out", "swept").code == 0
+    compared = json.loads(call("compare", *COMPARED, "--out", "compared", "--json").out)["report"]
+    assert call("sweep", "same.toml", "--out", "swept").code == 0
     reported = [
-        json.loads(inside("report", folder, "--json").out)["report"] for folder in ("compared", "swept")
+        json.loads(call("report", folder, "--json").out)["report"] for folder in ("compared", "swept")
     ]
     assert said(compared) == said(reported[0]) == said(reported[1])
     assert len(compared["tasks"][0]["rows"]) == 3
     assert compared["tasks"][0]["rows"][0]["draw"] is not None  # digits has rows for halves
 
-    printed = [inside("report", folder).out.split("\n", 1)[1] for folder in ("compared", "swept")]
+    printed = [call("report", folder).out.split("\n", 1)[1] for folder in ("compared", "swept")]
     assert printed[0] == printed[1]
-    shown = inside("compare", *COMPARED, "--out", "compared").out
+    shown = call("compare", *COMPARED, "--out", "compared").out
     assert printed[0].strip() in shown
 
     loaded = hbsim.load_sweep(tmp_path / "swept")

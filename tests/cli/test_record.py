@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.cli.run_studies import told
+from tests.cli.run_studies import printed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*the clock of row .* jumps")
 TRAIN = """
@@ -40,26 +40,26 @@ def train(tmp_path: Path) -> None:
     (tmp_path / "go").touch()
 
 
-def test_says_where_the_file_is(inside, tmp_path):
-    code, out, err = inside("record", "train.py:train_fn", "--trials", "2", "--out", "c.parquet")
+def test_says_where_the_file_is(call, tmp_path):
+    code, out, err = call("record", "train.py:train_fn", "--trials", "2", "--out", "c.parquet")
     assert (code, out) == (0, "c.parquet: 2 trials\n")
     note = "hbsim: note: c.parquet does not say what decides: to read it takes --metric and --mode"
     assert err.splitlines()[-1] == note
     assert (tmp_path / "c.parquet").exists()
 
 
-def test_what_is_recorded_is_simulated_without_options(inside):
+def test_what_is_recorded_is_simulated_without_options(call):
     words = ["record", "train.py:train_fn", "--trials", "6", *DECIDES, "--out", "c.parquet"]
-    assert "hbsim: " not in inside(*words).err
+    assert "hbsim: " not in call(*words).err
     simulate = ["simulate", "--scheduler", "stopping", "--surrogate", "c.parquet", "--max-t", "4"]
-    content = told(inside(*simulate, "--trials", "6", "--json").out)
+    content = printed(call(*simulate, "--trials", "6", "--json").out)
     assert (content["summary"]["metric"], content["summary"]["mode"]) == ("loss", "min")
     other = ["--trials", "6", "--metric", "seed_seen", "--mode", "max", "--json"]
-    content = told(inside(*simulate, *other).out)
+    content = printed(call(*simulate, *other).out)
     assert (content["summary"]["metric"], content["summary"]["mode"]) == ("seed_seen", "max")
 
 
-def test_json_and_failures_and_options_of_run(inside):
+def test_json_and_failures_and_options_of_run(call):
     words = [
         "--trials",
         "2",
@@ -73,10 +73,10 @@ def test_json_and_failures_and_options_of_run(inside):
         "none",
         "--json",
     ]
-    code, out, err = inside("record", "train.py:train_fn", "--out", "c.parquet", *words)
+    code, out, err = call("record", "train.py:train_fn", "--out", "c.parquet", *words)
     assert code == 0
     content = {"schema": 1, "out": "c.parquet", "trials": 2, "failed": 1, "study": "c.parquet.study"}
-    assert told(out) == content
+    assert printed(out) == content
     assert "hbsim: warning: 1 of 2 trials failed" in err
     assert "Trial 0: AssertionError" in err
 
@@ -95,17 +95,17 @@ def test_json_and_failures_and_options_of_run(inside):
         (["--from", "exp", "--trials", "3"], "--trials 3: is of no use with --from, which trains nothing"),
     ],
 )
-def test_errors_are_one_line(inside, tmp_path, words, line):
-    code, out, err = inside("record", *words, "--out", "c.parquet")
+def test_errors_are_one_line(call, tmp_path, words, line):
+    code, out, err = call("record", *words, "--out", "c.parquet")
     assert (code, out) == (2, "")
     assert line in err
     assert len(err.splitlines()) == 1
     assert not list(tmp_path.glob("c.parquet*"))
 
 
-def test_a_metric_that_is_not_reported(inside, tmp_path):
+def test_a_metric_that_is_not_reported(call, tmp_path):
     words = ["--trials", "2", "--metric", "accuracy", "--mode", "max", "--out", "c.parquet"]
-    code, _, err = inside("record", "train.py:train_fn", *words)
+    code, _, err = call("record", "train.py:train_fn", *words)
     assert code == 2
     assert err.splitlines()[-1].startswith(
         "hbsim: error: --metric accuracy: every report must have it, as a number"
@@ -113,11 +113,11 @@ def test_a_metric_that_is_not_reported(inside, tmp_path):
     assert not list(tmp_path.glob("c.parquet*"))
 
 
-def test_help_has_examples(inside):
-    assert "hbsim record examples/digits_mlp.py:train_fn" in inside("record", "--help").out
+def test_help_has_examples(call):
+    assert "hbsim record examples/digits_mlp.py:train_fn" in call("record", "--help").out
 
 
-def test_interrupted_and_killed_it_goes_on_and_grows(inside, start, tmp_path):
+def test_interrupted_and_killed_it_goes_on_and_grows(call, start, tmp_path):
     out = tmp_path / "my curves.parquet"
     journal = Path(f"{out}.study/journal.jsonl")
     words = ["--trials", "5", "--set", "scale=2", "--workers", "1", *DECIDES, "--test-metric", "test_loss"]
@@ -134,42 +134,42 @@ def test_interrupted_and_killed_it_goes_on_and_grows(inside, start, tmp_path):
     again.when(lambda: journal.read_text().count("\n") > before + 1)
     again.signal(signal.SIGKILL)
     assert again.end()[0] == -signal.SIGKILL
-    assert inside(*go_on, "--set", "waits=go").code == 0  # other options are as they were
+    assert call(*go_on, "--set", "waits=go").code == 0  # other options are as they were
     five = pl.read_parquet(out)
     assert pl.read_parquet_metadata(out)["hbsim.test_metric"] == "test_loss"
-    assert inside(*go_on, "--trials", "8").out == "'my curves.parquet': 8 trials\n".replace("'", "")
+    assert call(*go_on, "--trials", "8").out == "'my curves.parquet': 8 trials\n".replace("'", "")
     grown = pl.read_parquet(out)
     assert grown.filter(pl.col("config") < 5).equals(five)
-    assert inside(*go_on).code == 0  # it has grown: so it stays
+    assert call(*go_on).code == 0  # it has grown: so it stays
     assert pl.read_parquet(out).equals(grown)
     words = ["--trials", "8", "--set", "scale=2", *DECIDES, "--out", "whole.parquet"]
-    assert inside("record", "train.py:train_fn", *words).code == 0
+    assert call("record", "train.py:train_fn", *words).code == 0
     assert grown.drop("seconds").equals(pl.read_parquet(tmp_path / "whole.parquet").drop("seconds"))
-    code, _, err = inside(*go_on, "--trials", "6")
+    code, _, err = call(*go_on, "--trials", "6")
     assert (code, err.splitlines()[-1]) == (
         2,
         "hbsim: error: --trials 6: the study has grown to 8; it goes on with as many or more",
     )
 
 
-def test_its_study_is_one_of_run(inside):
-    assert inside("record", "train.py:train_fn", "--trials", "2", "--out", "c.parquet").code == 0
+def test_its_study_is_one_of_run(call):
+    assert call("record", "train.py:train_fn", "--trials", "2", "--out", "c.parquet").code == 0
     words = ["--resume", "--trials", "3", "--out", "c.parquet.study", "--progress", "none"]
-    code, out, err = inside("run", "train.py:train_fn", *words)
+    code, out, err = call("run", "train.py:train_fn", *words)
     assert (code, err) == (0, "")
     assert "3: 3 completed" in out
     assert "best" not in out  # no metric decides
-    code, out, _ = inside("record", "--resume", "--out", "c.parquet")
+    code, out, _ = call("record", "--resume", "--out", "c.parquet")
     assert (code, out) == (0, "c.parquet: 3 trials\n")
 
 
-def test_the_curves_of_a_study(inside, tmp_path):
+def test_the_curves_of_a_study(call, tmp_path):
     words = ["--scheduler", "fifo", "--max-t", "4", "--trials", "3", *DECIDES]
-    assert inside("run", "train.py:train_fn", *words).code == 0
-    assert inside("record", "--from", "exp", "--out", "c.parquet").out == "c.parquet: 3 trials\n"
+    assert call("run", "train.py:train_fn", *words).code == 0
+    assert call("record", "--from", "exp", "--out", "c.parquet").out == "c.parquet: 3 trials\n"
     assert json.loads(pl.read_parquet_metadata(tmp_path / "c.parquet")["hbsim"])["metric"] == "loss"
-    code, _, err = inside("record", "--from", "exp", "--out", "c.parquet")
+    code, _, err = call("record", "--from", "exp", "--out", "c.parquet")
     assert (code, err) == (2, "hbsim: error: --out c.parquet: is there already; --force replaces it\n")
     words = ["--metric", "test_loss", "--mode", "min", "--force"]
-    assert inside("record", "--from", "exp", "--out", "c.parquet", *words).code == 0
+    assert call("record", "--from", "exp", "--out", "c.parquet", *words).code == 0
     assert json.loads(pl.read_parquet_metadata(tmp_path / "c.parquet")["hbsim"])["metric"] == "test_loss"

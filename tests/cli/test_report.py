@@ -35,45 +35,45 @@ def study(tmp_path_factory):
     return folder / "out"
 
 
-def test_it_prints_the_answer_and_one_table_and_writes_nothing(inside, study, tmp_path):
-    done = inside("report", str(study))
+def test_it_prints_the_answer_and_one_table_and_writes_nothing(call, study, tmp_path):
+    done = call("report", str(study))
     assert done.code == 0
     text = " ".join(done.out.split())
     assert "has the least regret after" in text
     assert text.count("normalised regret") == 1
     assert "who leads over the budget" not in text
-    assert "who leads over the budget" in " ".join(inside("report", str(study), "--full").out.split())
+    assert "who leads over the budget" in " ".join(call("report", str(study), "--full").out.split())
     assert not list(tmp_path.iterdir())
 
 
-def test_what_matters_is_said_and_checked(inside, study):
-    assert "P better" in inside("report", str(study), "--matters", "10%").out
-    done = inside("report", str(study), "--matters", "much")
+def test_what_matters_is_said_and_checked(call, study):
+    assert "P better" in call("report", str(study), "--matters", "10%").out
+    done = call("report", str(study), "--matters", "much")
     assert done.code == 2
     assert done.err == ("hbsim: error: --matters much: must be a number above 0, or a percentage as 10%\n")
 
 
-def test_it_writes_the_page_and_tables_the_same_bytes_each_time(inside, study, tmp_path):
+def test_it_writes_the_page_and_tables_the_same_bytes_each_time(call, study, tmp_path):
     options = ("--out", "page.html", "--tables", "tables")
-    assert inside("report", str(study), *options).code == 0
+    assert call("report", str(study), *options).code == 0
     page = (tmp_path / "page.html").read_bytes()
     files = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
     assert page.startswith((b"<!DOCTYPE html>", b"<!doctype html>"))
     assert {"tables.md", "hbsim.json"} <= files.keys()
-    assert inside("report", str(study), *options, "--force").code == 0
+    assert call("report", str(study), *options, "--force").code == 0
     assert (tmp_path / "page.html").read_bytes() == page
     assert {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()} == files
 
 
-def test_it_writes_figures(inside, study, tmp_path):
-    done = inside("report", str(study), "--figures", "figures")
+def test_it_writes_figures(call, study, tmp_path):
+    done = call("report", str(study), "--figures", "figures")
     files = [path.name for path in (tmp_path / "figures").iterdir()]
     assert {name.rpartition(".")[2] for name in files} == {"png", "svg", "json"}
     assert f"figures ({len(files) - 1} files)" in done.out
 
 
-def test_json_is_the_model_of_the_report(inside, study):
-    content = json.loads(inside("report", str(study), "--json").out)
+def test_json_is_the_model_of_the_report(call, study):
+    content = json.loads(call("report", str(study), "--json").out)
     assert content["schema"] == 1
     report = content["report"]
     assert set(report) == {field.name for field in fields(SweepReport)}
@@ -96,12 +96,12 @@ def test_json_is_the_model_of_the_report(inside, study):
         (["--figures", "there.html"], "--figures there.html: is a file; give a folder"),
     ],
 )
-def test_what_is_there_is_not_overwritten(inside, study, tmp_path, options, line):
+def test_what_is_there_is_not_overwritten(call, study, tmp_path, options, line):
     (tmp_path / "there.html").write_text("mine")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine.html").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
-    done = inside("report", str(study), *options)
+    done = call("report", str(study), *options)
     assert done.code == 2
     assert line in done.err
     assert done.err.count("\n") == 1
@@ -118,18 +118,18 @@ def test_what_is_there_is_not_overwritten(inside, study, tmp_path, options, line
         (["--tables", "S", "--force"], "--tables S: is where hbsim sweep keeps"),
     ],
 )
-def test_results_are_never_overwritten(inside, study, tmp_path, options, line):
+def test_results_are_never_overwritten(call, study, tmp_path, options, line):
     shutil.copytree(study, tmp_path / "S")
     (tmp_path / "link").symlink_to("S")
     before = {path: path.read_bytes() for path in (tmp_path / "S").iterdir()}
-    done = inside("report", "S", *options)
+    done = call("report", "S", *options)
     assert (done.code, done.out) == (2, "")
     assert line in done.err
     assert {path: path.read_bytes() for path in (tmp_path / "S").iterdir()} == before
-    assert inside("report", "S", "--out", "S/page.HTM").code == 0
+    assert call("report", "S", "--out", "S/page.HTM").code == 0
 
 
-def test_no_folder_of_a_sweep_is_a_wrong_request(inside, tmp_path):
+def test_no_folder_of_a_sweep_is_a_wrong_request(call, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     for name, rule in (
@@ -137,11 +137,11 @@ def test_no_folder_of_a_sweep_is_a_wrong_request(inside, tmp_path):
         ("file", "is a file; give the folder of a sweep"),
         ("empty", "has no sweep.json: it is no folder of hbsim sweep"),
     ):
-        assert inside("report", name) == (2, "", f"hbsim: error: {name}: {rule}\n")
+        assert call("report", name) == (2, "", f"hbsim: error: {name}: {rule}\n")
 
 
 @pytest.mark.parametrize("damage", ["empty", "compare", "cut", "version", "gone"])
-def test_results_that_cannot_be_read_are_one_line(inside, study, tmp_path, damage):
+def test_results_that_cannot_be_read_are_one_line(call, study, tmp_path, damage):
     folder = tmp_path / "study"
     if damage in ("empty", "compare"):
         folder.mkdir()
@@ -155,7 +155,7 @@ def test_results_that_cannot_be_read_are_one_line(inside, study, tmp_path, damag
     if damage == "version":
         manifest = json.loads((folder / "sweep.json").read_text())
         (folder / "sweep.json").write_text(json.dumps({**manifest, "format": 99}))
-    done = inside("report", str(folder), "--out", "page.html")
+    done = call("report", str(folder), "--out", "page.html")
     assert done.code in (1, 2)
     assert done.err.startswith("hbsim: error: ")
     assert done.err.count("\n") == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hbsim.study.result import load
-from tests.cli.run_studies import TRAIN, TWELVE, told
+from tests.cli.run_studies import TRAIN, TWELVE, printed
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +30,9 @@ def reached(folder: Path, count: int) -> Callable[[], bool]:
     return lambda: journal.exists() and journal.read_text().count('"e":"reach"') >= count
 
 
-def test_a_study_for_people(inside, tmp_path, monkeypatch):
+def test_a_study_for_people(call, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, _ = inside(*TWELVE, "--set", "fail=3", "--explain", "2")
+    code, out, _ = call(*TWELVE, "--set", "fail=3", "--explain", "2")
     assert code == 0
     result = load(tmp_path / "exp")
     lines = " ".join(out.split())
@@ -50,10 +50,10 @@ def test_a_study_for_people(inside, tmp_path, monkeypatch):
     assert "no luck today" in (tmp_path / "exp/trials/000003/log.txt").read_text()
 
 
-def test_a_study_for_programs(inside, tmp_path):
+def test_a_study_for_programs(call, tmp_path):
     options = "--metric loss --mode min --set pause=0.001 --keep all --retries 1 --set fail=1 --out a/b"
-    code, out, _ = inside(*TWELVE, *options.split(), "--json", "--explain", "0")
-    content = told(out)
+    code, out, _ = call(*TWELVE, *options.split(), "--json", "--explain", "0")
+    content = printed(out)
     result = load(tmp_path / "a" / "b")
     assert code == 0
     assert content["summary"] == result.summary()
@@ -72,18 +72,18 @@ def test_a_study_for_programs(inside, tmp_path):
     assert all((tmp_path / "a/b/trials" / f"{n:06d}" / "checkpoint").exists() for n in range(12) if n != 1)
 
 
-def test_the_searcher_is_named(inside):
+def test_the_searcher_is_named(call):
     grid = ["--searcher", "grid", "--search-option", "points=3"]
-    code, out, _ = inside(*TWELVE, *grid)
+    code, out, _ = call(*TWELVE, *grid)
     assert code == 0
     assert "searcher grid of 6 configurations trials 6: " in " ".join(out.split())
-    content = told(inside(*TWELVE, *grid, "--out", "again", "--json")[1])
+    content = printed(call(*TWELVE, *grid, "--out", "again", "--json")[1])
     assert (content["searcher"], content["configurations"]) == ("grid", 6)
     assert content["summary"]["trials"] == 6
 
 
-def test_all_trials_failed(inside):
-    code, out, err = inside(*TWELVE, "--set", "fail=all", "--grace-period", "3")
+def test_all_trials_failed(call):
+    code, out, err = call(*TWELVE, "--set", "fail=all", "--grace-period", "3")
     assert code == 1
     assert "12 trials failed at some time:" in out
     assert "and 9 more: see exp/trials" in out
@@ -92,10 +92,10 @@ def test_all_trials_failed(inside):
 
 
 @pytest.mark.parametrize(("type", "reports"), [("stopping", 3), ("fifo", 27)])
-def test_nobody_shows_a_number(inside, tmp_path, type, reports):
+def test_nobody_shows_a_number(call, tmp_path, type, reports):
     (tmp_path / "train.py").write_text(TRAIN)
     words = f"run train.py:no_number --scheduler {type} --max-t 9 --trials 3 --workers 1"
-    code, out, err = inside(*words.split())
+    code, out, err = call(*words.split())
     assert code == 1
     assert "3 stopped" in out if type == "stopping" else "3 completed" in out
     line = f"hbsim: error: no trial has shown a number: accuracy was none in all {reports} reports"
@@ -105,7 +105,7 @@ def test_nobody_shows_a_number(inside, tmp_path, type, reports):
 # Interrupted
 
 
-def test_interrupted_studies_go_on_as_if_nothing_had_been(inside, start, tmp_path, whole):
+def test_interrupted_studies_go_on_as_if_nothing_had_been(call, start, tmp_path, whole):
     folder = tmp_path / "my study"
     words: list[str] = [*TWELVE, "--set", "pause=0.05", "--out", "my study"]
     for number, count in ((signal.SIGINT, 3), (signal.SIGTERM, 6)):
@@ -119,13 +119,13 @@ def test_interrupted_studies_go_on_as_if_nothing_had_been(inside, start, tmp_pat
         assert last.startswith("hbsim: error: interrupted after ")
         program, *words = shlex.split(last.partition("to go on: ")[2])
         assert (program, words) == ("hbsim", ["run", "--resume", "--out", "my study"])
-    code, out, _ = inside(*words, "--set", "pause=0", "--json")
+    code, out, _ = call(*words, "--set", "pause=0", "--json")
     assert code == 0
-    assert told(out)["summary"]["why"] == "done"
+    assert printed(out)["summary"]["why"] == "done"
     assert decided(folder) == decided(whole)
 
 
-def test_twice_interrupted_is_over_at_once_and_goes_on_all_the_same(inside, start, tmp_path, whole):
+def test_twice_interrupted_is_over_at_once_and_goes_on_all_the_same(call, start, tmp_path, whole):
     study = start(*TWELVE, "--set", "hang=5")
     study.when((tmp_path / "exp/trials/000005").exists)
     study.signal(signal.SIGINT)
@@ -134,16 +134,16 @@ def test_twice_interrupted_is_over_at_once_and_goes_on_all_the_same(inside, star
     code, out, err = study.end()
     assert (code, out) == (1, "")
     assert err.splitlines()[-1].endswith("to go on: hbsim run --resume --folder exp")
-    assert inside("run", "--resume", "--set", "hang=-1").code == 0
+    assert call("run", "--resume", "--set", "hang=-1").code == 0
     assert decided(tmp_path / "exp") == decided(whole)
 
 
-def test_killed_studies_go_on(inside, start, tmp_path, whole):
+def test_killed_studies_go_on(call, start, tmp_path, whole):
     study = start(*TWELVE, "--set", "hang=5")
     study.when((tmp_path / "exp/trials/000005").exists)
     study.signal(signal.SIGKILL)
     assert study.end()[0] == -signal.SIGKILL
-    assert inside("run", "--resume", "--set", "hang=-1").code == 0
+    assert call("run", "--resume", "--set", "hang=-1").code == 0
     assert decided(tmp_path / "exp") == decided(whole)
 
 

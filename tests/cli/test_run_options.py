@@ -16,7 +16,7 @@ from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError
 from hbsim.runner.journal import read_journal
 from hbsim.study.result import load
-from tests.cli.run_studies import START, TRAIN, TWELVE, told
+from tests.cli.run_studies import START, TRAIN, TWELVE, printed
 
 
 @pytest.fixture(autouse=True)
@@ -40,14 +40,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return called
 
 
-def test_every_option_comes_to_the_library(inside, asked):
+def test_every_option_comes_to_the_library(call, asked):
     words = (
         "--brackets 2 --retries 1 --seed 5 --max-time 9.5 --max-reward 0.75 --searcher random --metric f1"
         " --mode min --time-attr step --workers 2 --num-cpus 1 --num-gpus 0.5 --hang-timeout 60 --grace 1.5"
         " --keep none --fsync always --start spawn --visualizer tensorboard --progress lines --out x"
         " --set a=1 --set b=text --set c='[1, null]' --set a=2.5 --set d=NaN --set e=x=y"
     )
-    inside(*START.split(), "12", *shlex.split(words))
+    call(*START.split(), "12", *shlex.split(words))
     scheduler = asked.pop("scheduler")
     options = {"max_t": 9, "num_trials": 12, "seed": 5, "brackets": 2, "retries": 1, "mode": "min"}
     assert scheduler.options == make_scheduler("promotion", **options).options
@@ -75,17 +75,17 @@ def test_every_option_comes_to_the_library(inside, asked):
     }
 
 
-def test_fifo_without_max_t_runs_until_the_function_returns(inside, asked):
-    inside("run", "train.py:train_fn", "--scheduler", "fifo", "--trials", "3")
+def test_fifo_without_max_t_runs_until_the_function_returns(call, asked):
+    call("run", "train.py:train_fn", "--scheduler", "fifo", "--trials", "3")
     assert asked["until_return"] is True
     assert asked["folder"] == Path("exp")
-    inside("run", "train.py:train_fn", "--scheduler", "fifo", "--trials", "3", "--max-t", "5")
+    call("run", "train.py:train_fn", "--scheduler", "fifo", "--trials", "3", "--max-t", "5")
     assert asked["until_return"] is False
     assert asked["scheduler"].levels == (5,)
 
 
-def test_what_is_not_given_again_is_as_before(inside, asked, whole):
-    ran = inside("run", "--resume", "--out", str(whole), "--grace", "1", "--set", "pause=0.5")
+def test_what_is_not_given_again_is_as_before(call, asked, whole):
+    ran = call("run", "--resume", "--out", str(whole), "--grace", "1", "--set", "pause=0.5")
     assert ran.err.endswith(f"to go on: hbsim run --resume --out {whole}\n")
     spec = load(whole).spec
     assert asked.pop("scheduler").options == spec.make_scheduler().options
@@ -106,7 +106,7 @@ def test_what_is_not_given_again_is_as_before(inside, asked, whole):
         "keep": "all",
         "until_return": False,
     }
-    inside("run", "other.py:f", "--resume", "--out", str(whole), "--scheduler", "promotion", "--eta", "3")
+    call("run", "other.py:f", "--resume", "--out", str(whole), "--scheduler", "promotion", "--eta", "3")
     assert asked["train"] == "other.py:f"
 
 
@@ -164,8 +164,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_wrong_requests_are_one_line_before_any_work(inside, tmp_path, text):
-    code, out, err = inside(*words_of(text))
+def test_wrong_requests_are_one_line_before_any_work(call, tmp_path, text):
+    code, out, err = call(*words_of(text))
     assert (code, out) == (2, "")
     assert err.startswith("hbsim: error: ")
     assert err.count("\n") == 1
@@ -193,8 +193,8 @@ def loading(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("loading")
 @pytest.mark.parametrize("text", LOADED)
-def test_what_does_not_fit_the_function_or_the_machine(inside, tmp_path, text):
-    code, out, err = inside(*words_of(text))
+def test_what_does_not_fit_the_function_or_the_machine(call, tmp_path, text):
+    code, out, err = call(*words_of(text))
     assert (code, out) == (2, "")
     assert err.startswith("hbsim: error: ")
     assert err.count("\n") == 1
@@ -221,20 +221,20 @@ DIFFERS = {
 
 
 @pytest.mark.usefixtures("loading")
-def test_what_differs_from_the_study(inside, whole):
+def test_what_differs_from_the_study(call, whole):
     journal = whole / "journal.jsonl"
     lines = sum(1 for _ in read_journal(journal))
     for text, expected in DIFFERS.items():
-        code, out, err = inside("run", *words_of(text), "--resume", "--out", str(whole))
+        code, out, err = call("run", *words_of(text), "--resume", "--out", str(whole))
         assert (code, out) == (2, "")
         assert err.count("\n") == 1
         assert expected in err
-    err = inside(*TWELVE, "--out", str(whole)).err
+    err = call(*TWELVE, "--out", str(whole)).err
     assert err.endswith("exp: holds a study already; --resume goes on with it\n")
     assert sum(1 for _ in read_journal(journal)) == lines
 
 
-def test_errors_of_the_library_in_the_words_of_options(inside, monkeypatch):
+def test_errors_of_the_library_in_the_words_of_options(call, monkeypatch):
     resource = {"num_cpus": 1, "num_gpus": 0.5}
     cases = [
         (
@@ -254,7 +254,7 @@ def test_errors_of_the_library_in_the_words_of_options(inside, monkeypatch):
             raise ParameterError(*raised)
 
         monkeypatch.setattr(hbsim.study.run, "run", run)
-        code, _, err = inside(*words_of(THREE), *words)
+        code, _, err = call(*words_of(THREE), *words)
         assert code == 2
         assert err.startswith(f"hbsim: error: {expected}")
 
@@ -262,19 +262,19 @@ def test_errors_of_the_library_in_the_words_of_options(inside, monkeypatch):
 # Simulated
 
 
-def test_one_flag_simulates_the_same_study(inside):
+def test_one_flag_simulates_the_same_study(call):
     options = words_of("--scheduler promotion --max-t 27 --trials 30 --seed 2 --workers 3 --surrogate digits")
-    ours = told(inside("run", "train.py:train_fn", "--executor", "sim", *options, "--json").out)
-    theirs = told(inside("simulate", *options, "--json").out)
+    ours = printed(call("run", "train.py:train_fn", "--executor", "sim", *options, "--json").out)
+    theirs = printed(call("simulate", *options, "--json").out)
     assert ours.pop("command").startswith("hbsim run train.py:train_fn --executor sim ")
     assert theirs.pop("command").startswith("hbsim simulate ")
     assert ours == theirs
 
 
-def test_simulated_with_the_options_of_both(inside, tmp_path):
+def test_simulated_with_the_options_of_both(call, tmp_path):
     words = "--metric val_error --mode min --time-attr step --no-checkpoints --save 2 --out x --plot"
     sim = ("--executor", "sim", "--surrogate", "digits", "--force")
-    assert inside(*TWELVE, *sim, *words_of(words)).code == 0
+    assert call(*TWELVE, *sim, *words_of(words)).code == 0
     options = json.loads((tmp_path / "x" / "summary.json").read_text())["options"]
     assert options["cluster"]["resume"] is False
     assert options["cluster"]["save"] == 2
@@ -282,22 +282,22 @@ def test_simulated_with_the_options_of_both(inside, tmp_path):
     assert (tmp_path / "x" / "timeline.png").is_file()
     program, *again = shlex.split(json.loads((tmp_path / "x" / "summary.json").read_text())["command"])
     assert program == "hbsim"
-    assert inside(*again, "--out", "y").code == 0
+    assert call(*again, "--out", "y").code == 0
 
 
-def test_other_metrics_of_curves(inside, tmp_path):
+def test_other_metrics_of_curves(call, tmp_path):
     words = ("--executor", "sim", "--surrogate", "digits", "--json")
-    other = told(inside(*TWELVE, *words, "--metric", "val_cross_entropy", "--mode", "min").out)
+    other = printed(call(*TWELVE, *words, "--metric", "val_cross_entropy", "--mode", "min").out)
     assert other["summary"]["metric"] == "val_cross_entropy"
     (tmp_path / "c.csv").write_text("config,epoch,loss,seconds\n0,1,3,1\n0,2,2,2\n1,1,1,1\n1,2,0.5,2\n")
     words = "run --scheduler fifo --trials 2 --executor sim --surrogate c.csv --json"
-    summary = told(inside(*words_of(words), "--metric", "loss", "--mode", "min").out)["summary"]
+    summary = printed(call(*words_of(words), "--metric", "loss", "--mode", "min").out)["summary"]
     assert (summary["metric"], summary["mode"], summary["best"]) == ("loss", "min", 0.5)
 
 
-def test_help(inside):
-    code, out, _ = inside("run", "--help")
+def test_help(call):
+    code, out, _ = call("run", "--help")
     assert code == 0
     assert out.index("Training function:") < out.index("Real study") < out.index("Learning curves:")
     assert "--checkpoints / --no-checkpoints" in out
-    assert "\n  run " in inside().out
+    assert "\n  run " in call().out

@@ -85,8 +85,8 @@ TLS = "--tls-ca ca.pem --tls-cert cert.pem --tls-key key.pem"
         ),
     ],
 )
-def test_every_option_comes_to_the_library(inside, asked, words, kind, options):
-    inside(*STUDY, *shlex.split(words))
+def test_every_option_comes_to_the_library(call, asked, words, kind, options):
+    call(*STUDY, *shlex.split(words))
     assert asked["executor"] == kind(**options)
     assert asked["scheduler"].options.loss_retries == 3
 
@@ -95,17 +95,17 @@ def test_every_option_comes_to_the_library(inside, asked, words, kind, options):
     ("words", "losses"),
     [("", None), ("--loss-retries 1", 1), ("--hosts a --loss-retries 0", 0), ("--hosts a --retries 5", 3)],
 )
-def test_losses_have_retries_of_their_own_on_hosts(inside, asked, words, losses):
-    inside(*STUDY, *shlex.split(words))
+def test_losses_have_retries_of_their_own_on_hosts(call, asked, words, losses):
+    call(*STUDY, *shlex.split(words))
     assert asked["scheduler"].options.loss_retries == losses
 
 
-def test_help_has_a_panel(inside):
-    out = inside("run", "--help").out
+def test_help_has_a_panel(call):
+    out = call("run", "--help").out
     assert out.index("Real study (not --executor sim):") < out.index("Other machines:")
     assert out.index("Other machines") < out.index("--hosts HOST,...") < out.index("--lease NUMBER")
     for command in ("sweep", "compare"):
-        assert "Other machines:" in inside(command, "--help").out
+        assert "Other machines:" in call(command, "--help").out
 
 
 # What is known again
@@ -164,32 +164,32 @@ OLD = f"{FIRST} --executor dask --hosts a,b"  # as it was before --hosts was eno
         ),
     ],
 )
-def test_machines_are_known_again(inside, asked, ran, commands, words, executor):
+def test_machines_are_known_again(call, asked, ran, commands, words, executor):
     ran(*commands)
-    inside(*shlex.split(SECOND), *shlex.split(words))
+    call(*shlex.split(SECOND), *shlex.split(words))
     assert asked["resume"] is True
     assert asked.get("executor") == executor
     assert asked["scheduler"].options.loss_retries is None  # as the study began
 
 
-def test_files_are_where_they_were(inside, asked, ran, tmp_path):
+def test_files_are_where_they_were(call, asked, ran, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "id").touch()
     ran(f"{FIRST} --hosts a --ssh-key id", cwd=tmp_path / "elsewhere")
-    inside("run", "--resume")
+    call("run", "--resume")
     assert asked["executor"].ssh_key == str(tmp_path / "elsewhere" / "id")
 
 
-def test_options_of_another_executor_on_resume(inside, asked, ran):
+def test_options_of_another_executor_on_resume(call, asked, ran):
     ran(FIRST)
-    err = inside("run", "--resume", "--lease", "5").err
+    err = call("run", "--resume", "--lease", "5").err
     rule = "is for --executor hosts or dask; --executor local does not take it"
     assert err == f"hbsim: error: --lease 5: {rule}\n"
-    assert inside("run", "--resume", "--executor", "hosts").err == (
+    assert call("run", "--resume", "--executor", "hosts").err == (
         "hbsim: error: --executor hosts: needs --hosts\n"
     )
     ran(f"{FIRST} --hosts a")
-    err = inside("run", "--resume", "--save", "3").err
+    err = call("run", "--resume", "--save", "3").err
     assert err == "hbsim: error: --save 3: is for --executor sim; --executor hosts does not take it\n"
     assert not asked
 
@@ -211,27 +211,27 @@ def test_options_of_another_executor_on_resume(inside, asked, ran):
     ],
 )
 def test_machines_that_cannot_be(
-    inside, monkeypatch: pytest.MonkeyPatch, error: HbsimError, code: int, line: str
+    call, monkeypatch: pytest.MonkeyPatch, error: HbsimError, code: int, line: str
 ) -> None:
     def run(*given: object, **options: object) -> None:
         raise error
 
     monkeypatch.setattr(hbsim.study.run, "run", run)
-    assert inside(*STUDY, "--hosts", "a") == (code, "", f"hbsim: error: {line}\n")
+    assert call(*STUDY, "--hosts", "a") == (code, "", f"hbsim: error: {line}\n")
 
 
-def test_lost_hosts_say_how_to_go_on(inside, tmp_path, monkeypatch):
+def test_lost_hosts_say_how_to_go_on(call, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     with standing_in(monkeypatch, tmp_path / "away") as machines:
         machines.lose = 5
-        code, out, err = inside(*STUDY, "--hosts", "a,b", "--progress", "none")
+        code, out, err = call(*STUDY, "--hosts", "a,b", "--progress", "none")
         assert (code, out) == (1, "")
         assert err == (
             "hbsim: error: the way to a, b: cannot be reached any more;"
             " to go on: hbsim run --resume --folder exp\n"
         )
         machines.lose = None
-        ran = inside("run", "--resume", "--out", "exp", "--json", "--progress", "none")
+        ran = call("run", "--resume", "--out", "exp", "--json", "--progress", "none")
         assert ran.err == ""
         assert ran.code == 0
         assert json.loads(ran.out)["summary"]["why"] == "done"
@@ -239,12 +239,12 @@ def test_lost_hosts_say_how_to_go_on(inside, tmp_path, monkeypatch):
     sys.modules.pop("train", None)
 
 
-def test_trials_that_were_lost_for_good_are_said_once(inside, tmp_path, monkeypatch):
+def test_trials_that_were_lost_for_good_are_said_once(call, tmp_path, monkeypatch):
     """In the words of the command's options; a trial that hangs is lost, too."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     hang = ("--hang-timeout", "1", "--grace", "0.1", "--set", "hang=1", "--loss-retries", "0")
     with standing_in(monkeypatch, tmp_path / "away"):
-        ran = inside(*START.split(), "3", "--hosts", "a", "--workers", "2", "--progress", "none", *hang)
+        ran = call(*START.split(), "3", "--hosts", "a", "--workers", "2", "--progress", "none", *hang)
     sys.modules.pop("train", None)
     assert (ran.code, "lost: " in ran.out) == (0, True)
     text = "1 trial was lost and has failed for good, by --loss-retries 0: with more --loss-retries such"
@@ -297,11 +297,9 @@ def test_packages_that_are_not_installed_are_named_in_a_line(hbsim, tmp_path, na
         ("--hosts nowhere.invalid,nowhere.invalid", "--hosts nowhere.invalid: has no address"),
     ],
 )
-def test_machines_that_do_not_exist_are_one_line_and_leave_nothing(
-    inside, tmp_path, monkeypatch, words, line
-):
+def test_machines_that_do_not_exist_are_one_line_and_leave_nothing(call, tmp_path, monkeypatch, words, line):
     monkeypatch.setattr(sys, "path", list(sys.path))
-    ran = inside(*STUDY, *shlex.split(words), "--progress", "none")
+    ran = call(*STUDY, *shlex.split(words), "--progress", "none")
     sys.modules.pop("train", None)
     assert (ran.code, ran.out) == (2, "")
     (error,) = ran.err.splitlines()

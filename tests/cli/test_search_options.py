@@ -11,7 +11,7 @@ import pytest
 import hbsim
 from hbsim.core import make_scheduler
 from hbsim.study.result import load
-from tests.cli.run_studies import TRAIN, told
+from tests.cli.run_studies import TRAIN, printed
 
 RULES = """
 def deep(configuration):
@@ -35,10 +35,10 @@ def files(tmp_path: Path) -> None:
     (tmp_path / "no.json").write_text("[")
 
 
-def test_it_is_hbsim_simulate(inside: Any) -> None:
+def test_it_is_hbsim_simulate(call: Any) -> None:
     words = ("--trials", "40", "--searcher", "lhs", "--search-option", "size=10", "--points", "points.json")
-    ran = inside(*SIMULATE, *words, "--search-option", "constraints=rules.py:deep", "--json")
-    found = told(ran.out)
+    ran = call(*SIMULATE, *words, "--search-option", "constraints=rules.py:deep", "--json")
+    found = printed(ran.out)
     options = {
         "size": 10,
         "points_to_evaluate": [{"lr": 0.1, "depth": 3}, 17],
@@ -54,13 +54,13 @@ def test_it_is_hbsim_simulate(inside: Any) -> None:
     )
 
 
-def test_a_grid_ends_the_study_and_says_how_many_there_are(inside: Any) -> None:
+def test_a_grid_ends_the_study_and_says_how_many_there_are(call: Any) -> None:
     grid = ("--surrogate", "synthetic", "--searcher", "grid", "--search-option", "points=2")
-    ran = inside(*SIMULATE, *grid)
+    ran = call(*SIMULATE, *grid)
     assert ran.code == 0
     assert "grid of 8 configurations: learning_rate 2" in ran.out
-    assert told(inside(*SIMULATE, *grid, "--json").out)["configurations"] == 8
-    cut = inside(*SIMULATE, *grid, "--trials", "3")
+    assert printed(call(*SIMULATE, *grid, "--json").out)["configurations"] == 8
+    cut = call(*SIMULATE, *grid, "--trials", "3")
     assert "warning: the study starts 3 trials, the first of a grid of 8 configurations" in cut.err
 
 
@@ -85,8 +85,8 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("words", "text"), ERRORS)
-def test_what_is_wrong_is_one_line(words: tuple[str, ...], text: str, inside: Any) -> None:
-    ran = inside(*SIMULATE, "--trials", "9", *words, "--out", "study")
+def test_what_is_wrong_is_one_line(words: tuple[str, ...], text: str, call: Any) -> None:
+    ran = call(*SIMULATE, "--trials", "9", *words, "--out", "study")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("hbsim: error: ")
     assert ran.err.count("\n") == 1
@@ -104,8 +104,8 @@ def test_what_is_wrong_is_one_line(words: tuple[str, ...], text: str, inside: An
         ("--points", "points.json"),
     ],
 )
-def test_what_is_wrong_with_a_real_study_leaves_no_folder(words: tuple[str, ...], inside: Any) -> None:
-    ran = inside(*RUN, "--trials", "4", *words, *QUIET)
+def test_what_is_wrong_with_a_real_study_leaves_no_folder(words: tuple[str, ...], call: Any) -> None:
+    ran = call(*RUN, "--trials", "4", *words, *QUIET)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("hbsim: error: --")
     assert not Path("exp").exists()
@@ -114,10 +114,8 @@ def test_what_is_wrong_with_a_real_study_leaves_no_folder(words: tuple[str, ...]
 GRID = ("--searcher", "grid", "--search-option", "points=3", "--search-option", "constraints=rules.py:small")
 
 
-def test_a_real_study_keeps_its_searcher(
-    inside: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    ran = inside(*RUN, *GRID, "--points", "x.json", "--progress", "lines", "--out", "a")
+def test_a_real_study_keeps_its_searcher(call: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ran = call(*RUN, *GRID, "--points", "x.json", "--progress", "lines", "--out", "a")
     assert ran.code == 0, ran.err
     assert "hbsim: grid of 2 configurations, of 6 without the constraint: x 3 x kind 2" in ran.err
     whole = load("a")
@@ -125,19 +123,19 @@ def test_a_real_study_keeps_its_searcher(
     assert (whole.spec.searcher, whole.spec.search_options) == ("grid", kept)
     assert [whole.configuration(trial)["x"] for trial in range(3)] == [0.25, 0, 0]
     monkeypatch.chdir("a")  # files are found from where the study was begun
-    again = inside("run", "--resume", "--out", str(tmp_path / "a"), "--json", *QUIET)
-    assert told(again.out)["summary"]["trials"] == 3
-    other = inside("run", "--resume", "--out", str(tmp_path / "a"), "--search-option", "points=4", *QUIET)
+    again = call("run", "--resume", "--out", str(tmp_path / "a"), "--json", *QUIET)
+    assert printed(again.out)["summary"]["trials"] == 3
+    other = call("run", "--resume", "--out", str(tmp_path / "a"), "--search-option", "points=4", *QUIET)
     assert other.code == 2
     assert "the study began with" in other.err
 
 
-def test_a_study_of_python_needs_its_constraint_again(inside: Any, tmp_path: Path) -> None:
+def test_a_study_of_python_needs_its_constraint_again(call: Any, tmp_path: Path) -> None:
     options = {"constraints": lambda c: c["x"] < 0.5}
     scheduler = make_scheduler("fifo", max_t=2, num_trials=2)
     how: Any = {"workers": 1, "progress": "none"}
     hbsim.run("train.py:train_fn", scheduler, search_options=options, **how)
-    ran = inside("run", "train.py:train_fn", "--resume", *QUIET)
+    ran = call("run", "train.py:train_fn", "--resume", *QUIET)
     assert ran.code == 2
     assert "give it again, FILE.py:NAME" in ran.err
 
@@ -145,9 +143,9 @@ def test_a_study_of_python_needs_its_constraint_again(inside: Any, tmp_path: Pat
 COMPARE = ("compare", "--trials", "9", "--surrogate", "digits", "--seeds", "2", "--jobs", "1", "--max-t", "9")
 
 
-def test_searchers_are_compared(inside: Any) -> None:
+def test_searchers_are_compared(call: Any) -> None:
     words = ("--variant", "promotion", "--vary", "searcher=random,lhs", "--search-option", "size=9")
-    found = told(inside(*COMPARE, *words, "--search-option", "constraints=rules.py:deep", "--json").out)
+    found = printed(call(*COMPARE, *words, "--search-option", "constraints=rules.py:deep", "--json").out)
     made = {one["name"]: one["options"] for one in found["report"]["variants"]}
     rules = {"search_options.constraints": "rules.py:deep"}
     assert rules.items() <= made["promotion,searcher=random"].items()
@@ -156,8 +154,8 @@ def test_searchers_are_compared(inside: Any) -> None:
     ].items()
     (task,) = found["report"]["tasks"]
     assert any("trials are not paired" in note for note in task["notes"])
-    same = told(
-        inside(*COMPARE, "--variant", "promotion", "--variant", "stopping", "--searcher", "lhs", "--json").out
+    same = printed(
+        call(*COMPARE, "--variant", "promotion", "--variant", "stopping", "--searcher", "lhs", "--json").out
     )
     assert {one["options"]["searcher"] for one in same["report"]["variants"]} == {"lhs"}
     (task,) = same["report"]["tasks"]
@@ -176,8 +174,8 @@ def test_searchers_are_compared(inside: Any) -> None:
         ),
     ],
 )
-def test_errors_of_a_comparison(words: tuple[str, ...], text: str, inside: Any) -> None:
-    ran = inside(*COMPARE, "--variant", "promotion", *words, "--out", "c")
+def test_errors_of_a_comparison(words: tuple[str, ...], text: str, call: Any) -> None:
+    ran = call(*COMPARE, "--variant", "promotion", *words, "--out", "c")
     assert (ran.code, ran.out) == (2, "")
     assert text in ran.err
     assert not Path("c").exists()

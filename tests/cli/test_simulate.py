@@ -29,17 +29,17 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_says_the_same_as_the_library(inside):
-    told = json.loads(
-        inside(*PROMOTION, "--brackets", "2", "--workers", "7", "--startup", "0.5", "--json").out
+def test_says_the_same_as_the_library(call):
+    printed = json.loads(
+        call(*PROMOTION, "--brackets", "2", "--workers", "7", "--startup", "0.5", "--json").out
     )
     scheduler = make_scheduler("promotion", max_t=81, num_trials=200, seed=3, brackets=2)
     cluster = package.Cluster(workers=7, startup=0.5)
     result = package.simulate(scheduler, "synthetic", seed=3, cluster=cluster)
-    assert told["summary"] == result.summary()
-    assert told["rungs"] == result.rungs().to_dicts()
-    assert told["incumbent"]["any"] == result.incumbent().to_dicts()[-1]
-    assert told["incumbent"]["max_t"] == result.incumbent("max_t").to_dicts()[-1]
+    assert printed["summary"] == result.summary()
+    assert printed["rungs"] == result.rungs().to_dicts()
+    assert printed["incumbent"]["any"] == result.incumbent().to_dicts()[-1]
+    assert printed["incumbent"]["max_t"] == result.incumbent("max_t").to_dicts()[-1]
 
 
 @pytest.mark.parametrize(
@@ -63,28 +63,28 @@ def test_says_the_same_as_the_library(inside):
         ),
     ],
 )
-def test_options_of_pasha_and_median(inside, type, words, options):
+def test_options_of_pasha_and_median(call, type, words, options):
     request = ("simulate", "--scheduler", type, "--trials", "40", *words.split(), "--surrogate", "synthetic")
-    told = json.loads(inside(*request, "--explain", "7", "--json").out)
-    shown = told["summary"]["scheduler"]
+    printed = json.loads(call(*request, "--explain", "7", "--json").out)
+    shown = printed["summary"]["scheduler"]
     assert {name: shown[name] for name in options} == options
     result = package.simulate(make_scheduler(type, max_t=81, num_trials=40, **options), "synthetic")
-    assert told["rungs"] == result.rungs().to_dicts()
-    assert told["explain"][0]["text"] == result.scheduler.explain(7).text
-    shown = inside(*request).out.splitlines()[0]
+    assert printed["rungs"] == result.rungs().to_dicts()
+    assert printed["explain"][0]["text"] == result.scheduler.explain(7).text
+    shown = call(*request).out.splitlines()[0]
     assert shown.startswith(f"{type} max_t=81 grace_period=")
     assert ("interval=5" in shown) == (type == "median")
 
 
-def test_the_mode_is_the_surrogates(inside):
-    told = json.loads(inside("simulate", "--scheduler", "fifo", "--trials", "3", "--json").out)
-    assert told["summary"]["scheduler"]["mode"] == told["summary"]["mode"] == "min"
-    assert told["summary"]["metric"] == "val_error"
+def test_the_mode_is_the_surrogates(call):
+    printed = json.loads(call("simulate", "--scheduler", "fifo", "--trials", "3", "--json").out)
+    assert printed["summary"]["scheduler"]["mode"] == printed["summary"]["mode"] == "min"
+    assert printed["summary"]["metric"] == "val_error"
 
 
-def test_every_option_comes_to_the_scheduler_and_the_cluster(inside, tmp_path):
+def test_every_option_comes_to_the_scheduler_and_the_cluster(call, tmp_path):
     words = "--rule rank --shared-rungs --bracket-sampling hyperbolic"
-    assert inside("simulate", "--scheduler", "stopping", "--trials", "3", *words.split()).code == 2
+    assert call("simulate", "--scheduler", "stopping", "--trials", "3", *words.split()).code == 2
     words = (
         "simulate --scheduler promotion --max-t 27.5 --grace-period 1.5 --reduction-factor 2.5 --brackets 2"
         " --bracket-sampling hyperband --shared-rungs --no-straight-on --keep-size-ratios --retries 2"
@@ -98,7 +98,7 @@ def test_every_option_comes_to_the_scheduler_and_the_cluster(inside, tmp_path):
         " --retry-from zero --checkpoint-size 0.25 --save-bandwidth 2 --load-bandwidth 4 --store-bandwidth 1"
         " --price 2.5 --out x"
     )
-    assert inside(*words.split()).code == 0
+    assert call(*words.split()).code == 0
     options = json.loads((tmp_path / "x" / "summary.json").read_text())["options"]
     assert options["scheduler"] == {
         "type": "promotion",
@@ -158,14 +158,14 @@ def test_every_option_comes_to_the_scheduler_and_the_cluster(inside, tmp_path):
         ("stopping --rule top-k", {"rule": "top-k"}),
     ],
 )
-def test_options_of_the_other_schedulers(inside, words, expected):
-    ran = inside("simulate", "--trials", "30", "--json", "--scheduler", *words.split())
+def test_options_of_the_other_schedulers(call, words, expected):
+    ran = call("simulate", "--trials", "30", "--json", "--scheduler", *words.split())
     options = json.loads(ran.out)["summary"]["scheduler"]
     assert {name: options[name] for name in expected} == expected
 
 
-def test_files_of_a_study(inside, tmp_path):
-    assert inside(*PROMOTION, "--out", "x").code == 0
+def test_files_of_a_study(call, tmp_path):
+    assert call(*PROMOTION, "--out", "x").code == 0
     names = {
         "jobs.parquet",
         "trials.parquet",
@@ -190,8 +190,8 @@ def test_files_of_a_study(inside, tmp_path):
 FAILING = "--workers 4 --mtbf 60 --mttr 15 --drop-rate 0.002 --price 9000 --checkpoint-size 0.5 --retries 1"
 
 
-def test_what_failed_and_what_it_cost(inside, tmp_path):
-    out = inside(*PROMOTION, *FAILING.split(), "--out", "x").out
+def test_what_failed_and_what_it_cost(call, tmp_path):
+    out = call(*PROMOTION, *FAILING.split(), "--out", "x").out
     scheduler = make_scheduler("promotion", max_t=81, num_trials=200, seed=3, retries=1)
     options = {"mtbf": 60, "mttr": 15, "drop_rate": 0.002, "price": 9000, "checkpoint_size": 0.5}
     cluster = package.Cluster(workers=4, **options)
@@ -212,8 +212,8 @@ def test_what_failed_and_what_it_cost(inside, tmp_path):
     assert pl.read_parquet(tmp_path / "x" / "disk.parquet").equals(result.disk())
 
 
-def test_checkpoints_that_are_all_needed_are_said_once(inside):
-    out = inside(*PROMOTION, "--max-time", "9", "--checkpoint-size", "0.5").out
+def test_checkpoints_that_are_all_needed_are_said_once(call):
+    out = call(*PROMOTION, "--max-time", "9", "--checkpoint-size", "0.5").out
     (line,) = (line for line in out.splitlines() if line.startswith("checkpoints"))
     assert re.fullmatch(r"checkpoints +at most [\d.]+ GB *", line)
 
@@ -228,8 +228,8 @@ def test_what_was_wasted_has_few_digits(wasted, text):
 
 @pytest.mark.parametrize("option", ["--retries", "--loss-retries"])
 @pytest.mark.parametrize(("retries", "warns"), [("0", True), ("50", False)])
-def test_many_trials_that_fail_for_good_are_warned_of(inside, option, retries, warns):
-    out, err = inside(*PROMOTION, "--drop-rate", "0.02", option, retries, "--json")[1:]
+def test_many_trials_that_fail_for_good_are_warned_of(call, option, retries, warns):
+    out, err = call(*PROMOTION, "--drop-rate", "0.02", option, retries, "--json")[1:]
     failed = json.loads(out)["summary"]["failed"]
     assert warns == (failed >= 20)
     line = f"hbsim: warning: {failed} of 200 trials failed for good: give more {option} (now {retries})\n"
@@ -237,10 +237,10 @@ def test_many_trials_that_fail_for_good_are_warned_of(inside, option, retries, w
 
 
 @pytest.mark.parametrize(("surrogate", "own"), [("synthetic", "synthetic:seconds=..., "), ("digits", "")])
-def test_curves_that_hardly_train_are_noted(inside, surrogate, own):
+def test_curves_that_hardly_train_are_noted(call, surrogate, own):
     words = ("simulate", "--scheduler", "fifo", "--trials", "9", "--surrogate", surrogate, "--workers", "3")
-    assert inside(*words, "--startup", "1").err == ""
-    out, err = inside(*words, "--startup", "9000", "--json")[1:]
+    assert call(*words, "--startup", "1").err == ""
+    out, err = call(*words, "--startup", "9000", "--json")[1:]
     summary = json.loads(out)["summary"]
     trained = summary["training_share"] * 3 * summary["simulated_seconds"] / 9
     assert err == (
@@ -250,15 +250,15 @@ def test_curves_that_hardly_train_are_noted(inside, surrogate, own):
     )
 
 
-def test_a_study_whose_workers_all_go(inside):
-    code, out, err = inside(*PROMOTION, "--schedule", "0:2,7:0")
+def test_a_study_whose_workers_all_go(call):
+    code, out, err = call(*PROMOTION, "--schedule", "0:2,7:0")
     assert code == 0
     assert "s, when the last worker went: there was work" in out
     assert err.startswith("hbsim: warning: no worker is left after 7 s, and there is work: ")
     assert err.count("\n") == 1
 
 
-def test_the_command_in_the_summary_gives_the_same_files(inside, tmp_path):
+def test_the_command_in_the_summary_gives_the_same_files(call, tmp_path):
     words = (
         "--surrogate",
         "synthetic:noise=0.1",
@@ -270,11 +270,11 @@ def test_the_command_in_the_summary_gives_the_same_files(inside, tmp_path):
         "--trials",
         "9",
     )
-    inside("simulate", "--scheduler", "promotion", *words, "--out", "x", "--force")
+    call("simulate", "--scheduler", "promotion", *words, "--out", "x", "--force")
     command = json.loads((tmp_path / "x" / "summary.json").read_text())["command"]
     program, *again = shlex.split(command)
     assert program == "hbsim"
-    assert inside(*again, "--out", "y").code == 0
+    assert call(*again, "--out", "y").code == 0
     assert contents(tmp_path / "x") == contents(tmp_path / "y")
 
 
@@ -285,26 +285,26 @@ def test_the_same_bytes_whatever_python_hashes(hbsim, tmp_path):
     assert contents(tmp_path / "x") == contents(tmp_path / "y")
 
 
-def test_refused_folders_cost_no_work(inside, tmp_path):
+def test_refused_folders_cost_no_work(call, tmp_path):
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "other").touch()
-    code, out, err = inside(*PROMOTION, "--trials", "1000000000", "--out", "x", "--force")
+    code, out, err = call(*PROMOTION, "--trials", "1000000000", "--out", "x", "--force")
     assert (code, out) == (2, "")
     assert "files that hbsim did not write" in err
 
 
-def test_force_replaces_results(inside, tmp_path):
-    assert inside(*PROMOTION, "--out", "x", "--plot").code == 0
-    refused = inside(*PROMOTION, "--out", "x")
+def test_force_replaces_results(call, tmp_path):
+    assert call(*PROMOTION, "--out", "x", "--plot").code == 0
+    refused = call(*PROMOTION, "--out", "x")
     assert refused.code == 2
     assert refused.err.endswith("x: holds results already; --force replaces them\n")
-    assert inside(*PROMOTION, "--out", "x", "--force").code == 0
+    assert call(*PROMOTION, "--out", "x", "--force").code == 0
     assert not (tmp_path / "x" / "timeline.png").exists()
 
 
-def test_plots_without_out_have_their_own_folder(inside, tmp_path):
+def test_plots_without_out_have_their_own_folder(call, tmp_path):
     for _ in range(2):  # the second replaces the first
-        ran = inside(*PROMOTION, "--plot")
+        ran = call(*PROMOTION, "--plot")
         assert ran.code == 0
     assert ran.out.endswith("hbsim-plots: hbsim.json, incumbent.png, survival.png, timeline.png\n")
     assert set(contents(tmp_path / "hbsim-plots")) == {
@@ -315,17 +315,17 @@ def test_plots_without_out_have_their_own_folder(inside, tmp_path):
     }
 
 
-def test_explains_trials(inside):
-    out = inside(*PROMOTION, "--explain", "17", "--explain", "3").out
+def test_explains_trials(call):
+    out = call(*PROMOTION, "--explain", "17", "--explain", "3").out
     scheduler = make_scheduler("promotion", max_t=81, num_trials=200, seed=3)
     package.simulate(scheduler, "synthetic", seed=3)
-    told = " ".join(out.split())
+    printed = " ".join(out.split())
     for trial in (17, 3):
-        assert scheduler.explain(trial).text in told
+        assert scheduler.explain(trial).text in printed
 
 
-def test_the_rungs_of_the_table_add_up(inside):
-    out = inside(*PROMOTION, "--brackets", "2").out
+def test_the_rungs_of_the_table_add_up(call):
+    out = call(*PROMOTION, "--brackets", "2").out
     rows = [
         line.replace(",", "").split()
         for line in out[out.index("bracket ") :].splitlines()[1:]
@@ -337,35 +337,35 @@ def test_the_rungs_of_the_table_add_up(inside):
         assert int(trials) == sum(map(int, became))
 
 
-def test_nothing_came_to_a_milestone(inside):
-    code, out, err = inside(*PROMOTION, "--max-time", "0.001", "--plot")
+def test_nothing_came_to_a_milestone(call):
+    code, out, err = call(*PROMOTION, "--max-time", "0.001", "--plot")
     assert (code, err) == (0, "")
     assert "32 running" in out
 
 
-def test_nobody_shows_a_number(inside, tmp_path):
+def test_nobody_shows_a_number(call, tmp_path):
     lines = "0,1,nan,1", "0,2,inf,2", "0,3,1,3", "1,1,inf,1", "1,2,0,2", "1,3,0,3"
     (tmp_path / "none.csv").write_text("\n".join(["config,epoch,loss,seconds", *lines]))
     words = "simulate --scheduler stopping --max-t 3 --trials 2 --surrogate none.csv --metric loss --mode min"
-    code, out, err = inside(*words.split())
+    code, out, err = call(*words.split())
     assert code == 1
     assert "2 stopped" in out
     assert "no trial has shown a number: loss was none at all 2 milestones" in err
 
 
-def test_facts_name_what_failed_trials_had_reached_and_checkpoints_that_were_lost(inside, tmp_path):
+def test_facts_name_what_failed_trials_had_reached_and_checkpoints_that_were_lost(call, tmp_path):
     (tmp_path / "trace.csv").write_text(
         "worker,start,end,state\n0,0,1.5,up\n0,1.5,9,preempted\n1,0,2,up\n1,2,9,down\n"
     )
     cluster = ["--surrogate", "ideal:max_resource=9", "--max-t", "9", "--trials", "2", "--max-time", "5"]
     cluster += ["--cluster-trace", "trace.csv", "--save", "1"]
-    paused = inside("simulate", "--scheduler", "promotion", "--no-straight-on", *cluster).out
+    paused = call("simulate", "--scheduler", "promotion", "--no-straight-on", *cluster).out
     assert "1, not saved in time at a pause" in paused
-    stopped = inside("simulate", "--scheduler", "stopping", *cluster).out
+    stopped = call("simulate", "--scheduler", "stopping", *cluster).out
     assert "had reached 1 units of the resource" in stopped
 
 
-def test_curves_that_are_to_end_early_take_no_more_time(inside, tmp_path):
+def test_curves_that_are_to_end_early_take_no_more_time(call, tmp_path):
     """Five rows of 10 s a unit, of which row k has 2 k + 1 of 9 levels."""
     lines = [f"{row},{t},{1 / (row + t)},{10 * t}" for row in range(5) for t in range(1, 2 * row + 2)]
     (tmp_path / "c.csv").write_text("\n".join(["config,epoch,loss,seconds", *lines]))
@@ -382,11 +382,11 @@ def test_curves_that_are_to_end_early_take_no_more_time(inside, tmp_path):
         "1",
         "--json",
     )
-    told = json.loads(inside(*words, "--censored", "final").out)["summary"]
-    assert told["simulated_seconds"] == 10 * (1 + 3 + 5 + 7 + 9)
-    assert (told["completed"], told["best"]) == (5, 1 / 13)
-    told = json.loads(inside(*words, "--censored", "extrapolate").out)["summary"]
-    assert told["simulated_seconds"] == 5 * 90
-    wrong = inside(*words, "--censored", "fnal")
+    printed = json.loads(call(*words, "--censored", "final").out)["summary"]
+    assert printed["simulated_seconds"] == 10 * (1 + 3 + 5 + 7 + 9)
+    assert (printed["completed"], printed["best"]) == (5, 1 / 13)
+    printed = json.loads(call(*words, "--censored", "extrapolate").out)["summary"]
+    assert printed["simulated_seconds"] == 5 * 90
+    wrong = call(*words, "--censored", "fnal")
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     assert "'final'" in wrong.err

@@ -17,38 +17,38 @@ def pilot(tmp_path_factory):
     return write(tmp_path_factory.mktemp("fit") / "pilot.npz", *curves(40, mode="min", early_rank=0.8))
 
 
-def test_surrogates_prints_the_report(inside, pilot):
+def test_surrogates_prints_the_report(call, pilot):
     report = fit(pilot, mode="min").report
-    code, out, err = inside("surrogates", f"fit:{pilot}", *FILE, "--json")
+    code, out, err = call("surrogates", f"fit:{pilot}", *FILE, "--json")
     assert (code, err) == (0, "")
-    told = json.loads(out)["surrogates"][0]
-    assert told["rows"] is None
-    assert [one["error"] for one in told["fit"]["levels"]] == [one.error for one in report.levels]
-    assert told["fit"]["verdict"] == list(report.verdict)
-    words = " ".join(inside("surrogates", f"fit:{pilot}", *FILE, "--wrap", "negate").out.split())
+    printed = json.loads(out)["surrogates"][0]
+    assert printed["rows"] is None
+    assert [one["error"] for one in printed["fit"]["levels"]] == [one.error for one in report.levels]
+    assert printed["fit"]["verdict"] == list(report.verdict)
+    words = " ".join(call("surrogates", f"fit:{pilot}", *FILE, "--wrap", "negate").out.split())
     assert "40 rows, 40 of them to the end" in words
     assert f"{report.levels[4].error:.3g} {report.levels[4].spread:.3g}" in words
     assert report.verdict[0] in words
 
 
-def test_a_study_has_more_trials_than_the_pilot(inside, pilot):
+def test_a_study_has_more_trials_than_the_pilot(call, pilot):
     study = ("--scheduler", "promotion", "--trials", "300", "--workers", "8", "--seed", "1")
-    first, second = (inside("simulate", "--surrogate", f"fit:{pilot}", *FILE, *study, "--json") for _ in "ab")
+    first, second = (call("simulate", "--surrogate", f"fit:{pilot}", *FILE, *study, "--json") for _ in "ab")
     assert (first.code, first.err) == (0, "")
-    told = json.loads(first.out)
-    assert told["summary"]["trials"] == 300
-    assert told["summary"]["regret"] is None
+    printed = json.loads(first.out)
+    assert printed["summary"]["trials"] == 300
+    assert printed["summary"]["regret"] is None
     assert first.out == second.out
 
 
-def test_too_little_is_one_line(inside, tmp_path):
+def test_too_little_is_one_line(call, tmp_path):
     surrogate, points, values, seconds = curves(12, mode="min")
     path = write(tmp_path / "small.npz", surrogate, points, values, seconds)
-    code, out, err = inside("surrogates", f"fit:{path}", *FILE)
+    code, out, err = call("surrogates", f"fit:{path}", *FILE)
     assert (code, out) == (2, "")
     assert err.startswith("hbsim: error:")
     assert "12 of 12 rows have a value of 'val'; a fit needs at least 20" in " ".join(err.split())
-    code, out, err = inside(
+    code, out, err = call(
         "simulate", "--surrogate", "fit:none.npz,seed=1", *FILE, "--trials", "3", "--scheduler", "fifo"
     )
     assert (code, out) == (2, "")

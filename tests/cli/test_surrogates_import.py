@@ -17,8 +17,8 @@ JOURNAL = str(IMPORTS / "optuna_journal.log")
 MLFLOW = str(IMPORTS / "mlflow_metrics.csv")
 
 
-def test_from_a_folder_to_a_simulation(inside, tmp_path):
-    code, out, err = inside("surrogates", "import", PROMOTED, "--out", "curves.parquet")
+def test_from_a_folder_to_a_simulation(call, tmp_path):
+    code, out, err = call("surrogates", "import", PROMOTED, "--out", "curves.parquet")
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         f"from            Syne Tune, {PROMOTED}",
@@ -34,13 +34,13 @@ def test_from_a_folder_to_a_simulation(inside, tmp_path):
     ]
     simulate = "simulate --scheduler promotion --trials 8 --max-t 9 --eta 3 --workers 2 --json"
     curves = "--surrogate curves.parquet --censored extrapolate"
-    told = json.loads(inside(*simulate.split(), *curves.split()).out)
-    assert told["summary"]["trials"] == 8
-    assert told["summary"]["best"] == pytest.approx(0.2 + 1 / 3)  # of trial 0 at epoch 3
+    printed = json.loads(call(*simulate.split(), *curves.split()).out)
+    assert printed["summary"]["trials"] == 8
+    assert printed["summary"]["best"] == pytest.approx(0.2 + 1 / 3)  # of trial 0 at epoch 3
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
-def test_what_loading_needs_is_what_is_said(inside, tmp_path, suffix):
+def test_what_loading_needs_is_what_is_said(call, tmp_path, suffix):
     words = (
         "surrogates",
         "import",
@@ -53,31 +53,32 @@ def test_what_loading_needs_is_what_is_said(inside, tmp_path, suffix):
         f"c.{suffix}",
         "--json",
     )
-    told = json.loads(inside(*words).out)
-    assert told["needs"] == ["--censored"]
-    assert (told["kind"], told["trials"], told["early"], told["time"]) == ("MLflow", 5, 1, "timestamp")
+    printed = json.loads(call(*words).out)
+    assert printed["needs"] == ["--censored"]
+    found = [printed[name] for name in ("kind", "trials", "early", "time")]
+    assert found == ["MLflow", 5, 1, "timestamp"]
     table = load(tmp_path / f"c.{suffix}", censored="fail")
     assert (table.rows, table.metric, table.mode) == (5, "loss", "min")
     assert load(tmp_path / f"c.{suffix}", censored="fail", metric="acc", mode="max").mode == "max"
-    assert inside("surrogates", f"c.{suffix}").code == 2
+    assert call("surrogates", f"c.{suffix}").code == 2
 
 
-def test_notes_are_in_the_words_of_the_command_line(inside):
-    out = inside("surrogates", "import", JOURNAL, "--study", "digits", "--out", "c.parquet").out
+def test_notes_are_in_the_words_of_the_command_line(call):
+    out = call("surrogates", "import", JOURNAL, "--study", "digits", "--out", "c.parquet").out
     assert "- steps are counted from 0: step 0 is level 1 (--first-level 0: it is untrained)\n" in out
     assert "metric          value (min), no number in 4 rows\n" in out
 
 
-def test_without_a_mode_or_a_time(inside, tmp_path):
+def test_without_a_mode_or_a_time(call, tmp_path):
     lines = [f"{run},{step},{0.5 / step},{run}" for run in (1, 2) for step in (1, 2)]
     (tmp_path / "h.csv").write_text("\n".join(["run_id,_step,loss,lr", *lines]))
-    out = inside("surrogates", "import", "h.csv", "--metric", "loss", "--out", "my curves.parquet").out
+    out = call("surrogates", "import", "h.csv", "--metric", "loss", "--out", "my curves.parquet").out
     assert "trials          2: all complete\n" in out
     assert "metric          loss (max or min: not known)\n" in out
     assert "time            none: loading needs --seconds-per-unit\n" in out
     assert "`hbsim surrogates 'my curves.parquet' --mode ... --seconds-per-unit ...`" in out
     words = ("surrogates", "my curves.parquet", "--mode", "min", "--seconds-per-unit", "2")
-    assert inside(*words).code == 0
+    assert call(*words).code == 0
 
 
 WRONG = {
@@ -111,9 +112,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", WRONG, ids=range(len(WRONG)))
-def test_wrong_requests_are_one_line_and_write_nothing(inside, tmp_path, words):
+def test_wrong_requests_are_one_line_and_write_nothing(call, tmp_path, words):
     (tmp_path / "there.csv").write_text("mine")
-    code, out, err = inside("surrogates", "import", *words)
+    code, out, err = call("surrogates", "import", *words)
     assert (code, out) == (2, "")
     assert err.startswith("hbsim: error: ")
     assert err.count("\n") == 1
@@ -122,17 +123,17 @@ def test_wrong_requests_are_one_line_and_write_nothing(inside, tmp_path, words):
     assert (tmp_path / "there.csv").read_text() == "mine"
 
 
-def test_a_disk_that_takes_nothing_leaves_what_was_there(inside, tmp_path):
+def test_a_disk_that_takes_nothing_leaves_what_was_there(call, tmp_path):
     (tmp_path / "file").write_text("")
-    ran = inside("surrogates", "import", STOPPED, "--out", "file/c.csv")
+    ran = call("surrogates", "import", STOPPED, "--out", "file/c.csv")
     assert ran.code == 1
     assert ran.err.startswith("hbsim: error: file/c.csv: cannot be written: ")
     assert ran.err.count("\n") == 1
 
 
-def test_what_a_table_says_beside_it_is_not_written_over(inside, tmp_path):
+def test_what_a_table_says_beside_it_is_not_written_over(call, tmp_path):
     (tmp_path / "c.csv.json").write_text("mine")
-    ran = inside("surrogates", "import", STOPPED, "--out", "c.csv")
+    ran = call("surrogates", "import", STOPPED, "--out", "c.csv")
     assert (ran.code, ran.err) == (
         2,
         "hbsim: error: --out c.csv.json: is there already; --force replaces it\n",
@@ -141,14 +142,14 @@ def test_what_a_table_says_beside_it_is_not_written_over(inside, tmp_path):
     assert not (tmp_path / "c.csv").exists()
 
 
-def test_force_replaces(inside, tmp_path):
+def test_force_replaces(call, tmp_path):
     (tmp_path / "c.csv").write_text("mine")
-    assert inside("surrogates", "import", STOPPED, "--out", "c.csv", "--force").code == 0
+    assert call("surrogates", "import", STOPPED, "--out", "c.csv", "--force").code == 0
     assert (tmp_path / "c.csv").read_text().startswith("trial,epoch,loss,acc,seconds,lr,layers,act,epochs\n")
 
 
 @pytest.mark.parametrize("out", ["metrics.csv", "runs.csv", "./metrics.csv", "link.csv", "runs/results.csv"])
-def test_what_is_read_is_never_replaced(out, inside, tmp_path):
+def test_what_is_read_is_never_replaced(out, call, tmp_path):
     shutil.copyfile(MLFLOW, tmp_path / "metrics.csv")
     (tmp_path / "runs.csv").write_text("run_id,params.lr\n")
     (tmp_path / "link.csv").symlink_to("metrics.csv")
@@ -157,7 +158,7 @@ def test_what_is_read_is_never_replaced(out, inside, tmp_path):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.csv")}
     source = "runs" if out.startswith("runs/") else "metrics.csv"
     words = ("surrogates", "import", source, "--out", out, "--force", "--metric", "loss", "--mode", "min")
-    ran = inside(*words, *(() if source == "runs" else ("--params", "runs.csv")))
+    ran = call(*words, *(() if source == "runs" else ("--params", "runs.csv")))
     assert (ran.code, ran.err) == (
         2,
         f"hbsim: error: --out {Path(out)}: is what is read: give another name\n",
@@ -165,22 +166,22 @@ def test_what_is_read_is_never_replaced(out, inside, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.csv")} == before
 
 
-def test_a_file_called_import_and_the_list(inside, tmp_path):
-    assert "`hbsim surrogates import`" in inside("surrogates", "--help").out
-    shown = inside("surrogates", "import", "--help")
+def test_a_file_called_import_and_the_list(call, tmp_path):
+    assert "`hbsim surrogates import`" in call("surrogates", "--help").out
+    shown = call("surrogates", "import", "--help")
     assert shown.code == 0
     assert shown.out.startswith("Usage: hbsim surrogates import [OPTIONS] ")
-    assert "digits" in inside("surrogates").out
+    assert "digits" in call("surrogates").out
     shutil.copytree(STOPPED, tmp_path / "import")
-    assert inside("surrogates", "./import").err.startswith("hbsim: error: ./import: is no surrogate")
-    assert inside("surrogates", "import", "import", "--out", "c.csv").code == 0
+    assert call("surrogates", "./import").err.startswith("hbsim: error: ./import: is no surrogate")
+    assert call("surrogates", "import", "import", "--out", "c.csv").code == 0
 
 
-def test_examples_in_the_help_can_be_parsed(inside, tmp_path):
-    text = inside("surrogates", "import", "--help").out
+def test_examples_in_the_help_can_be_parsed(call, tmp_path):
+    text = call("surrogates", "import", "--help").out
     examples = [line.split() for line in text.splitlines() if line.strip().startswith("hbsim ")]
     assert len(examples) == 4
     for example in examples:
-        ran = inside(*example[1:])
+        ran = call(*example[1:])
         assert ran.code == 2
         assert ran.err.endswith("no such file or folder\n")

@@ -143,13 +143,13 @@ def _is_refused(ran: Ran, tmp_path: Path, line: int | None, words: str) -> None:
 
 
 @pytest.mark.parametrize(("old", "new", "line", "words"), MISTAKES, ids=[one[1][:30] for one in MISTAKES])
-def test_a_mistake_is_one_line_with_its_place(old, new, line, words, study, inside, tmp_path):
+def test_a_mistake_is_one_line_with_its_place(old, new, line, words, study, call, tmp_path):
     assert old in GOOD
     study(GOOD.replace(old, new, 1))
-    _is_refused(inside("sweep", "study.toml", "--out", "out"), tmp_path, line, words)
+    _is_refused(call("sweep", "study.toml", "--out", "out"), tmp_path, line, words)
 
 
 @pytest.mark.parametrize(("table", "line", "words"), END, ids=[one[0][:40] for one in END])
-def test_a_table_about_nothing_is_a_mistake(table, line, words, study, inside, tmp_path):
+def test_a_table_about_nothing_is_a_mistake(table, line, words, study, call, tmp_path):
     study(f"{GOOD}{table}\n")
-    _is_refused(inside("sweep", "study.toml", "--out", "out"), tmp_path, line, words)
+    _is_refused(call("sweep", "study.toml", "--out", "out"), tmp_path, line, words)

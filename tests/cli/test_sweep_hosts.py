@@ -38,7 +38,7 @@ class Slow(Ideal):
         return super().evaluate(configurations, levels)
 """
 PATIENCE = 60.0
-Inside = Callable[..., Ran]
+Call = Callable[..., Ran]
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +63,12 @@ def same_as_here(out: Path, folder: Path, text: str = STUDY) -> None:
     assert there == here
 
 
-def test_hosts_give_the_same_bytes_and_are_left_as_they_were(inside: Inside, host: Host, tmp_path: Path):
+def test_hosts_give_the_same_bytes_and_are_left_as_they_were(call: Call, host: Host, tmp_path: Path):
     (tmp_path / "own.py").write_text(OWN.format(shift=0))
     text = STUDY.replace("surrogates = [", 'surrogates = [{surrogate = "own.py:Own", name = "own"}, ')
     (tmp_path / "study.toml").write_text(text)
     command = ("sweep", "study.toml", "--out", "out", "--json")
-    ran = inside(*command, *reached(host, "127.0.0.1", "localhost"))
+    ran = call(*command, *reached(host, "127.0.0.1", "localhost"))
     assert ran.code == 0, ran.err
     notes = ran.err.splitlines()
     assert all(note.startswith("hbsim: note: ") for note in notes)
@@ -139,16 +139,16 @@ def works(folder: Path, host: Host) -> bool:
     return any(folder.glob(f"ran-{pid}") and (folder / f"ran-{pid}").exists() for pid in host.processes())
 
 
-def test_a_host_without_hbsim_is_one_line(inside: Inside, host: Host, tmp_path: Path):
+def test_a_host_without_hbsim_is_one_line(call: Call, host: Host, tmp_path: Path):
     (tmp_path / "study.toml").write_text(STUDY)
     command = ("sweep", "study.toml", "--out", "out", "--ssh-python", "/no/python")
-    ran = inside(*command, *reached(host, "localhost"))
+    ran = call(*command, *reached(host, "localhost"))
     assert (ran.code, ran.out) == (2, "")
     assert "/no/python" in ran.err
     assert "Traceback" not in ran.err
 
 
-def test_tls_gives_the_same_bytes_and_lets_nobody_else_in(inside: Inside, tmp_path: Path):
+def test_tls_gives_the_same_bytes_and_lets_nobody_else_in(call: Call, tmp_path: Path):
     certificates = {name: make_certificate(tmp_path / name) for name in ("ours", "others")}
     names = {"tls_ca": "--tls-ca-file", "tls_cert": "--tls-cert", "tls_key": "--tls-key"}
     options = [word for name, file in certificates["ours"].items() for word in (names[name], str(file))]
@@ -161,7 +161,7 @@ def test_tls_gives_the_same_bytes_and_lets_nobody_else_in(inside: Inside, tmp_pa
         def sweep(whose: str, out: str) -> Ran:
             files = ((name.replace("_", "-"), str(file)) for name, file in certificates[whose].items())
             given = [word for name, file in files for word in (f"--{name}", file)]
-            return inside("sweep", "study.toml", "--out", out, "--scheduler-address", cluster.address, *given)
+            return call("sweep", "study.toml", "--out", out, "--scheduler-address", cluster.address, *given)
 
         ran = sweep("ours", "out")
         refused = sweep("others", "refused")
@@ -173,13 +173,13 @@ def test_tls_gives_the_same_bytes_and_lets_nobody_else_in(inside: Inside, tmp_pa
 
 
 def test_no_scheduler_is_one_line_and_loses_nothing(
-    inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from hbsim.bench import pool_dask
 
     monkeypatch.setattr(pool_dask, "PATIENCE", 0.1)
     (tmp_path / "study.toml").write_text(STUDY)
-    ran = inside("sweep", "study.toml", "--out", "out", "--scheduler-address", "tcp://127.0.0.1:1")
+    ran = call("sweep", "study.toml", "--out", "out", "--scheduler-address", "tcp://127.0.0.1:1")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.count("\n") == 1
     assert ran.err.startswith(

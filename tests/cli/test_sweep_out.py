@@ -25,7 +25,7 @@ surrogates = [{surrogate = "synthetic:mode=min,max_resource=9", name = "syn"}]
 """
 RUN = ("sweep", "study.toml", "--out", "out", "--jobs", "1")
 TABLES = ("anytime", "brackets", "cells", "incumbents", "plan", "rungs", "timelines", "timings")
-Inside = Callable[..., Ran]
+Call = Callable[..., Ran]
 
 
 @pytest.fixture(autouse=True)
@@ -53,16 +53,16 @@ def refused(ran: Ran, words: str, code: int = 2) -> None:
     assert ran.err.count("\n") == 1
 
 
-def test_help_has_an_example(inside: Inside):
-    ran = inside("sweep", "--help")
+def test_help_has_an_example(call: Call):
+    ran = call("sweep", "--help")
     assert ran.code == 0
     assert "hbsim sweep study.toml --dry-run" in ran.out
     for option in ("--out", "--data", "--jobs", "--scheduler-address", "--retry-failed", "--force", "--json"):
         assert option in ran.out
 
 
-def test_what_is_there_afterwards(inside: Inside, folder: Path):
-    ran = inside(*RUN)
+def test_what_is_there_afterwards(call: Call, folder: Path):
+    ran = call(*RUN)
     assert (ran.code, ran.err) == (0, "")
     done = "A try: 8 of 8 cells are done; 8 were run now\n"
     assert ran.out == f"{done}As a page: hbsim report out --out report.html\n"
@@ -77,8 +77,8 @@ def test_what_is_there_afterwards(inside: Inside, folder: Path):
     assert cells["seed"].to_list() == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
-def test_json_is_one_object(inside: Inside, folder: Path):
-    ran = inside(*RUN, "--json")
+def test_json_is_one_object(call: Call, folder: Path):
+    ran = call(*RUN, "--json")
     assert (ran.code, ran.err) == (0, "")
     found = json.loads(ran.out)
     assert found.pop("files") == sorted(
@@ -91,14 +91,14 @@ def test_json_is_one_object(inside: Inside, folder: Path):
     assert found == {"schema": 1, "cells": 8, "done": 8, "failed": 0, "before": 0, "out": "out"}
 
 
-def test_a_dry_run_says_how_much_and_writes_nothing(inside: Inside, folder: Path):
-    ran = inside("sweep", "study.toml", "--dry-run", "--out", "out")
+def test_a_dry_run_says_how_much_and_writes_nothing(call: Call, folder: Path):
+    ran = call("sweep", "study.toml", "--dry-run", "--out", "out")
     assert (ran.code, ran.err) == (0, "")
     first, second, last = ran.out.splitlines()
     assert last == "hbsim sweep study.toml --out out"
     assert first == "A try: 8 cells: 2 variants on 2 tasks"
     assert second.startswith("8 are to be run: about ")
-    found = json.loads(inside("sweep", "study.toml", "--dry-run", "--json", "--jobs", "3").out)
+    found = json.loads(call("sweep", "study.toml", "--dry-run", "--json", "--jobs", "3").out)
     assert found.pop("seconds") > 0
     assert found == {
         "schema": 1, "cells": 8, "finished": 0, "failed": 0, "left": 8, "variants": 2, "tasks": 2, "jobs": 3,
@@ -107,35 +107,35 @@ def test_a_dry_run_says_how_much_and_writes_nothing(inside: Inside, folder: Path
     assert [path.name for path in folder.iterdir()] == ["study.toml"]
 
 
-def test_a_dry_run_knows_what_is_finished(inside: Inside, folder: Path):
-    assert inside(*RUN).code == 0
+def test_a_dry_run_knows_what_is_finished(call: Call, folder: Path):
+    assert call(*RUN).code == 0
     before = content(folder)
     (folder / "study.toml").write_text(STUDY.replace("seeds = 2", "seeds = 3"))
-    found = json.loads(inside("sweep", "study.toml", "--dry-run", "--out", "out", "--json").out)
+    found = json.loads(call("sweep", "study.toml", "--dry-run", "--out", "out", "--json").out)
     assert (found["cells"], found["finished"], found["left"]) == (12, 8, 4)
-    lines = inside("sweep", "study.toml", "--dry-run", "--out", "out").out.splitlines()
+    lines = call("sweep", "study.toml", "--dry-run", "--out", "out").out.splitlines()
     assert lines[1] == "8 are finished"
-    found = json.loads(inside("sweep", "study.toml", "--dry-run", "--out", "out", "--json", "--force").out)
+    found = json.loads(call("sweep", "study.toml", "--dry-run", "--out", "out", "--json", "--force").out)
     assert (found["finished"], found["left"]) == (0, 12)
     (folder / "study.toml").write_text(STUDY)
-    assert json.loads(inside(*RUN, "--dry-run", "--json").out)["left"] == 0
+    assert json.loads(call(*RUN, "--dry-run", "--json").out)["left"] == 0
     assert content(folder) == before
 
 
-def test_cells_that_share_a_study_are_said_to(inside: Inside, folder: Path):
+def test_cells_that_share_a_study_are_said_to(call: Call, folder: Path):
     other = '"syn"}, {surrogate = "synthetic:mode=min,max_resource=9", name = "syn2"}]'
     (folder / "study.toml").write_text(STUDY.replace('"syn"}]', other))
-    ran = inside("sweep", "study.toml", "--dry-run")
+    ran = call("sweep", "study.toml", "--dry-run")
     assert "8 have the same inputs as others, and share their studies" in ran.out
-    ran = inside(*RUN)
+    ran = call(*RUN)
     assert ran.out.startswith("A try: 16 of 16 cells are done; 16 were run now\n")
 
 
-def test_warnings_are_a_line_each(inside: Inside, folder: Path):
+def test_warnings_are_a_line_each(call: Call, folder: Path):
     (folder / "study.toml").write_text(
         STUDY.replace('"stopping"}', '"stopping", brackets = 9}, {type = "sha"}')
     )
-    ran = inside(*RUN)
+    ran = call(*RUN)
     assert ran.code == 0
     assert ran.err.splitlines() == [
         "hbsim: warning: stopping,brackets=9: brackets=9 is clipped to 3: that many fit between grace_period "
@@ -146,11 +146,11 @@ def test_warnings_are_a_line_each(inside: Inside, folder: Path):
     assert [f"hbsim: warning: {line}" for line in warned] == ran.err.splitlines()
 
 
-def test_what_is_wrong_with_out_is_said_before_any_warning(inside: Inside, folder: Path):
+def test_what_is_wrong_with_out_is_said_before_any_warning(call: Call, folder: Path):
     (folder / "study.toml").write_text(STUDY.replace('"stopping"}', '"stopping", brackets = 9}'))
     (folder / "out").write_text("mine")
-    refused(inside(*RUN), "--out out: is a file; give a folder")
-    refused(inside(*RUN, "--dry-run"), "--out out: is a file; give a folder")
+    refused(call(*RUN), "--out out: is a file; give a folder")
+    refused(call(*RUN, "--dry-run"), "--out out: is a file; give a folder")
 
 
 # Cells that fail
@@ -182,19 +182,19 @@ class Frail:
 BROKEN = "Frail: evaluate raised ValueError: no such curve"
 
 
-def test_a_table_may_have_too_few_rows(inside: Inside, folder: Path):
+def test_a_table_may_have_too_few_rows(call: Call, folder: Path):
     (folder / "study.toml").write_text(ROWS)
-    ran = inside(*RUN, "--dry-run")
+    ran = call(*RUN, "--dry-run")
     assert ran.code == 0
     assert ran.err.startswith(f"hbsim: warning: line 6: {NEEDS}")
-    ran = inside(*RUN)
+    ran = call(*RUN)
     assert (ran.code, ran.out.splitlines()[0]) == (0, "Rows: 4 of 4 cells are done; 4 were run now")
 
 
-def test_cells_that_fail(inside: Inside, folder: Path):
+def test_cells_that_fail(call: Call, folder: Path):
     (folder / "frail.py").write_text(FRAIL)
     (folder / "study.toml").write_text(ROWS.replace("digits", "frail.py:Frail"))
-    ran = inside(*RUN, "--dry-run")
+    ran = call(*RUN, "--dry-run")
     assert ran.code == 1
     (error,) = ran.err.splitlines()
     assert error.startswith(
@@ -203,31 +203,31 @@ def test_cells_that_fail(inside: Inside, folder: Path):
     assert BROKEN in error
     assert "hbsim sweep" not in ran.out
     assert not (folder / "out").exists()
-    told = json.loads(inside(*RUN, "--dry-run", "--json").out)
-    assert (told["tried"], len(told["problems"])) == (4, 2)
-    assert all(BROKEN in problem for problem in told["problems"])
+    printed = json.loads(call(*RUN, "--dry-run", "--json").out)
+    assert (printed["tried"], len(printed["problems"])) == (4, 2)
+    assert all(BROKEN in problem for problem in printed["problems"])
 
-    ran = inside(*RUN)
+    ran = call(*RUN)
     assert (ran.code, ran.out.splitlines()[0]) == (1, "Rows: 2 of 4 cells are done; 4 were run now")
     assert f"2 of 4 cells failed: stopping on frail.py:Frail, seed 0: {BROKEN}" in ran.err
     for words, failed, left in (((), 2, 0), (("--retry-failed",), 2, 2)):
-        told = json.loads(inside(*RUN, "--dry-run", "--json", *words).out)
-        assert (told["finished"], told["failed"], told["left"]) == (2, failed, left)
-    lines = inside(*RUN, "--dry-run").out.splitlines()
+        printed = json.loads(call(*RUN, "--dry-run", "--json", *words).out)
+        assert (printed["finished"], printed["failed"], printed["left"]) == (2, failed, left)
+    lines = call(*RUN, "--dry-run").out.splitlines()
     assert lines[1:] == [
         "2 are finished",
         "2 failed before: --retry-failed runs them again",
         "nothing is left to be run",
     ]
-    lines = inside(*RUN, "--dry-run", "--retry-failed").out.splitlines()
+    lines = call(*RUN, "--dry-run", "--retry-failed").out.splitlines()
     assert lines[1:3] == ["2 are finished", "2 failed before: to be run again"]
 
 
 @pytest.mark.parametrize("words", ["num_trials = 9", "replace = true"])
-def test_a_table_with_enough_rows_is_no_warning(words, inside: Inside, folder: Path):
+def test_a_table_with_enough_rows_is_no_warning(words, call: Call, folder: Path):
     text = ROWS.replace('"digits"', f'"digits", {words}')
     (folder / "study.toml").write_text(text)
-    ran = inside(*RUN, "--dry-run")
+    ran = call(*RUN, "--dry-run")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines()[-1] == "hbsim sweep study.toml --out out --jobs 1"
 
@@ -236,36 +236,36 @@ def test_a_table_with_enough_rows_is_no_warning(words, inside: Inside, folder: P
 
 
 @pytest.mark.parametrize("words", [(), ("--force",), ("--dry-run",)], ids=str)
-def test_a_folder_of_something_else_stays(words, inside: Inside, folder: Path):
+def test_a_folder_of_something_else_stays(words, call: Call, folder: Path):
     (folder / "out").mkdir()
     (folder / "out" / "thesis.tex").write_text("years of work")
     before = content(folder)
-    refused(inside(*RUN, *words), "is a folder with files that hbsim sweep did not write")
+    refused(call(*RUN, *words), "is a folder with files that hbsim sweep did not write")
     assert content(folder) == before
 
 
-def test_a_file_stays(inside: Inside, folder: Path):
+def test_a_file_stays(call: Call, folder: Path):
     (folder / "out").write_text("mine")
     before = content(folder)
-    refused(inside(*RUN), "--out out: is a file; give a folder")
-    refused(inside(*RUN, "--force"), "--out out: is a file; give a folder")
+    refused(call(*RUN), "--out out: is a file; give a folder")
+    refused(call(*RUN, "--force"), "--out out: is a file; give a folder")
     assert content(folder) == before
 
 
-def test_an_empty_folder_will_do(inside: Inside, folder: Path):
+def test_an_empty_folder_will_do(call: Call, folder: Path):
     (folder / "out").mkdir()
-    assert inside(*RUN).code == 0
+    assert call(*RUN).code == 0
 
 
-def test_another_sweep_is_replaced_only_with_force(inside: Inside, folder: Path):
-    assert inside(*RUN).code == 0
+def test_another_sweep_is_replaced_only_with_force(call: Call, folder: Path):
+    assert call(*RUN).code == 0
     (folder / "out" / "report.html").write_text("<p>a page of mine</p>")
     (folder / "study.toml").write_text(STUDY.replace("num_trials = 9", "num_trials = 10"))
     before = content(folder)
-    refused(inside(*RUN), "holds another sweep, with 8 studies; --force replaces it")
-    refused(inside(*RUN, "--dry-run"), "holds another sweep")
+    refused(call(*RUN), "holds another sweep, with 8 studies; --force replaces it")
+    refused(call(*RUN, "--dry-run"), "holds another sweep")
     assert content(folder) == before
-    ran = inside(*RUN, "--force")
+    ran = call(*RUN, "--force")
     assert (ran.code, ran.err) == (0, "hbsim: warning: 8 finished studies in out are thrown away\n")
     assert "8 were run now" in ran.out
     after = content(folder)
@@ -274,19 +274,17 @@ def test_another_sweep_is_replaced_only_with_force(inside: Inside, folder: Path)
 
 
 @pytest.mark.parametrize("words", [(), ("--dry-run",)], ids=str)
-def test_results_of_another_version_do_not_mix(words, inside: Inside, folder: Path):
-    assert inside(*RUN).code == 0
+def test_results_of_another_version_do_not_mix(words, call: Call, folder: Path):
+    assert call(*RUN).code == 0
     path = folder / "out" / "sweep.json"
     manifest = json.loads(path.read_text())
     manifest["versions"]["hbsim"] = "0.0.1"
     del manifest[SEAL]
     path.write_text(json.dumps({**manifest, SEAL: _seal(manifest)}))
     before = content(folder)
-    refused(
-        inside(*RUN, *words), f"is of hbsim 0.0.1, and this is {version('hbsim')}: studies of two versions"
-    )
+    refused(call(*RUN, *words), f"is of hbsim 0.0.1, and this is {version('hbsim')}: studies of two versions")
     assert content(folder) == before
-    assert "8 were run now" in inside(*RUN, "--force").out
+    assert "8 were run now" in call(*RUN, "--force").out
 
 
 @pytest.mark.parametrize(
@@ -299,23 +297,23 @@ def test_results_of_another_version_do_not_mix(words, inside: Inside, folder: Pa
         ("cells.parquet", lambda text: text[: len(text) // 2]),
     ],
 )
-def test_what_is_damaged_is_one_line_and_force_mends_it(name, damage, inside: Inside, folder: Path):
-    assert inside(*RUN).code == 0
+def test_what_is_damaged_is_one_line_and_force_mends_it(name, damage, call: Call, folder: Path):
+    assert call(*RUN).code == 0
     path = folder / "out" / name
     path.write_bytes(damage(path.read_bytes()))
     before = content(folder)
-    ran = inside(*RUN)
+    ran = call(*RUN)
     refused(ran, name, code=1)
     assert "--force" in ran.err
     assert content(folder) == before
-    assert "8 were run now" in inside(*RUN, "--force").out
+    assert "8 were run now" in call(*RUN, "--force").out
 
 
-def test_results_of_a_later_format_are_not_read(inside: Inside, folder: Path):
-    assert inside(*RUN).code == 0
+def test_results_of_a_later_format_are_not_read(call: Call, folder: Path):
+    assert call(*RUN).code == 0
     path = folder / "out" / "sweep.json"
     path.write_text(path.read_text().replace('"format": 2', '"format": 99'))
-    refused(inside(*RUN), "whose results have format 99, and this one has 2", code=1)
+    refused(call(*RUN), "whose results have format 99, and this one has 2", code=1)
 
 
 @pytest.mark.parametrize(
@@ -340,14 +338,14 @@ def test_results_of_a_later_format_are_not_read(inside: Inside, folder: Path):
     ],
     ids=str,
 )
-def test_a_wrong_request_is_one_line(words, said, inside: Inside, folder: Path):
-    refused(inside("sweep", *words), said)
+def test_a_wrong_request_is_one_line(words, said, call: Call, folder: Path):
+    refused(call("sweep", *words), said)
     assert [path.name for path in folder.iterdir()] == ["study.toml"]
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(inside: Inside, folder: Path, monkeypatch):
+def test_a_folder_that_cannot_be_made_is_one_line(call: Call, folder: Path, monkeypatch):
     def full(*arguments: object, **named: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "mkdir", full)
-    refused(inside(*RUN), "out: cannot be written: No space left on device", code=1)
+    refused(call(*RUN), "out: cannot be written: No space left on device", code=1)

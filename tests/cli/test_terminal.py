@@ -136,14 +136,14 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_names_of_what_is_missing(inside: Callable[..., Ran], name: str):
-    ran = inside(*COMMANDS[name])
+def test_names_of_what_is_missing(call: Callable[..., Ran], name: str):
+    ran = call(*COMMANDS[name])
     assert ran.code == 2 or name in ("validate",)
     check(ran.out + ran.err)
     assert r"\x1b[2J" in ran.err
 
 
-def test_a_table_of_others(inside: Callable[..., Ran], tmp_path: Path):
+def test_a_table_of_others(call: Callable[..., Ran], tmp_path: Path):
     """Names of columns, of the folder, and of what is in it."""
     path = tmp_path / "curves.csv"
     names = ["trial", ALL.replace("\r", "").replace("\udc80", ""), "epoch", "loss"]
@@ -156,15 +156,15 @@ def test_a_table_of_others(inside: Callable[..., Ran], tmp_path: Path):
         ["simulate", "--scheduler", "stopping", "--trials", "3", "--surrogate", str(path), *words],
         ["compare", "--trials", "3", "--variant", "fifo", "--seeds", "2", "--surrogate", str(path), *words],
     ):
-        ran = inside(*command)
+        ran = call(*command)
         check(ran.out + ran.err)
         assert ran.code == 0
-        ran = inside(*command, "--json")
+        ran = call(*command, "--json")
         check(ran.out + ran.err)
         assert isinstance(json.loads(ran.out), dict)
 
 
-def test_a_sweep_and_its_report(inside: Callable[..., Ran], tmp_path: Path):
+def test_a_sweep_and_its_report(call: Callable[..., Ran], tmp_path: Path):
     text = "".join(f"\\U{ord(character):08x}" for character in ALL.replace("\udc80", ""))
     (tmp_path / "sweep.toml").write_text(SWEEP % ((f'"{text}"',) * 3), "utf-8")
     for command in (
@@ -173,7 +173,7 @@ def test_a_sweep_and_its_report(inside: Callable[..., Ran], tmp_path: Path):
         ["report", "out"],
         ["report", "out", "--out", "page.html"],
     ):
-        ran = inside(*command)
+        ran = call(*command)
         check(ran.out + ran.err)
         assert ran.code == 0, ran.err
         assert r"\x1b[2J" in ran.out or command[0] == "report"

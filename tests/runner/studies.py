@@ -216,11 +216,11 @@ def accepted(records: Sequence[dict[str, Any]]) -> int:
 
 
 def picture(journal_state: JournalState) -> dict[str, Any]:
-    """Return everything in a ledger; floats as text, since NaN is not itself."""
+    """Return everything in a journal's state; floats as text, since NaN is not itself."""
 
-    def of(stay: Any) -> dict[str, str]:
-        names = {name for kind in type(stay).__mro__ for name in getattr(kind, "__slots__", ())}
-        return {name: repr(getattr(stay, name)) for name in sorted(names)}
+    def of(run: Any) -> dict[str, str]:
+        names = {name for kind in type(run).__mro__ for name in getattr(kind, "__slots__", ())}
+        return {name: repr(getattr(run, name)) for name in sorted(names)}
 
     return {
         **{
@@ -233,8 +233,8 @@ def picture(journal_state: JournalState) -> dict[str, Any]:
         "improvements": of(journal_state.improvements),
         "jobs": bytes(journal_state.jobs._rows),
         "started": journal_state.jobs.started,
-        "stays": {job: of(stay) for job, stay in journal_state.runs.items()},
-        "workers": {worker: stay.job for worker, stay in journal_state.workers.items()},
+        "runs": {job: of(run) for job, run in journal_state.runs.items()},
+        "workers": {worker: run.job for worker, run in journal_state.workers.items()},
     }
 
 

@@ -249,7 +249,7 @@ def test_who_is_in_a_hurry_lets_nobody_take_time() -> None:
 
     watch = Watchdog(cast(WorkerBackend, Killing()), lambda: clock[0], inf)
     for job in (1, 2, 3):
-        watch.hear(job)
+        watch.heard_of(job)
     watch.leave(1, True, inf)
     watch.hurry(2.0)
     watch.leave(2, True, inf)

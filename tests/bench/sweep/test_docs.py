@@ -30,7 +30,7 @@ def test_the_example_is_the_file_and_as_long_as_it_says():
     assert sweep.warnings == ()
 
 
-def test_the_commands_of_the_page_and_then_its_code_run(inside, tmp_path, capsys):
+def test_the_commands_of_the_page_and_then_its_code_run(call, tmp_path, capsys):
     commands = [shlex.split(line, comments=True) for line in block("sh").splitlines()]
     assert [arguments[:2] for arguments in commands] == [
         ["hbsim", "sweep"],
@@ -38,7 +38,7 @@ def test_the_commands_of_the_page_and_then_its_code_run(inside, tmp_path, capsys
         ["hbsim", "report"],
     ]
     for arguments in commands[:2]:
-        ran = inside(*(str(ROOT / word) if word.endswith(".toml") else word for word in arguments[1:]))
+        ran = call(*(str(ROOT / word) if word.endswith(".toml") else word for word in arguments[1:]))
         assert (ran.code, ran.err) == (0, "")
     names = {path.name for path in (tmp_path / "study").iterdir()} - {"lock"}
     rows = re.findall(r"^\| `(\w+\.\w+)` \|[^|]*\|(.*)\|$", PAGE, flags=re.MULTILINE)
