@@ -337,7 +337,7 @@ class RemoteRuns:
             say(f"copied {count} checkpoint{'' if count == 1 else 's'} from there")
 
     def begin(self, storage: str | None, scheduler: Scheduler) -> None:
-        """Take note that trials are about to run: with this storage, or with None on this machine.
+        """Record that trials are about to run: with this storage, or with None on this machine.
 
         Warns of trials that go on from zero there, since only hosts have their checkpoints.
         """
@@ -347,7 +347,7 @@ class RemoteRuns:
             self._warn_of_absent(scheduler)
 
     def end(self) -> None:
-        """Take note that every checkpoint that is of use is in the study's folder, or in its store."""
+        """Record that every checkpoint that is needed is in the study's folder, or in its store."""
         if self._content is not None:
             self._write(self._content["storage"], gathered=True)
 

@@ -137,7 +137,7 @@ class PlainLines:
     Parameters
     ----------
     overview : ProgressSummary
-        Told of each record before.
+        Gets each record first.
     about : str
         What there is to say about the workers, in a line.
     clock : callable
@@ -159,7 +159,7 @@ class PlainLines:
         self._more_failures = 0
 
     def record(self, record: Record) -> None:
-        """Take note of a record."""
+        """Handle a record."""
         self._begin()
         self._overview.record(record)
         if record["e"] == "fail" and self._overview.last_failure is not None:
@@ -281,7 +281,7 @@ class LiveTable:
     Parameters
     ----------
     overview : ProgressSummary
-        Told of each record before.
+        Gets each record first.
     slots : callable
         Returns the workers' shares of their machines, by number.
     about : callable
@@ -314,7 +314,7 @@ class LiveTable:
         self._off = False
 
     def record(self, record: Record) -> None:
-        """Take note of a record."""
+        """Handle a record."""
         self._overview.record(record)
 
     def tick(self) -> None:

@@ -111,7 +111,7 @@ class WorkerSummary:
         self._silent: dict[int, float] = {}  # workers that are shut as their host does not answer, since when
 
     def record(self, record: Record) -> None:
-        """Take note of a record that the ledger has."""
+        """Handle a record that the journal state has applied."""
         now = record["t"]
         self._seconds += self._there * (now - self._since)
         self._busy += self._working * (now - self._since)
@@ -177,7 +177,7 @@ class WorkerSummary:
 
 
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
-TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
+EVENTS: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
 WHY: Final = {
     "done": "done",
     "max_reward": "ended: max_reward is reached",
@@ -230,7 +230,7 @@ class ProgressSummary:
     spec : StudySpec
         What the study is.
     state : StudyState
-        Its scheduler and ledger.
+        Its scheduler and journal state.
     place : StudyFolder
         Its folder.
     workers : int or None
@@ -259,12 +259,12 @@ class ProgressSummary:
         self.team = WorkerSummary(self.journal_state, workers)
         self.last_failure: TrialFailure | None = None
         self._clock = clock
-        self._seen = clock()  # when the ledger was at its `now`
-        self._in_vain = False  # the scheduler has had no job since it was told something
+        self._seen = clock()  # when the journal state was at its `now`
+        self._in_vain = False  # the scheduler has had no job since it was last told of an event
         self._said: dict[int, float] = {}  # by job: study seconds of its last report
 
     def record(self, record: Record) -> None:
-        """Take note of a record that the ledger has."""
+        """Handle a record that the journal state has applied."""
         self._seen = self._clock()
         self.team.record(record)
         kind, job = record["e"], record.get("job", -1)
@@ -274,7 +274,7 @@ class ProgressSummary:
             self._said.pop(job, None)
         elif kind == "fail":
             self._fail(record)
-        if kind in TOLD:
+        if kind in EVENTS:
             self._in_vain = False
         elif kind == "none":
             self._in_vain = True

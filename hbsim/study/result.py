@@ -84,7 +84,7 @@ class RunResult:
 
     @cached_property
     def reports(self) -> pl.DataFrame:
-        """A row a report, in the order in which they were heard of.
+        """A row a report, in the order in which the study received them.
 
         Columns: job, trial, time (study seconds), trained (seconds of training in this job until then),
         resource, value (null where it is no number), and a struct `metrics` of all that was reported.

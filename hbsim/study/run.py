@@ -111,7 +111,7 @@ def run(
     args : mapping, optional
         Constants of the training function, in place of those of its decorator; plain JSON types.
     max_time : float, optional
-        StudyRun seconds after which everything ends.
+        Study seconds after which everything ends.
     max_reward : float, optional
         The study ends at a report at least as good.
     hang_timeout : float, optional

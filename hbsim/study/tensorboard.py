@@ -150,7 +150,7 @@ class TensorBoard:
     spec : StudySpec
         What the study is.
     state : StudyState
-        Its scheduler and ledger, where it begins or goes on.
+        Its scheduler and journal state, where it begins or goes on.
     place : StudyFolder
         Its folder.
     clock : callable
@@ -214,7 +214,7 @@ class TensorBoard:
         self._trials.clear()
 
     def _new(self, trial: int, resource: float, metrics: Mapping[str, float | None]) -> bool:
-        """Take note of a report: whether the trial had not come so far before."""
+        """Record a report: whether the trial had not come so far before."""
         value = value_of(metrics, self._spec.metric)
         best = self._bests.get(trial, nan)
         if best != best or self._sign * value > self._sign * best:
