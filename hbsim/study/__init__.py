@@ -1,1 +1,1 @@
-"""Real studies: their folder, how they run and go on, and what came of them."""
+"""Studies: simulated and real, their folder, how they run and go on, and what came of them."""

@@ -35,10 +35,10 @@ class CheckpointRetention:
         of the incumbent; ``"all"``; ``"none"``.
     trials : Path
         The folder of the trials' folders.
-    scheduler, ledger
+    scheduler, journal_state
         Of the study.
     prune : callable, optional
-        Told of trials whose files are removed: there may be some on other machines.
+        Called with trials whose files are removed: there may be some on other machines.
     clock : callable
         Seconds.
     """
@@ -70,7 +70,7 @@ class CheckpointRetention:
         self._sweep()
 
     def record(self, record: Record) -> None:
-        """Take note of a record.
+        """Handle a record.
 
         Nothing is removed at a milestone, where a trial waits for its answer, and few files at any end: when
         no more trials are started, all that are paused are dropped at once.

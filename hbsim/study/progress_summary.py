@@ -111,7 +111,7 @@ class WorkerSummary:
         self._silent: dict[int, float] = {}  # workers that are shut as their host does not answer, since when
 
     def record(self, record: Record) -> None:
-        """Take note of a record that the ledger has."""
+        """Handle a record that the journal state has applied."""
         now = record["t"]
         self._seconds += self._there * (now - self._since)
         self._busy += self._working * (now - self._since)
@@ -177,7 +177,7 @@ class WorkerSummary:
 
 
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
-TOLD: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
+EVENTS: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
 WHY: Final = {
     "done": "done",
     "max_reward": "ended: max_reward is reached",
@@ -230,8 +230,8 @@ class ProgressSummary:
     spec : StudySpec
         What the study is.
     state : StudyState
-        Its scheduler and ledger.
-    place : StudyFolder
+        Its scheduler and journal state.
+    study_folder : StudyFolder
         Its folder.
     workers : int or None
         How many there are; None: those of hosts that come and go, as the journal tells.
@@ -250,21 +250,21 @@ class ProgressSummary:
         self,
         spec: StudySpec,
         state: StudyState,
-        place: StudyFolder,
+        study_folder: StudyFolder,
         workers: int | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.spec, self.place = spec, place
+        self.spec, self.study_folder = spec, study_folder
         self.scheduler, self.journal_state = state.scheduler, state.journal_state
         self.team = WorkerSummary(self.journal_state, workers)
         self.last_failure: TrialFailure | None = None
         self._clock = clock
-        self._seen = clock()  # when the ledger was at its `now`
-        self._in_vain = False  # the scheduler has had no job since it was told something
+        self._seen = clock()  # when the journal state was at its `now`
+        self._in_vain = False  # the scheduler has had no job since it was last told of an event
         self._said: dict[int, float] = {}  # by job: study seconds of its last report
 
     def record(self, record: Record) -> None:
-        """Take note of a record that the ledger has."""
+        """Handle a record that the journal state has applied."""
         self._seen = self._clock()
         self.team.record(record)
         kind, job = record["e"], record.get("job", -1)
@@ -274,7 +274,7 @@ class ProgressSummary:
             self._said.pop(job, None)
         elif kind == "fail":
             self._fail(record)
-        if kind in TOLD:
+        if kind in EVENTS:
             self._in_vain = False
         elif kind == "none":
             self._in_vain = True
@@ -355,13 +355,13 @@ class ProgressSummary:
         if not count:
             return ""
         times = f"{count:,} time{'' if count == 1 else 's'}"
-        return times if last is None else f"{times}; last {self.mishap(last)}"
+        return times if last is None else f"{times}; last {self.failure_text(last)}"
 
-    def mishap(self, mishap: TrialFailure) -> str:
+    def failure_text(self, failure: TrialFailure) -> str:
         """Say what happened to whom."""
-        at = f" at {plain(self.spec.time_attr)} {amount(mishap.resource)}" if mishap.resource else ""
-        again = ", tried again" if mishap.again else ""
-        return f"trial {mishap.trial}{at} ({mishap.kind}{again}): {mishap.reason}"
+        at = f" at {plain(self.spec.time_attr)} {amount(failure.resource)}" if failure.resource else ""
+        again = ", tried again" if failure.again else ""
+        return f"trial {failure.trial}{at} ({failure.kind}{again}): {failure.reason}"
 
     # Of workers
 

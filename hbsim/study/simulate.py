@@ -1,4 +1,4 @@
-"""One study: a scheduler, learning curves, a cluster and a seed."""
+"""`hbsim.simulate`: one study in simulated time."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from hbsim.errors import SurrogateError
 from hbsim.surrogates import Half, Surrogate, check_levels, fingerprint, load
 from hbsim.surrogates.description import sample
 from hbsim.surrogates.fitted import Fitted
-from hbsim.surrogates.table import Table
+from hbsim.surrogates.table import SUFFIXES, Table
 from hbsim.surrogates.user import Checked
 from hbsim.surrogates.wrapper import Wrapper
 from hbsim.surrogates.yahpo import Yahpo
@@ -45,7 +45,6 @@ SAMPLE: Final = 1000  # configurations drawn at random
 SEED: Final = 0
 SPLITS: Final = 10  # of a table's rows into halves
 FIT: Final = "fit:"
-FILES: Final = (".npz", ".csv", ".parquet")
 OWN: Final = ".py"
 EARLY: Final = {
     "fail": "the run failed there, and its metric is NaN from then on",
@@ -204,7 +203,7 @@ def absolute_surrogate(text: str, folder: str | os.PathLike[str]) -> str:
     path, colon, name = text.rpartition(":")
     if colon and path.endswith(OWN):
         return f"{absolute_path(path, folder)}:{name}"
-    return absolute_path(text, folder) if text.endswith(FILES) else text
+    return absolute_path(text, folder) if text.endswith(SUFFIXES) else text
 
 
 def absolute_path(path: str, folder: str | os.PathLike[str]) -> str:
@@ -232,9 +231,9 @@ def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
         found += [] if table == "digits" else [table]
     elif colon and path.endswith(OWN):
         found.append(path)
-    elif text.endswith(FILES):
+    elif text.endswith(SUFFIXES):
         found.append(text)
-    notes = [beside(Path(table)) for table in found if table.endswith(FILES)]
+    notes = [beside(Path(table)) for table in found if table.endswith(SUFFIXES)]
     found += [str(path) for path in notes if path is not None and path.is_file()]
     if description.get("yahpo_data"):
         found.append(str(description["yahpo_data"]))
