@@ -349,7 +349,7 @@ LEVELS: Final = (1.0, 3.0, 9.0, 27.0, 81.0)
 ETA: Final = 3
 
 
-def told(name: str, observations: int) -> Searcher:
+def with_observations(name: str, observations: int) -> Searcher:
     """Return a searcher that has heard of so many values, of a third as many trials at each next level.
 
     Parameters
@@ -381,12 +381,12 @@ def costs(searchers: tuple[str, ...] = SEARCHERS, rounds: int = ROUNDS) -> list[
     The first fits a model; later ones may find it made.
     """
     for name in searchers:
-        told(name, OBSERVATIONS[0]).suggest(1)  # imports
+        with_observations(name, OBSERVATIONS[0]).suggest(1)  # imports
     return [_cost(name, count, rounds) for name in searchers for count in OBSERVATIONS]
 
 
 def _cost(name: str, observations: int, rounds: int) -> dict[str, Any]:
-    searcher = told(name, observations)
+    searcher = with_observations(name, observations)
     seconds = [_timed(searcher) for _ in range(1 + rounds)]
     return {"searcher": name, "observations": observations, "first": seconds[0], "next": median(seconds[1:])}
 
