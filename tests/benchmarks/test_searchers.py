@@ -119,7 +119,7 @@ def test_one_worker_trains_one_trial_after_the_other(on):
 
 def test_optuna_is_asked_and_told():
     optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
-    from benchmarks.peers.searching_optuna import Asked
+    from benchmarks.peers.with_optuna import Asked
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     peer = Asked("tpe", 0, 3, "max", 9)
