@@ -1,4 +1,4 @@
-"""Tests of variants over independent tasks, on one score per task and variant: docs/explanation/statistics.md."""
+"""Tests of variants over independent tasks, one score a task and variant: docs/explanation/statistics.md."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def _asset(name: str) -> str:
 
 TEXTS: Final = tomllib.loads(_asset("texts.toml"))  # captions of figures, and the glossary
 LIMIT: Final = 9_700_000  # bytes
-NEEDED: Final = 4  # columns of the open table may be left out up to this `need`; the folded tables show all
+NEEDED: Final = 4  # the open table leaves out columns of greater `need`, which folded ones show
 FOLDS: Final = {
     "Over time": ("anytime", "best", "target"),
     "What early decisions cost": ("regret", "rungs"),

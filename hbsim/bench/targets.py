@@ -128,9 +128,9 @@ def restricted_time(reach: Floats, horizon: float) -> Floats:
     """Return the time each study spends before it reaches the target, until the horizon; shape of `reach`.
 
     A study that has not reached it by then counts the whole horizon, also one that ended before for lack of
-    trials. All studies have the same horizon, so this time is known for each. Its mean is the restricted
-    mean time (P. Royston and M. K. B. Parmar, "Restricted Mean Survival Time", BMC Medical Research Methodology
-    13, 2013); nothing is assumed about later times.
+    trials. All studies have the same horizon, so this time is known for each. Its mean is the
+    restricted mean time (P. Royston and M. K. B. Parmar, "Restricted Mean Survival Time", BMC Medical
+    Research Methodology 13, 2013); nothing is assumed about later times.
 
     Parameters
     ----------
