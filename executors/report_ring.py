@@ -89,7 +89,7 @@ class ReportRing:
 
     @property
     def killed(self) -> bool:
-        """Return whether the reader kills the writer's process: SIGTERM then comes from the reader."""
+        """Whether the reader kills the writer's process: SIGTERM then comes from the reader."""
         return bool(self._counters[_KILLED])
 
     def say_killed(self) -> None:
@@ -98,7 +98,7 @@ class ReportRing:
 
     @property
     def unread(self) -> int:
-        """Return the number of bytes that have been written and not read."""
+        """The number of bytes that have been written and not read."""
         return self._counters[_WRITTEN] - self._counters[_READ]
 
     def read(self, most: int = SIZE) -> tuple[list[ReportRow], bool]:
