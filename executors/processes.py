@@ -346,7 +346,7 @@ class JobProcesses:
         return None if first == inf else max(0.0, first - time.monotonic())
 
     def reap(self) -> list[tuple[int, int]]:
-        """Kill what ended jobs have left running; return the jobs that have no process left, and their status.
+        """Kill what ended jobs have left running; return the jobs without processes, with their status.
 
         The status is the exit code, or the negative number of the signal.
         """
@@ -380,7 +380,7 @@ class JobProcesses:
             time.sleep(_POLL)
 
     def _give_up(self) -> list[tuple[int, int]]:
-        """Stop waiting for processes that SIGKILL has not ended after `GIVE_UP` seconds; return their jobs."""
+        """Stop waiting for processes that SIGKILL does not end in `GIVE_UP` seconds; return their jobs."""
         now = time.monotonic()
         lost = [process for process in self._alive.values() if process.give_up_at <= now]
         for process in lost:

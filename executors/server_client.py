@@ -204,7 +204,7 @@ class Server:
         return messages
 
     def look(self) -> str | None:
-        """Return why the server counts as lost, None if it does not; must be called several times a second."""
+        """Return why the server counts as lost, None if it does not. Must be called regularly."""
         now = time.monotonic()
         if self.dead or self._problem is not None or now < self._looked + _LOOK:
             return self._problem

@@ -84,7 +84,7 @@ class Need:
     sharing: int = 1
 
     def settled(self, workers: int | None, there: int) -> Need:
-        """Choose the GPUs of a trial if they are not given: one, or a part if there are fewer than workers."""
+        """Choose the GPUs of a trial if not given: one, or a part of one if there are more workers."""
         if self.gpus is not None:
             return self
         if not there:
