@@ -47,7 +47,7 @@ __all__ = [
     "sweep",
 ]
 
-_HOMES: Final = {
+_MODULES: Final = {
     "Bool": "hbsim.core.space",
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
@@ -76,9 +76,9 @@ _HOMES: Final = {
 def __getattr__(name: str) -> object:
     if name == "scheduler":  # a module, as AutoTorch has it
         return import_module("hbsim.scheduler")
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'hbsim' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

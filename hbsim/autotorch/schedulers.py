@@ -22,7 +22,7 @@ from hbsim.autotorch.options import (
     in_autotorch_words,
 )
 from hbsim.core.numbers import exact
-from hbsim.core.options import meant
+from hbsim.core.options import suggest_type
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
 from hbsim.executors.training_function import stop_if_loading
@@ -608,7 +608,7 @@ def _check_type(type: object, keep_size_ratios: object) -> None:
         )
         raise ParameterError("type", type, f"must be stopping or promotion here; for {type!r} use {other}")
     if type not in ("stopping", "promotion"):
-        raise ParameterError("type", type, f"must be stopping or promotion.{meant(type)}")
+        raise ParameterError("type", type, f"must be stopping or promotion.{suggest_type(type)}")
     if flag("keep_size_ratios", keep_size_ratios) and type == "stopping":
         raise ParameterError(
             "keep_size_ratios", True, "is for type='promotion': nothing is promoted in 'stopping'"

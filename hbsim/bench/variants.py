@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from hbsim.core.factory import build
 from hbsim.core.levels import make_levels
-from hbsim.core.options import TYPES, Options, make_options, meant
+from hbsim.core.options import TYPES, Options, make_options, suggest_type
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
@@ -224,7 +224,7 @@ def variant_tables(variants: Sequence[str], vary: Sequence[str] = ()) -> list[di
 def _parse_variant(text: str) -> tuple[str, dict[str, Value]]:
     type, *items = (part.strip() for part in text.split(","))
     if type not in TYPES:
-        rule = f"must start with a type of scheduler: {', '.join(TYPES)}.{meant(type)}"
+        rule = f"must start with a type of scheduler: {', '.join(TYPES)}.{suggest_type(type)}"
         raise ParameterError("variant", text, rule)
     options: dict[str, Value] = {}
     for item in items:

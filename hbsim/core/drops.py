@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 
 from hbsim.core.rungs import TopRung
 
-__all__ = ["Drops"]
+__all__ = ["DroppedTrialFinder"]
 
 Key = tuple[float, int]  # (value, -order): the smaller, the worse
 
@@ -24,16 +24,17 @@ Key = tuple[float, int]  # (value, -order): the smaller, the worse
 class WatchedRung:
     """A rung, the trials that pause there, and those that hold a place there for good."""
 
-    __slots__ = ("held", "paused", "rung", "seen")
+    __slots__ = ("paused", "permanent_places", "rung", "seen")
 
     def __init__(self, rung: TopRung) -> None:
         self.rung = rung
         self.seen = 0
         self.paused: list[Key] = []  # a heap, the worst on top; entries may be out of date
-        self.held: list[Key] = []  # a heap of the best that hold their places for good, the worst on top
+        # A heap of the best trials that keep their places for good, the worst on top.
+        self.permanent_places: list[Key] = []
 
 
-class Drops:
+class DroppedTrialFinder:
     """Follows the rungs of a scheduler and finds the paused trials that are lost.
 
     Parameters
@@ -102,7 +103,7 @@ class Drops:
                 trial, key = rung.trials[order], (rung.values[order], -order)
                 heappush(one.paused, key)
                 if not self._passes_on:
-                    heappush(one.held, key)
+                    heappush(one.permanent_places, key)
                     continue
                 self._keys.setdefault(trial, {})[at] = key
                 if at == len(watched) - 1:
@@ -112,7 +113,7 @@ class Drops:
     def _hold(self, watched: Sequence[WatchedRung], trial: int, at: int) -> None:
         for level, key in self._keys.get(trial, {}).items():
             if level < at:
-                heappush(watched[level].held, key)
+                heappush(watched[level].permanent_places, key)
 
     def _sweep(
         self, watched: Sequence[WatchedRung], to_start: int, is_paused: Callable[[int, int], bool]
@@ -133,10 +134,10 @@ class Drops:
     def _worse_than_held(
         self, one: WatchedRung, at: int, places: int, is_paused: Callable[[int, int], bool]
     ) -> list[int]:
-        while len(one.held) > places:
-            heappop(one.held)
-        full = len(one.held) == places
-        worst_held = one.held[0] if one.held else None
+        while len(one.permanent_places) > places:
+            heappop(one.permanent_places)
+        full = len(one.permanent_places) == places
+        worst_held = one.permanent_places[0] if one.permanent_places else None
         lost = []
         while one.paused:
             key = one.paused[0]

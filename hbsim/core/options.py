@@ -14,7 +14,7 @@ from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
 from hbsim.options import check_options, option, unknown_option
 
-__all__ = ["TYPES", "UNSET", "Options", "Unset", "completed", "make_options", "meant"]
+__all__ = ["TYPES", "UNSET", "Options", "Unset", "make_options", "suggest_type", "with_later_options"]
 
 
 class Unset(Enum):
@@ -41,10 +41,11 @@ TYPES: Final[dict[str, tuple[str, ...]]] = {
     "median": (*COMMON, "grace_period", "interval", "among", "min_samples"),
     "fifo": COMMON,
 }
-LATER: Final[dict[str, object]] = {"failed_places": "passed-on"}  # not in what 0.1 kept: what it did
+# Options that version 0.1 did not have, with the values that describe what it did.
+DEFAULTS_OF_LATER_OPTIONS: Final[dict[str, object]] = {"failed_places": "passed-on"}
 
 
-def meant(type: object) -> str:
+def suggest_type(type: object) -> str:
     """Say which type was probably meant."""
     if isinstance(type, str) and type.lower() == "asha":
         return " ASHA is 'promotion'; 'stopping' is its variant that never pauses."
@@ -53,7 +54,7 @@ def meant(type: object) -> str:
 
 def _type(field: str, value: object) -> str:
     if not isinstance(value, str) or value not in TYPES:
-        raise ParameterError(field, value, f"must be one of {', '.join(TYPES)}.{meant(value)}")
+        raise ParameterError(field, value, f"must be one of {', '.join(TYPES)}.{suggest_type(value)}")
     return value
 
 
@@ -240,14 +241,14 @@ def make_options(type: str, given: Mapping[str, object]) -> Options:
     return options
 
 
-def completed(kept: Mapping[str, object]) -> dict[str, object]:
+def with_later_options(kept: Mapping[str, object]) -> dict[str, object]:
     """Return options as `Options.as_dict` gave them, with those at their defaults that came later.
 
     So what an older version kept, which lacks them, still names the same scheduler.
     """
     options = dict(kept)
     taken = TYPES.get(str(options.get("type")), ())
-    return {**{name: value for name, value in LATER.items() if name in taken}, **options}
+    return {**{name: value for name, value in DEFAULTS_OF_LATER_OPTIONS.items() if name in taken}, **options}
 
 
 def _not_taken(name: str, type: str) -> str:

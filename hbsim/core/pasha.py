@@ -24,7 +24,7 @@ from hbsim.core.rungs import Quantile
 from hbsim.core.state import integer, number
 from hbsim.core.types import PAUSED, RUNNING, WAITING
 
-__all__ = ["Noise", "Pasha", "Ranking"]
+__all__ = ["EpsilonEstimator", "Pasha", "Ranking"]
 
 ROOM: Final = 64  # trials
 PERCENTILE: Final = Fraction(10)  # 1 - 1/10: the 90th
@@ -76,7 +76,7 @@ class Ranking:
         return float(np.abs(differences).max())
 
 
-class Noise:
+class EpsilonEstimator:
     """How far two trials are apart at a level though their learning curves cross and cross back.
 
     Parameters
@@ -175,7 +175,7 @@ class Pasha(Promotion):
         """Let trials go as far as the level of this index."""
         self._cap = cap
         self._ranking = Ranking()
-        self._noise = Noise(cap + 1) if self._estimates and 1 < cap < self._top else None
+        self._noise = EpsilonEstimator(cap + 1) if self._estimates and 1 < cap < self._top else None
         if cap == self._top:
             self._curves = {}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import inf
 
-from hbsim.core.drops import Drops
+from hbsim.core.drops import DroppedTrialFinder
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
 from hbsim.core.rungs import TopRung
@@ -31,7 +31,7 @@ class Promotion(Scheduler):
         self._straight_on = options.straight_on
         self._ratios = options.keep_size_ratios
         self._passes_on = options.failed_places == "passed-on"
-        self._drops: Drops | None = None
+        self._drops: DroppedTrialFinder | None = None
         self._named: set[int] = set()
         self._without_number: list[int] = []  # paused without a number: never promoted
         self._changes = 0  # asks, milestones and failures so far
@@ -138,7 +138,7 @@ class Promotion(Scheduler):
         if self._limit == inf or (not lost and self._changes < self._none_lost_until):
             return lost
         if self._drops is None:
-            self._drops = Drops(self._groups, self.geometry.eta, self._passes_on)
+            self._drops = DroppedTrialFinder(self._groups, self.geometry.eta, self._passes_on)
             known = sorted(self._named)
         else:
             known = lost

@@ -11,10 +11,10 @@ from heapq import heappop, heappush, heappushpop
 from math import inf
 from typing import Final
 
-__all__ = ["HANDED_OUT", "RULES", "Cut", "HalvingRung", "Quantile", "TopRung"]
+__all__ = ["HANDED_OUT", "RULES", "HalvingRung", "Quantile", "StoppingRule", "TopRung"]
 
 
-class Cut:
+class StoppingRule:
     """The recorded values of a rung, split where its rule decides."""
 
     __slots__ = ("best", "cutoff", "n", "p", "q", "rest")
@@ -40,7 +40,7 @@ class Cut:
             heappush(self.rest, -heappushpop(self.best, value))
 
 
-class QuantileCut(Cut):
+class QuantileRule(StoppingRule):
     """Stops below the (1 - 1/eta) quantile of the values recorded before: AutoTorch, Ray Tune."""
 
     __slots__ = ("_next",)
@@ -81,7 +81,7 @@ class QuantileCut(Cut):
         return cutoff
 
 
-class InclusiveQuantileCut(QuantileCut):
+class InclusiveQuantileRule(QuantileRule):
     """The quantile of all values, the new one included; needs two: Syne Tune 0.13."""
 
     __slots__ = ()
@@ -93,7 +93,7 @@ class InclusiveQuantileCut(QuantileCut):
         return value >= cutoff if cutoff is not None else value > -inf
 
 
-class RankCut(Cut):
+class RankRule(StoppingRule):
     """Goes on if at most 1/eta of the values, the new one included, are better: Syne Tune 0.16."""
 
     __slots__ = ()
@@ -109,7 +109,7 @@ class RankCut(Cut):
         return value >= least and value > -inf
 
 
-class TopCut(RankCut):
+class TopRule(RankRule):
     """Goes on if at least as good as the k-th best, k = max(1, floor(n / eta)): Optuna."""
 
     __slots__ = ()
@@ -119,7 +119,7 @@ class TopCut(RankCut):
         return self._against(value, max(1, n * self.q // self.p))
 
 
-class Quantile(QuantileCut):
+class Quantile(QuantileRule):
     """The (1 - 1/eta) quantile of the values that were added, where no trial is held against it."""
 
     __slots__ = ()
@@ -134,11 +134,11 @@ class Quantile(QuantileCut):
         return self._next
 
 
-RULES: Final[dict[str, type[Cut]]] = {
-    "quantile": QuantileCut,
-    "quantile-inclusive": InclusiveQuantileCut,
-    "rank": RankCut,
-    "top-k": TopCut,
+RULES: Final[dict[str, type[StoppingRule]]] = {
+    "quantile": QuantileRule,
+    "quantile-inclusive": InclusiveQuantileRule,
+    "rank": RankRule,
+    "top-k": TopRule,
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Final, cast
 
-from hbsim.core.options import completed
+from hbsim.core.options import with_later_options
 from hbsim.core.types import (
     COMPLETE,
     COMPLETED,
@@ -194,7 +194,7 @@ def check_rungs(
 
 
 def _same_options(scheduler: Scheduler, theirs: dict[str, object]) -> None:
-    ours, theirs = scheduler.options.as_dict(), completed(theirs)
+    ours, theirs = scheduler.options.as_dict(), with_later_options(theirs)
     for name in sorted({*ours, *theirs}, key=lambda name: (name != "type", name)):
         if ours.get(name) != theirs.get(name):
             rule = (

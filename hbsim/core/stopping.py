@@ -11,7 +11,7 @@ from typing import cast
 
 from hbsim.core.levels import Levels
 from hbsim.core.options import Options
-from hbsim.core.rungs import RULES, Cut
+from hbsim.core.rungs import RULES, StoppingRule
 from hbsim.core.scheduler import ENDED, Scheduler
 from hbsim.core.state import pack_values, unpack_values
 from hbsim.core.types import COMPLETE, CONTINUE, STOP
@@ -24,7 +24,7 @@ class StoppingRung:
 
     __slots__ = ("cut", "values")
 
-    def __init__(self, cut: Cut | None) -> None:
+    def __init__(self, cut: StoppingRule | None) -> None:
         self.values: list[float] = []
         self.cut = cut
 

@@ -23,7 +23,7 @@ from hbsim.errors import HbsimWarning
 __all__ = ["Synchronous"]
 
 
-class Opening:
+class OpenBracket:
     """A bracket that was opened, and its rungs so far.
 
     Attributes
@@ -75,7 +75,7 @@ class Synchronous(Scheduler):
         self._sizes = [self._size(bracket) for bracket in range(self.brackets)]
         for bracket, size in enumerate(self._sizes):
             self._warn_if_small(bracket, size)
-        self._openings: list[Opening] = []
+        self._openings: list[OpenBracket] = []
         self._ready: list[int] = []  # a heap of indices of openings with work
         self._open = 0  # openings that have not ended
         self._opening = array("q")  # of each trial
@@ -134,8 +134,8 @@ class Synchronous(Scheduler):
         self._openings.append(self._make_opening(bracket, size, to_start))
         self._open += 1
 
-    def _make_opening(self, bracket: int, n: int, to_start: int) -> Opening:
-        return Opening(bracket, n, self.geometry.first[bracket], to_start, self._make_rung(n, 0))
+    def _make_opening(self, bracket: int, n: int, to_start: int) -> OpenBracket:
+        return OpenBracket(bracket, n, self.geometry.first[bracket], to_start, self._make_rung(n, 0))
 
     def _make_rung(self, n: int, number: int) -> HalvingRung:
         """Return the rung with this number, from 0, of a bracket of size n."""
@@ -164,7 +164,7 @@ class Synchronous(Scheduler):
     def _leave(self, trial: int, at: int) -> None:
         self._lose(trial, at)
 
-    def _one_in(self, index: int, opening: Opening) -> None:
+    def _one_in(self, index: int, opening: OpenBracket) -> None:
         """One trial less to wait for; when none is left the best go on together."""
         opening.out -= 1
         if not opening.is_in:
@@ -193,7 +193,7 @@ class Synchronous(Scheduler):
     def _rung_values(self, trial: int) -> list[float]:
         return self._last_rung(trial).values
 
-    def _is_complete(self, rung: HalvingRung, opening: Opening) -> bool:
+    def _is_complete(self, rung: HalvingRung, opening: OpenBracket) -> bool:
         return rung is not opening.rungs[-1] or opening.is_in
 
     def standing(self, trial: int) -> tuple[float | None, int, int, float | None]:
@@ -267,7 +267,7 @@ class Synchronous(Scheduler):
         ):
             raise ValueError("complete must be rungs that are complete")
 
-    def _check_opening(self, opening: Opening, index: int, started: int, out: int) -> None:
+    def _check_opening(self, opening: OpenBracket, index: int, started: int, out: int) -> None:
         bracket = index % len(self._sizes)
         expected = bracket, self._sizes[bracket], out
         if (opening.bracket, opening.n, opening.out) != expected:
@@ -287,7 +287,7 @@ class Synchronous(Scheduler):
         opening = self._openings[index]
         return opening.first + number < self._top and self._is_complete(opening.rungs[number], opening)
 
-    def _unpack(self, packed: dict[str, object]) -> Opening:
+    def _unpack(self, packed: dict[str, object]) -> OpenBracket:
         bracket, n, at, to_start, out = integers(packed["counts"])
         if not 0 <= bracket < len(self._sizes):
             raise ValueError(f"there is no bracket {bracket}")
@@ -317,6 +317,6 @@ class Synchronous(Scheduler):
                 rung.hand_out(trial)
 
 
-def _pack(opening: Opening) -> dict[str, object]:
+def _pack(opening: OpenBracket) -> dict[str, object]:
     counts = [opening.bracket, opening.n, opening.at, opening.to_start, opening.out]
     return {"counts": counts, "rungs": pack_rungs((rung.values, rung.trials) for rung in opening.rungs)}

@@ -16,11 +16,11 @@ from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
 from hbsim.runner.state import JobRun, JournalState, value_of
 from hbsim.runner.worker_pool import Watchdog, WorkerPool
 from hbsim.runner.workers import JobEnded, Message, Reported, ReportRow, WorkerBackend, WorkerOpened
-from hbsim.runner.writer import Appender, Observer, RecordWriter
+from hbsim.runner.writer import Observer, RecordSink, RecordWriter
 
 __all__ = ["NO_RUN", "Limits", "MessageHandler", "Observer", "PendingEvent", "RealExecutor", "StopConditions"]
 
-BARREN: Final = 10  # failures in a row without a report
+MAX_FAILURES_WITHOUT_REPORT: Final = 10  # failures in a row without a report
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +108,10 @@ class StopConditions:
                 return
             self._known = self._journal_state.jobs.started
         self._barren += 1
-        if self._barren == BARREN:
+        if self._barren == MAX_FAILURES_WITHOUT_REPORT:
             self.failing = True
-            text = f"{BARREN} failures in a row and no report between: the study ends here; "
+            count = MAX_FAILURES_WITHOUT_REPORT
+            text = f"{count} failures in a row and no report between: the study ends here; "
             warnings.warn(HbsimWarning(f"{text}the last: {reason}"), stacklevel=2)
 
     def _look_at(self, value: float) -> None:
@@ -285,7 +286,7 @@ class RealExecutor:
     ----------
     workers : WorkerBackend
         Who runs the jobs.
-    journal : Appender
+    journal : RecordSink
         Gets every record before it is acted on.
     journal_state : JournalState
         Where the study stands; of a new study, or of one that goes on.
@@ -314,7 +315,7 @@ class RealExecutor:
     def __init__(
         self,
         workers: WorkerBackend,
-        journal: Appender,
+        journal: RecordSink,
         journal_state: JournalState,
         geometry: Levels,
         suggest: Callable[[], list[float]],

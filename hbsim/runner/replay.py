@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Replay"]
 
-ASKED: Final = ("start", "none")
-TOLD: Final = {"reach": MILESTONE, "fail": FAILURE, "return": END}
-ANSWERED: Final = (*ASKED, *TOLD)  # the others only add to the ledger
+ASK_RECORDS: Final = ("start", "none")
+EVENT_RECORDS: Final = {"reach": MILESTONE, "fail": FAILURE, "return": END}
+ANSWERED: Final = (*ASK_RECORDS, *EVENT_RECORDS)  # the others only add to the ledger
 BEGUN: Final = ("start", "restart")
-GROWN: Final = "trials"  # the field of a "resume" that says how many trials there are from then on
-OF_JOBS: Final = ("rows", "gone", "missing", *TOLD)  # of those on workers
+NEW_TRIAL_COUNT: Final = "trials"  # the field of a "resume" that says how many trials there are from then on
+JOB_RECORDS: Final = ("rows", "gone", "missing", *EVENT_RECORDS)  # of those on workers
 
 
 class Replay:
@@ -81,7 +81,7 @@ class Replay:
         """Return the worker that was idle where the scheduler was asked next, else -1."""
         while (record := self._peek()) is not None and record["e"] not in ANSWERED:
             self._apply(self._take())
-        return record["worker"] if record is not None and record["e"] in ASKED else -1
+        return record["worker"] if record is not None and record["e"] in ASK_RECORDS else -1
 
     def start(self, worker: int, job: Job) -> None:
         """Hold a job against the one that was started."""
@@ -102,12 +102,12 @@ class Replay:
     def wait(self) -> Event:
         """Return the next event; NOTHING at the end of the journal, or where the study has grown."""
         while (record := self._peek()) is not None:
-            event = TOLD.get(record["e"])
+            event = EVENT_RECORDS.get(record["e"])
             if event is None:
                 if record["e"] == "start":
                     self._differs(self._take(), "no job")
                 self._apply(self._take())
-                if GROWN in record:
+                if NEW_TRIAL_COUNT in record:
                     return NOTHING  # the scheduler has to be asked again
                 continue
             run = self._running(record)
@@ -154,14 +154,14 @@ class Replay:
         kind, journal_state = record["e"], self.journal_state
         if kind in BEGUN:
             self._check_begun(record)
-        jobs = record.get("jobs") or ([record["job"]] if kind in OF_JOBS else [])
+        jobs = record.get("jobs") or ([record["job"]] if kind in JOB_RECORDS else [])
         for place, job in enumerate(jobs):
             if job not in journal_state.runs:
                 self._wrong({"n": record["n"] + place}, f"job {job} is on no worker")
         try:
             journal_state.apply(record)
-            if GROWN in record:
-                self._scheduler.grow(record[GROWN])
+            if NEW_TRIAL_COUNT in record:
+                self._scheduler.grow(record[NEW_TRIAL_COUNT])
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             self._wrong(record, f"{kind} does not fit what came before: {error!r}")
 

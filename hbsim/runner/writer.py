@@ -9,12 +9,12 @@ from hbsim.runner.records import Record
 from hbsim.runner.state import JournalState
 from hbsim.runner.workers import ReportRow
 
-__all__ = ["Appender", "Observer", "RecordWriter"]
+__all__ = ["Observer", "RecordSink", "RecordWriter"]
 
 STEP: Final = 6  # digits of seconds in the journal
 
 
-class Appender(Protocol):
+class RecordSink(Protocol):
     """Where records go: a journal."""
 
     def append(self, record: Record) -> int:
@@ -43,7 +43,7 @@ class RecordWriter:
 
     Parameters
     ----------
-    journal : Appender
+    journal : RecordSink
         Gets every record before anybody else.
     journal_state : JournalState
         Gets it next.
@@ -55,7 +55,7 @@ class RecordWriter:
 
     def __init__(
         self,
-        journal: Appender,
+        journal: RecordSink,
         journal_state: JournalState,
         observers: Sequence[Observer],
         clock: Callable[[], float],

@@ -300,9 +300,9 @@ class RemoteRuns:
         it has run on other machines.
     """
 
-    def __init__(self, place: StudyFolder) -> None:
-        self._place = place
-        self._content = _read(place)
+    def __init__(self, study_folder: StudyFolder) -> None:
+        self._study_folder = study_folder
+        self._content = _read(study_folder)
         self.study: str | None = None if self._content is None else self._content["study"]
 
     def number(self) -> str:
@@ -332,7 +332,7 @@ class RemoteRuns:
             return
         assert self.study is not None
         say(f"looking for checkpoints in {was}")
-        count = download(was, self.study, self._place.trials)
+        count = download(was, self.study, self._study_folder.trials)
         if count:
             say(f"copied {count} checkpoint{'' if count == 1 else 's'} from there")
 
@@ -354,7 +354,7 @@ class RemoteRuns:
     def _warn_of_absent(self, scheduler: Scheduler) -> None:
         statuses = enumerate(scheduler.trial_statuses())
         paused = [trial for trial, status in statuses if status == "paused"]
-        saved = newest_of_all(self._place.trials)
+        saved = newest_of_all(self._study_folder.trials)
         absent = len([trial for trial in paused if trial not in saved])
         if absent and saved:  # without any, the function saves nothing
             text = f"{absent} of {len(paused)} paused trials have no checkpoint in this folder: "
@@ -363,14 +363,14 @@ class RemoteRuns:
 
     def _write(self, storage: str, gathered: bool) -> None:
         content = {"schema": SCHEMA, "study": self.study, "storage": storage, "gathered": gathered}
-        self._place.write(REMOTE, content)
+        self._study_folder.write(REMOTE, content)
         self._content = content
 
 
-def _read(place: StudyFolder) -> Mapping[str, Any] | None:
+def _read(study_folder: StudyFolder) -> Mapping[str, Any] | None:
     for name in (REMOTE, EARLIER_REMOTE):
         try:
-            content = json.loads((place.path / name).read_text("utf-8"))
+            content = json.loads((study_folder.path / name).read_text("utf-8"))
             int(content["study"], 16)
             return {"gathered": False, "storage": "auto", **content}
         except (OSError, ValueError, KeyError, TypeError):

@@ -48,7 +48,7 @@ def shown(
     stack: ExitStack,
     spec: StudySpec,
     state: StudyState,
-    place: StudyFolder,
+    study_folder: StudyFolder,
     options: RunOptions,
     workers: StudyWorkers,
 ) -> list[Observer]:
@@ -58,7 +58,7 @@ def shown(
     ----------
     stack : ExitStack
         Ends it.
-    spec, state, place
+    spec, state, study_folder
         What the study is, where it stands, and its folder.
     options : RunOptions
         Say whether there is a visualizer, and how progress is shown.
@@ -69,11 +69,11 @@ def shown(
     kind = options.progress if options.progress != "auto" else "table" if _terminal() else "lines"
     if kind != "none":
         count = None if workers.hosts() else len(workers.slots)
-        observers.append(_progress(kind, stack, ProgressSummary(spec, state, place, count), workers))
+        observers.append(_progress(kind, stack, ProgressSummary(spec, state, study_folder, count), workers))
     if options.visualizer == "tensorboard":
         from hbsim.study.tensorboard import TensorBoard
 
-        board = TensorBoard(spec, state, place)
+        board = TensorBoard(spec, state, study_folder)
         stack.callback(board.close)
         observers.append(board)
     return observers
@@ -187,7 +187,9 @@ class PlainLines:
         if not self._begun:
             self._begun = True
             overview = self._overview
-            self._write(f"{overview.name()} {self._begins}, {self._about}, in {near(overview.place.path)}")
+            self._write(
+                f"{overview.name()} {self._begins}, {self._about}, in {near(overview.study_folder.path)}"
+            )
 
     def _improve(self, now: bool = False) -> None:
         best, time = self._shown_best(), self._clock()
@@ -228,13 +230,13 @@ class PlainLines:
         count = f"{len(workers):,} worker{'' if len(workers) == 1 else 's'}"
         return f"{count} ({few(hosts)})"
 
-    def _fail(self, mishap: TrialFailure) -> None:
+    def _fail(self, failure: TrialFailure) -> None:
         if self._failures == FAILURES:
             self._more_failures += 1
             return
         self._failures += 1
-        log = near(trial_folder(self._overview.place.trials, mishap.trial) / "log.txt")
-        self._write(f"failed {self._overview.mishap(mishap)}; see {log}")
+        log = near(trial_folder(self._overview.study_folder.trials, failure.trial) / "log.txt")
+        self._write(f"failed {self._overview.failure_text(failure)}; see {log}")
 
     def _sum_up(self) -> None:
         overview, self._trials = self._overview, self._overview.trials()
@@ -381,7 +383,7 @@ class LiveTable:
             "trials": (overview.trials(), ""),
             "best": (overview.best(), "bold"),
             "failed": (overview.failure(), "red"),
-            "folder": (near(overview.place.path), ""),
+            "folder": (near(overview.study_folder.path), ""),
         }
         for name, (text, style) in lines.items():
             for place, line in enumerate(self._folded(name, text)):

@@ -231,7 +231,7 @@ class ProgressSummary:
         What the study is.
     state : StudyState
         Its scheduler and journal state.
-    place : StudyFolder
+    study_folder : StudyFolder
         Its folder.
     workers : int or None
         How many there are; None: those of hosts that come and go, as the journal tells.
@@ -250,11 +250,11 @@ class ProgressSummary:
         self,
         spec: StudySpec,
         state: StudyState,
-        place: StudyFolder,
+        study_folder: StudyFolder,
         workers: int | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.spec, self.place = spec, place
+        self.spec, self.study_folder = spec, study_folder
         self.scheduler, self.journal_state = state.scheduler, state.journal_state
         self.team = WorkerSummary(self.journal_state, workers)
         self.last_failure: TrialFailure | None = None
@@ -355,13 +355,13 @@ class ProgressSummary:
         if not count:
             return ""
         times = f"{count:,} time{'' if count == 1 else 's'}"
-        return times if last is None else f"{times}; last {self.mishap(last)}"
+        return times if last is None else f"{times}; last {self.failure_text(last)}"
 
-    def mishap(self, mishap: TrialFailure) -> str:
+    def failure_text(self, failure: TrialFailure) -> str:
         """Say what happened to whom."""
-        at = f" at {plain(self.spec.time_attr)} {amount(mishap.resource)}" if mishap.resource else ""
-        again = ", tried again" if mishap.again else ""
-        return f"trial {mishap.trial}{at} ({mishap.kind}{again}): {mishap.reason}"
+        at = f" at {plain(self.spec.time_attr)} {amount(failure.resource)}" if failure.resource else ""
+        again = ", tried again" if failure.again else ""
+        return f"trial {failure.trial}{at} ({failure.kind}{again}): {failure.reason}"
 
     # Of workers
 

@@ -324,11 +324,11 @@ def load(folder: Path | str) -> RunResult:
     JournalError
         The journal is damaged, or made by another version.
     """
-    place = StudyFolder(folder)
-    place.check(resume=True)
-    records = read_records(place.journal, together=True)
-    spec = StudySpec.from_dict(next(records)["spec"], str(place.journal))
+    study_folder = StudyFolder(folder)
+    study_folder.check(resume=True)
+    records = read_records(study_folder.journal, together=True)
+    spec = StudySpec.from_dict(next(records)["spec"], str(study_folder.journal))
     state = new_state(spec, spec.make_scheduler())
-    replay(state, records, str(place.journal), dimension=spec.space.dimension)
+    replay(state, records, str(study_folder.journal), dimension=spec.space.dimension)
     workers = max(1, state.journal_state.workers_seen)
-    return RunResult(place, spec, state.scheduler, state.journal_state, state.decisions, workers)
+    return RunResult(study_folder, spec, state.scheduler, state.journal_state, state.decisions, workers)

@@ -193,23 +193,23 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
     """Run a study with checked options; see `run`."""
     _check(scheduler, options)
     remote = check_executor(options.executor)
-    place, resume = StudyFolder(options.folder), options.resume
-    place.check(resume)
+    study_folder, resume = StudyFolder(options.folder), options.resume
+    study_folder.check(resume)
     check_searcher(options.searcher, options.search_options, resumes=True)
     target = make_target(train, by_value=remote is None)
     check_share(remote, options.workers, options.resource)
     say = printer(options.progress)
     with ExitStack() as stack:
-        stack.enter_context(place.entered())
+        stack.enter_context(study_folder.entered())
         if not resume:
-            place.set_aside(say)
-        note = RemoteRuns(place)
+            study_folder.set_aside(say)
+        note = RemoteRuns(study_folder)
         if remote is None:
-            wait_for_earlier_runs(place.trials, say)
+            wait_for_earlier_runs(study_folder.trials, say)
         storage = None if remote is None else remote.storage
         note.bring_back(storage, say)
         counts = scheduler.type == "fifo"  # it decides nothing: the resource may be the count of reports
-        made = make_workers(remote, target, options, counts, place.trials, note, say)
+        made = make_workers(remote, target, options, counts, study_folder.trials, note, say)
         stack.callback(made.close)
         unused = stack.enter_context(ExitStack())
         if not resume:
@@ -220,33 +220,35 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         if text := about(study.searcher):
             say(text)
         made.prepare()
-        journal, state = study.open(place, resume, options.fsync, _name(remote))
+        journal, state = study.open(study_folder, resume, options.fsync, _name(remote))
         stack.enter_context(journal)
         unused.pop_all()
         note.begin(storage, scheduler)
-        keeper = CheckpointRetention(options.keep, place.trials, scheduler, state.journal_state, made.prune)
+        retention = CheckpointRetention(
+            options.keep, study_folder.trials, scheduler, state.journal_state, made.prune
+        )
         if resume:
-            keeper.catch_up()
-        observers: list[Observer] = [keeper]
-        observers += shown(stack, study.spec, state, place, options, made)
+            retention.catch_up()
+        observers: list[Observer] = [retention]
+        observers += shown(stack, study.spec, state, study_folder, options, made)
         save_completed = options.keep in ("completed", "all")
         try:
             return study.drive(
-                place,
+                study_folder,
                 journal,
                 state,
                 made,
                 options.limits,
                 observers,
                 save_completed,
-                partial(_finish, made, keeper, note, None if remote is None else state),
+                partial(_finish, made, retention, note, None if remote is None else state),
             )
         except ParameterError:
             if not resume and not state.journal_state.reports:
                 made.discard()  # also on hosts
                 made.close()
                 journal.close()
-                place.discard()  # what was asked for cannot be: nothing has been learnt
+                study_folder.discard()  # what was asked for cannot be: nothing has been learnt
             raise
 
 
@@ -255,10 +257,10 @@ def _name(remote: Hosts | Dask | None) -> str:
 
 
 def _finish(
-    made: StudyWorkers, keeper: CheckpointRetention, note: RemoteRuns, state: StudyState | None
+    made: StudyWorkers, retention: CheckpointRetention, note: RemoteRuns, state: StudyState | None
 ) -> None:
     """Wait for checkpoints that are of use; say what lets trials go on that were lost for good with hosts."""
-    if made.gather(keeper.finish()):
+    if made.gather(retention.finish()):
         note.end()
     if state is None:
         return
@@ -309,7 +311,7 @@ class StudyRun:
             name = type(searcher).__name__
             self.searcher = searcher
         limit_trials(scheduler, self.searcher)
-        self.telling = SearcherNotifier(self.searcher, scheduler)
+        self.notifier = SearcherNotifier(self.searcher, scheduler)
         self.spec = StudySpec(
             train=function.label,
             digest=function.digest,
@@ -328,17 +330,20 @@ class StudyRun:
         self.scheduler = scheduler
         self._grown: int | None = None  # how many trials there are in all, where more than before
 
-    def open(self, place: StudyFolder, resume: bool, fsync: str, executor: str) -> tuple[Journal, StudyState]:
+    def open(
+        self, study_folder: StudyFolder, resume: bool, fsync: str, executor: str
+    ) -> tuple[Journal, StudyState]:
         """Begin the journal, or read it and stand where it ends."""
         about = {**environment(), "executor": executor}
         if not resume:
-            place.note_environment(about)  # with the journal it is a study, which goes on as it was begun
-            journal = place.create(self.spec.as_dict(), fsync)
+            # Before the journal: with a journal the folder is a study, which keeps how it was begun.
+            study_folder.note_environment(about)
+            journal = study_folder.create(self.spec.as_dict(), fsync)
             return journal, new_state(self.spec, self.scheduler)
-        journal = Journal.open(place.journal, fsync)
+        journal = Journal.open(study_folder.journal, fsync)
         try:
-            state = self._read(str(place.journal))
-            place.note_environment(about)
+            state = self._read(str(study_folder.journal))
+            study_folder.note_environment(about)
         except BaseException:
             journal.close()
             raise
@@ -357,7 +362,7 @@ class StudyRun:
         trials, first = self.scheduler.num_trials, before.make_scheduler().num_trials
         if first is not None:
             self.scheduler.limit_trials(first)
-        replay(state, records, path, self.telling, self.spec.space.dimension)
+        replay(state, records, path, self.notifier, self.spec.space.dimension)
         self._grow(trials, first)
         return state
 
@@ -374,7 +379,7 @@ class StudyRun:
 
     def drive(
         self,
-        place: StudyFolder,
+        study_folder: StudyFolder,
         journal: Journal,
         state: StudyState,
         workers: WorkerBackend,
@@ -406,7 +411,7 @@ class StudyRun:
             real.resume(scheduler.running_jobs(), self._grown)
         with interruptible(lambda number: _interrupt(real, number, limits.grace)):
             try:
-                drive(scheduler, real, state.decisions, self.telling)
+                drive(scheduler, real, state.decisions, self.notifier)
             except OutputError:
                 journal.check()  # where the whole folder was taken away, this says it better
                 raise
@@ -415,7 +420,7 @@ class StudyRun:
         real.finish(scheduler.done)
         journal.check()
         count = max(workers.count, journal_state.workers_seen)
-        result = RunResult(place, self.spec, scheduler, journal_state, state.decisions, count)
+        result = RunResult(study_folder, self.spec, scheduler, journal_state, state.decisions, count)
         result.write()
         if real.ends.interrupted:
             text = f"interrupted after {result.end_time:.4g} s; resume=True goes on in {result.folder}"

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.core.factory import make_scheduler
-from hbsim.core.options import completed
+from hbsim.core.options import with_later_options
 from hbsim.core.space import Space
 from hbsim.errors import JournalError, ParameterError
 from hbsim.runner.loop import SearcherNotifier, drive
@@ -155,7 +155,7 @@ class StudySpec:
         try:
             values = _validator().validate_python(_in_todays_words(data))
             digest, space = values.pop("sha256"), Space.from_json(values.pop("space"))
-            values["scheduler"] = completed(values["scheduler"])
+            values["scheduler"] = with_later_options(values["scheduler"])
             spec = cls(digest=digest, space=space, **values)
             spec.make_scheduler()
         except ValidationError as error:
@@ -218,7 +218,7 @@ def replay(
     state: StudyState,
     records: Iterable[Record],
     path: str,
-    telling: SearcherNotifier | None = None,
+    notifier: SearcherNotifier | None = None,
     dimension: int | None = None,
 ) -> None:
     """Bring a new study to where its journal's records leave it.
@@ -231,8 +231,8 @@ def replay(
     JournalError
         The scheduler answers something else; names the line.
     """
-    searcher = None if telling is None else telling.searcher
+    searcher = None if notifier is None else notifier.searcher
     executor = Replay(records, state.journal_state, path, state.scheduler, searcher, dimension)
-    drive(state.scheduler, executor, state.decisions, telling)
+    drive(state.scheduler, executor, state.decisions, notifier)
     while not executor.over:  # the study has grown
-        drive(state.scheduler, executor, state.decisions, telling)
+        drive(state.scheduler, executor, state.decisions, notifier)

@@ -151,18 +151,22 @@ class TensorBoard:
         What the study is.
     state : StudyState
         Its scheduler and journal state, where it begins or goes on.
-    place : StudyFolder
+    study_folder : StudyFolder
         Its folder.
     clock : callable
         Seconds since the epoch.
     """
 
     def __init__(
-        self, spec: StudySpec, state: StudyState, place: StudyFolder, clock: Callable[[], float] = time.time
+        self,
+        spec: StudySpec,
+        state: StudyState,
+        study_folder: StudyFolder,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._spec, self._clock = spec, clock
         self._scheduler, self._journal_state = state.scheduler, state.journal_state
-        self._files = EventFiles(place.path / "tensorboard", clock)
+        self._files = EventFiles(study_folder.path / "tensorboard", clock)
         self._fine = FINE if self._scheduler.options.resource_type == "float" else 1
         self._sign = 1.0 if self._scheduler.mode == "max" else -1.0
         self._reached: dict[int, float] = {}  # by trial: the resource of its last report in a file
@@ -173,7 +177,7 @@ class TensorBoard:
         self._next = 0.0
         self._off = False
         if self._journal_state.now:
-            self._catch_up(place)
+            self._catch_up(study_folder)
 
     def record(self, record: Record) -> None:
         """Write what is new in a record."""
@@ -204,9 +208,9 @@ class TensorBoard:
 
     # Trials
 
-    def _catch_up(self, place: StudyFolder) -> None:
+    def _catch_up(self, study_folder: StudyFolder) -> None:
         """Learn from the journal which reports were written before."""
-        for record in read_records(place.journal):
+        for record in read_records(study_folder.journal):
             if "trial" in record:
                 self._trials[record["job"]] = record["trial"]
             for _, _, resource, metrics in record.get("rows", ()):

@@ -184,14 +184,14 @@ def read(folder: Path | str) -> RecordedRun:
     JournalError
         The journal is damaged, or the scheduler does not answer as it did in the recorded order.
     """
-    place = StudyFolder(folder)
-    if not place.holds_study:
+    study_folder = StudyFolder(folder)
+    if not study_folder.holds_study:
         raise ParameterError("folders", str(folder), "holds no study: it has no journal.jsonl")
-    with _at_rest(place.path):
-        result = load(place.path)
+    with _at_rest(study_folder.path):
+        result = load(study_folder.path)
         with warnings.catch_warnings():  # `load` has said it
             warnings.simplefilter("ignore", HbsimWarning)
-            records = list(read_records(place.journal))
+            records = list(read_records(study_folder.journal))
     if result.spec.until_return:
         rule = "its trials ran until their functions returned: no decision was made that could be predicted"
         raise ParameterError("folders", str(folder), rule)
@@ -199,7 +199,7 @@ def read(folder: Path | str) -> RecordedRun:
         rule = "is a study in which nothing was decided: there is nothing to hold the simulator against"
         raise ParameterError("folders", str(folder), rule)
     resumed = sum(record["e"] == "resume" for record in records)
-    return RecordedRun(place.path.name, result, _Reading(result).read(records), resumed)
+    return RecordedRun(study_folder.path.name, result, _Reading(result).read(records), resumed)
 
 
 @contextmanager

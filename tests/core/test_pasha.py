@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.core import Failure, Job, Report, Verdict, make_scheduler
-from hbsim.core.pasha import Noise, Pasha, Ranking
+from hbsim.core.pasha import EpsilonEstimator, Pasha, Ranking
 from tests.doubles.naive_pasha import NaivePasha
 from tests.doubles.pair import make_real, round_trip
 from tests.profile import examples
@@ -129,7 +129,7 @@ def test_a_non_number_ranks_last(make: Make, bad: float | None) -> None:
 
 def test_epsilon_is_a_percentile_of_pairs_that_cross_back() -> None:
     """At levels 1, 3, 9 three curves cross in pairs: 10 is ahead of 11 by 2 at last, of 12 by 4."""
-    noise = Noise(3)
+    noise = EpsilonEstimator(3)
     noise.add([5.0, 1.0, 10.0])
     assert noise.epsilon is None
     noise.add([4.0, 2.0, 8.0])  # behind, ahead, behind: 2 apart
@@ -297,7 +297,7 @@ def test_rankings_that_have_come_nearer_are_seen() -> None:
 @given(st.integers(3, 6), st.integers(0, 10**6), st.integers(0, 90), st.booleans())
 def test_noise_is_that_of_all_pairs(levels: int, seed: int, count: int, ties: bool) -> None:
     random_ = random.Random(seed)
-    noise, naive = Noise(levels), make_naive_pasha()
+    noise, naive = EpsilonEstimator(levels), make_naive_pasha()
     curves: list[list[float | None]] = []
     for _ in range(count):
         curve = [float(random_.randint(0, 3)) if ties else random_.random() for _ in range(levels)]

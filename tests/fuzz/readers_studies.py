@@ -316,7 +316,7 @@ class Journals:
                 3, lambda trial, epoch: (trial * 37 % 11) / 11 + epoch / 50, lambda t, r: t == 4 and r == 2
             )
             made.result()
-            self.contents.append(made.place.journal.read_bytes())
+            self.contents.append(made.study_folder.journal.read_bytes())
 
     def case(self, rng: Random) -> bytes:
         content = rng.choice(self.contents)

@@ -145,11 +145,11 @@ class Run:
         self.study = study
         self.scheduler = make_real(study.type, study.options)
         self.searcher = Listener()
-        self.telling = SearcherNotifier(self.searcher, self.scheduler)
+        self.notifier = SearcherNotifier(self.searcher, self.scheduler)
         self.state = new_state(self.scheduler)
         self.journal_state, self.decisions = self.state.journal_state, self.state.decisions
         if records:
-            replay(self.state, records, "journal", self.telling)
+            replay(self.state, records, "journal", self.notifier)
         faults = study.faults if faults is None else faults
         more = (study.curve, faults, now, study.latency, saved)
         hosts = study.hosts if hosts is None and workers is None else hosts
@@ -184,7 +184,7 @@ class Run:
             warnings.simplefilter("ignore", HbsimWarning)
             if self._resumes:
                 self.real.resume(self.scheduler.running_jobs())
-            drive(self.scheduler, self.real, self.decisions, self.telling)
+            drive(self.scheduler, self.real, self.decisions, self.notifier)
         self.real.finish(self.scheduler.done)
         return self
 

@@ -93,9 +93,9 @@ def test_columns_and_rows_leave_a_study_at_the_same_place(made):
     made.result()
     pictures = []
     for together in (False, True):
-        scheduler = Made(made.place.path, kind="promotion", **_options(made)).scheduler
+        scheduler = Made(made.study_folder.path, kind="promotion", **_options(made)).scheduler
         journal_state = JournalState(scheduler.levels, scheduler.mode, "accuracy")
-        records = list(read_records(made.place.journal, together=together))
+        records = list(read_records(made.study_folder.journal, together=together))
         replay(StudyState(scheduler, journal_state, DecisionTable()), iter(records), "journal")
         pictures.append(_picture(journal_state))
     assert pictures[0] == pictures[1]
@@ -144,12 +144,12 @@ def test_many_reports_are_not_read_one_by_one(made, monkeypatch):
     monkeypatch.setattr(
         hbsim.runner.records, "_read", lambda lines, body: read.append(body) or reader(lines, body)
     )
-    list(read_records(made.place.journal, together=True))
-    size = made.place.journal.stat().st_size
+    list(read_records(made.study_folder.journal, together=True))
+    size = made.study_folder.journal.stat().st_size
     if size > 200_000:
         assert sum(map(len, read)) < size / 2
     read.clear()
-    read_reports(made.place.journal)
+    read_reports(made.study_folder.journal)
     others = sum(record["e"] not in ("rows", "reach") for record in made.records)
     assert len(read) <= 1 + others + len(made.records) / 2
 
@@ -157,11 +157,13 @@ def test_many_reports_are_not_read_one_by_one(made, monkeypatch):
 def test_the_line_of_a_report_of_nobody(made):
     """Among many that are read at once."""
     made.result()
-    lines = made.place.journal.read_bytes().splitlines(keepends=True)
+    lines = made.study_folder.journal.read_bytes().splitlines(keepends=True)
     number = [place for place, line in enumerate(lines) if b'"e":"rows"' in line][-1]
     record = copy.deepcopy(made.records[number - 1])
     record["job"] = 99_999
-    made.place.journal.write_bytes(b"".join([*lines[:number], encode(number, record), *lines[number + 1 :]]))
+    made.study_folder.journal.write_bytes(
+        b"".join([*lines[:number], encode(number, record), *lines[number + 1 :]])
+    )
     with pytest.raises(JournalError, match="job 99999 is on no worker") as caught:
-        load(made.place.path)
+        load(made.study_folder.path)
     assert caught.value.line == number + 1

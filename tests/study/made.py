@@ -35,7 +35,7 @@ class Made:
         self.spec = StudySpec("train.py:train_fn", None, SPACE, as_dict, 0, "random", time, reward, False, {})
         self.journal_state = JournalState(self.scheduler.levels, self.scheduler.mode, reward)
         self.state = StudyState(self.scheduler, self.journal_state, DecisionTable())
-        self.place = StudyFolder(folder)
+        self.study_folder = StudyFolder(folder)
         self.clock = Clock()
         self.observers = []
         self.records = []
@@ -113,12 +113,12 @@ class Made:
 
     def result(self, workers=4):
         """Write the journal, and return the result."""
-        self.place.trials.mkdir(parents=True)
-        with Journal.create(self.place.journal, self.spec.as_dict(), "never") as journal:
+        self.study_folder.trials.mkdir(parents=True)
+        with Journal.create(self.study_folder.journal, self.spec.as_dict(), "never") as journal:
             for record in self.records:
                 journal.append(record)
         return RunResult(
-            self.place, self.spec, self.scheduler, self.journal_state, self.state.decisions, workers
+            self.study_folder, self.spec, self.scheduler, self.journal_state, self.state.decisions, workers
         )
 
     def gone(self, job, t):

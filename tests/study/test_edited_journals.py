@@ -134,13 +134,13 @@ def use(folder: Path) -> None:
     result.hosts, result.incumbent(), result.incumbent("max_t"), result.rungs(), result.failures()
     result.summary(), result.best_config, repr(result)
     result.write()
-    place = StudyFolder(folder)
-    records = read_records(place.journal, together=True)
-    spec = StudySpec.from_dict(next(records)["spec"], str(place.journal))
+    study_folder = StudyFolder(folder)
+    records = read_records(study_folder.journal, together=True)
+    spec = StudySpec.from_dict(next(records)["spec"], str(study_folder.journal))
     task = SearchTask(spec.space, spec.seed, mode=result.scheduler.mode, max_t=result.scheduler.options.max_t)
     state = new_state(spec, spec.make_scheduler())
-    telling = SearcherNotifier(make_searcher("random", task, None), state.scheduler)
-    replay(state, records, str(place.journal), telling, spec.space.dimension)
+    notifier = SearcherNotifier(make_searcher("random", task, None), state.scheduler)
+    replay(state, records, str(study_folder.journal), notifier, spec.space.dimension)
     with contextlib.suppress(ParameterError):  # nothing was decided in it
         read(folder)
 

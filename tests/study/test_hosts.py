@@ -36,7 +36,7 @@ def made(tmp_path, monkeypatch):
 
 
 def overview_of(made):
-    return ProgressSummary(made.spec, made.state, made.place, None, made.clock)
+    return ProgressSummary(made.spec, made.state, made.study_folder, None, made.clock)
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_many_hosts_are_not_all_named(made, capsys):
 
 def test_local_studies_have_no_lines_about_workers(made, capsys):
     watcher = PlainLines(
-        ProgressSummary(made.spec, made.state, made.place, 2, made.clock), "2 workers", made.clock
+        ProgressSummary(made.spec, made.state, made.study_folder, 2, made.clock), "2 workers", made.clock
     )
     made.observers.append(watcher)
     for _ in range(8):

@@ -19,7 +19,7 @@ def made(tmp_path, monkeypatch):
 
 
 def watched(made, workers=4):
-    overview = ProgressSummary(made.spec, made.state, made.place, workers, made.clock)
+    overview = ProgressSummary(made.spec, made.state, made.study_folder, workers, made.clock)
     watcher = PlainLines(overview, "4 workers", made.clock)
     made.observers.append(watcher)
     return watcher

@@ -291,26 +291,26 @@ def test_dask_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, folder: Pat
 @pytest.mark.parametrize("storage", [None, "auto", "file:///elsewhere"])
 def test_checkpoints_come_from_the_store_of_another_run(tmp_path: Path, storage: str | None) -> None:
     url, scheduler = (tmp_path / "store").as_uri(), hbsim.make_scheduler("promotion", max_t=9, num_trials=9)
-    place = StudyFolder(tmp_path / "exp")
-    place.trials.mkdir(parents=True)
-    number = RemoteRuns(place).number()
-    RemoteRuns(place).begin(url, scheduler)
+    study_folder = StudyFolder(tmp_path / "exp")
+    study_folder.trials.mkdir(parents=True)
+    number = RemoteRuns(study_folder).number()
+    RemoteRuns(study_folder).begin(url, scheduler)
     for trial, job in ((1, 4), (2, 5)):
         away = trial_folder(tmp_path / "away", trial)
         checkpoint.save(away / checkpoint.NAME, {"made by": job}, origin=of_job(job))
         found = newest(away)
         assert found is not None
         CheckpointStore(url, number).put(trial, job, found[1])
-    checkpoint.save(trial_folder(place.trials, 2) / checkpoint.NAME, {"made by": 6}, origin=of_job(6))
+    checkpoint.save(trial_folder(study_folder.trials, 2) / checkpoint.NAME, {"made by": 6}, origin=of_job(6))
 
     said: list[str] = []
-    RemoteRuns(place).bring_back(url, said.append)  # it is the same store: nothing to do
+    RemoteRuns(study_folder).bring_back(url, said.append)  # it is the same store: nothing to do
     assert not said
-    RemoteRuns(place).bring_back(storage, said.append)
+    RemoteRuns(study_folder).bring_back(storage, said.append)
     assert said == [f"looking for checkpoints in {url}", "copied 1 checkpoint from there"]
-    loaded = [checkpoint.load(trial_folder(place.trials, trial) / checkpoint.NAME) for trial in (1, 2)]
+    loaded = [checkpoint.load(trial_folder(study_folder.trials, trial) / checkpoint.NAME) for trial in (1, 2)]
     assert loaded == [{"made by": 4}, {"made by": 6}]
-    assert RemoteRuns(place).number() == number
+    assert RemoteRuns(study_folder).number() == number
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"study": 3}', '{"study": "zz"}', "[1"])

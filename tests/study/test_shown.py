@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
 def kinds(made, visualizer, progress):
     with ExitStack() as stack:
         options = RunOptions.checked(visualizer=visualizer, progress=progress)
-        observers = shown(stack, made.spec, made.state, made.place, options, WORKERS)
+        observers = shown(stack, made.spec, made.state, made.study_folder, options, WORKERS)
     return [type(observer).__name__ for observer in observers]
 
 

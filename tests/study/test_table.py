@@ -22,7 +22,7 @@ def slots(count, *gpus):
 def shown(made, workers, width=140, height=40, gpus=()):
     """Return the lines of a table, told of nothing yet; `made.overview` is its overview."""
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
-    overview = ProgressSummary(made.spec, made.state, made.place, workers, made.clock)
+    overview = ProgressSummary(made.spec, made.state, made.study_folder, workers, made.clock)
     table = LiveTable(overview, lambda: slots(workers, *gpus), lambda: "some workers", console, made.clock)
     made.observers.append(table)
     return table
@@ -156,7 +156,7 @@ def test_the_end_of_a_study_shows_before_its_workers_are_idle(tmp_path):
 
 
 def test_the_head_says_where_the_study_stands(made, monkeypatch):
-    monkeypatch.chdir(made.place.path.parent)
+    monkeypatch.chdir(made.study_folder.path.parent)
     table = shown(made, 2)
     one, two = made.start(0, 0.0), made.start(1, 10.0)
     made.reach(one, 0.5, 20.0)
@@ -240,7 +240,7 @@ class Gone(io.StringIO):
 
 def test_a_terminal_that_is_gone_does_not_end_the_study(made):
     console = Console(file=Gone(), width=80, height=25, force_terminal=True)
-    overview = ProgressSummary(made.spec, made.state, made.place, 1, made.clock)
+    overview = ProgressSummary(made.spec, made.state, made.study_folder, 1, made.clock)
     table = LiveTable(overview, lambda: slots(1), lambda: "", console, made.clock)
     made.observers.append(table)
     table.tick()

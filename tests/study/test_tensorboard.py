@@ -48,7 +48,7 @@ def events(file):
 
 def run(made, name):
     """Return the events of a run, file after file in the order of names, as TensorBoard reads them."""
-    files = sorted((made.place.path / "tensorboard" / name).iterdir())
+    files = sorted((made.study_folder.path / "tensorboard" / name).iterdir())
     for file in files:
         assert next(events(file)).file_version == "brain.Event:2"
     return list(chain.from_iterable(list(events(file))[1:] for file in files))
@@ -74,7 +74,7 @@ def made(tmp_path):
 
 
 def watched(made):
-    board = TensorBoard(made.spec, made.state, made.place, made.clock)
+    board = TensorBoard(made.spec, made.state, made.study_folder, made.clock)
     made.observers = [board]
     return board
 
@@ -172,13 +172,13 @@ def test_what_a_trial_trains_again_is_not_written_again(made):
 
 def test_a_study_that_goes_on_adds_files_and_repeats_nothing(made):
     board = watched(made)
-    made.place.trials.mkdir(parents=True)
+    made.study_folder.trials.mkdir(parents=True)
     job = made.start(0)
     made.rows(job, [(0.25, 0.9), (0.5, 0.2)], 1.0)
     board.close()
-    [file] = (made.place.path / "tensorboard" / "000000").iterdir()
+    [file] = (made.study_folder.path / "tensorboard" / "000000").iterdir()
     before = file.read_bytes()
-    with Journal.create(made.place.journal, made.spec.as_dict(), "never") as journal:
+    with Journal.create(made.study_folder.journal, made.spec.as_dict(), "never") as journal:
         for record in made.records:
             journal.append(record)
     board = watched(made)
@@ -209,7 +209,7 @@ def test_few_files_are_open_at_the_same_time(tmp_path, monkeypatch):
     assert max(most) == 3
     for trial in range(12):
         assert scalars(made, f"{trial:06}", "accuracy") == reported(made, trial)
-        assert len(list((made.place.path / "tensorboard" / f"{trial:06}").iterdir())) == 1
+        assert len(list((made.study_folder.path / "tensorboard" / f"{trial:06}").iterdir())) == 1
 
 
 def test_a_full_disk_ends_it_with_one_warning(made, monkeypatch):

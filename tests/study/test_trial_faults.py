@@ -338,17 +338,17 @@ def test_nothing_is_removed_while_a_trial_waits_and_little_at_a_time(tmp_path):
     dropped = lambda: named.pop() if named else []  # noqa: E731
     scheduler = SimpleNamespace(dropped=dropped, status=lambda trial: "paused", started=7)
     journal_state = SimpleNamespace(stays={}, best=SimpleNamespace(trial=6), gone=6)
-    keeper = CheckpointRetention("best", tmp_path, scheduler, journal_state)
+    retention = CheckpointRetention("best", tmp_path, scheduler, journal_state)
 
     def left():
         return len(list(tmp_path.glob("*/checkpoint")))
 
     counts = []
     for kind in ("reach", "gone", "reach", "fail"):
-        keeper.record({"e": kind})
+        retention.record({"e": kind})
         counts.append(left())
     assert counts == [7, 5, 5, 3]
-    keeper.finish()
+    retention.finish()
     assert left() == 1
 
 
@@ -356,18 +356,18 @@ def test_a_trial_that_stays_paused_keeps_its_newest_checkpoint_only(tmp_path):
     now = [0.0]
     scheduler = SimpleNamespace(dropped=list, status=lambda trial: "paused", started=2)
     journal_state = SimpleNamespace(stays={}, best=None, gone=1)
-    keeper = CheckpointRetention("best", tmp_path, scheduler, journal_state, clock=lambda: now[0])
+    retention = CheckpointRetention("best", tmp_path, scheduler, journal_state, clock=lambda: now[0])
     folder = tmp_path / "000001" / "checkpoint"
     for epoch in range(3):
         checkpoint.save(folder, epoch, origin=of_job(2), reports=epoch)
     assert len(os.listdir(folder)) == 3
     for path in folder.iterdir():
         os.utime(path, (1e9, 1e9))
-    keeper.record({"e": "gone"})
+    retention.record({"e": "gone"})
     now[0] = 2 * checkpoint.SETTLED - 1
-    keeper.tick()
+    retention.tick()
     assert len(os.listdir(folder)) == 3
     now[0] += 1
-    keeper.tick()
+    retention.tick()
     assert os.listdir(folder) == ["3"]
     assert checkpoint.load(folder) == 2

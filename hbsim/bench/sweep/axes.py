@@ -25,7 +25,7 @@ from hbsim.bench.sweep.specification import (
     unknown_field,
 )
 from hbsim.bench.variants import SEARCHER, Value, label
-from hbsim.core.options import TYPES, meant
+from hbsim.core.options import TYPES, suggest_type
 from hbsim.errors import ParameterError, SurrogateError, nearest
 from hbsim.options import OTHER_WORDS
 from hbsim.simulation import Cluster
@@ -193,7 +193,7 @@ def variants(source: Specification) -> list[VariantAxis]:
 
 def _of_variant(source: Specification, place: Place, table: VariantTable) -> Iterator[VariantAxis]:
     if table.type not in TYPES:
-        rule = f"must be one of {', '.join(TYPES)}.{meant(table.type)}"
+        rule = f"must be one of {', '.join(TYPES)}.{suggest_type(table.type)}"
         raise source.field_error((*place, "type"), rule)
     own: dict[str, Value] = dict(table.model_extra or {})
     for name in own:
