@@ -6,14 +6,141 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal, localcontext
+from fractions import Fraction
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
-from benchmarks.brackets_figures import LARGEST, SEEDS, collect
-from benchmarks.compact import compact_json
+import hbsim
 from benchmarks.measure import ROOT
-from benchmarks.report import table
+from benchmarks.pages import joined, publish, table
+from hbsim.core import Report, Scheduler, make_scheduler
+from hbsim.core.levels import hyperband_size
+
+RESOURCES: Final = (81, 243)
+ETAS: Final = range(2, 11)
+LARGEST: Final = 10**6
+SEEDS: Final = 25
+LOGARITHMS: Final[dict[str, Callable[[Decimal], Decimal]]] = {
+    "log": lambda x: x.ln(),
+    "log2": lambda x: x.ln() / Decimal(2).ln(),
+    "log10": lambda x: x.log10(),
+}
+# Trials from 1: at level 1 the best are 1, 6, 8 in this order, at level 3 it is 8.
+FIGURE: Final = {1: {1: 30.0, 6: 20.0, 8: 15.0}, 3: {8: 99.0}}
+EIGHT: Final = {1: {1: 30.0, 6: 20.0, 8: 99.0}, 3: {8: 99.0}}
+
+
+def collect() -> dict[str, Any]:
+    """Return everything, plain types."""
+    return {
+        "tables": {
+            str(max_t): {form: hyperband_turn(max_t, 3, form) for form in ("ceil", "floor")}
+            for max_t in RESOURCES
+        },
+        "float": {
+            "R": 243,
+            "eta": 3,
+            "quotient": quotient(243, 3, "log"),
+            "brackets": float_brackets(243, 3),
+        },
+        "lost": list(lost()),
+        "walks": {
+            "sha": walk("sha", FIGURE),
+            "promotion": walk("promotion", FIGURE),
+            "promotion, 8 best at level 1 too": walk("promotion", EIGHT),
+        },
+        "first": list(first_times()),
+    }
+
+
+def hyperband_turn(max_t: int, eta: int, n_formula: str) -> list[list[list[int]]]:
+    """Run each bracket once; return for each its rungs, [trials, level], bracket 0 first."""
+    k = make_scheduler("hyperband", max_t=max_t, reduction_factor=eta).geometry.k
+    sizes = [hyperband_size(k, bracket, Fraction(eta), n_formula) for bracket in range(k + 1)]
+    scheduler = make_scheduler(
+        "hyperband", max_t=max_t, reduction_factor=eta, n_formula=n_formula, num_trials=sum(sizes)
+    )
+    counts: list[Counter[int]] = [Counter() for _ in sizes]
+    while (job := scheduler.ask()) is not None:
+        counts[job.bracket][int(job.stop)] += 1
+        scheduler.tell(Report(job.trial, job.stop, float(job.trial)))
+    return [[[n, level] for level, n in sorted(count.items())] for count in counts]
+
+
+def quotient(max_t: int, eta: int, base: str) -> float:
+    """Return log(max_t) / log(eta) in floats: both logarithms rounded, as a good mathematical library does.
+
+    Worked out in decimals, so that no library's last bit shows.
+    """
+    with localcontext() as context:
+        context.prec = 50
+        above, below = (float(LOGARITHMS[base](Decimal(number))) for number in (max_t, eta))
+    return above / below
+
+
+def float_brackets(max_t: int, eta: int) -> list[list[int]]:
+    """Return [trials, lowest level] of each bracket where K is the integer part of that quotient."""
+    k = int(quotient(max_t, eta, "log"))
+    return [[hyperband_size(k, b, Fraction(eta), "ceil"), max_t // eta ** (k - b)] for b in range(k + 1)]
+
+
+def lost() -> Iterator[dict[str, Any]]:
+    """Give the powers eta^K up to a million where the float falls short of K, and with which logarithm."""
+    for eta in ETAS:
+        power = 1
+        while (max_t := eta**power) <= LARGEST:
+            short = [base for base in LOGARITHMS if int(quotient(max_t, eta, base)) < power]
+            if short:
+                yield {"eta": eta, "K": power, "R": max_t, "short": short}
+            power += 1
+
+
+def walk(type: str, best: Mapping[int, Mapping[int, float]]) -> list[list[int]]:
+    """Return what one worker trains, of nine trials and eta=3: [trial from 1, level], stretch by stretch."""
+    options: dict[str, Any] = {"n": 9} if type == "sha" else {}
+    scheduler = make_scheduler(type, max_t=9, reduction_factor=3, num_trials=9, **options)
+    steps: list[list[int]] = []
+    while (job := scheduler.ask()) is not None:
+        _train(scheduler, job.trial, job.stop, best, steps)
+    return steps
+
+
+def _train(
+    scheduler: Scheduler,
+    trial: int,
+    stop: float | None,
+    best: Mapping[int, Mapping[int, float]],
+    steps: list[list[int]],
+) -> None:
+    while stop is not None:
+        level = int(stop)
+        steps.append([trial + 1, level])
+        value = best.get(level, {}).get(trial + 1, -float(trial))
+        stop = scheduler.tell(Report(trial, stop, value)).stop
+
+
+def first_times() -> Iterator[dict[str, Any]]:
+    """Give the time of the first trial at R, with a worker a trial, over random orders of quality."""
+    for eta, max_t in ((3, 9), (4, 256)):
+        for resume in (True, False):
+            for straight_on in (True, False):
+                times = [first_time(eta, max_t, resume, straight_on, seed) for seed in range(SEEDS)]
+                place = {"eta": eta, "R": max_t, "resume": resume, "straight_on": straight_on}
+                yield {**place, "least": min(times), "mean": round(fmean(times), 3), "most": max(times)}
+
+
+def first_time(eta: int, max_t: int, resume: bool, straight_on: bool, seed: int) -> float:
+    scheduler = make_scheduler(
+        "promotion", max_t=max_t, reduction_factor=eta, straight_on=straight_on, num_trials=max_t
+    )
+    cluster = hbsim.Cluster(workers=max_t, resume=resume)
+    result = hbsim.simulate(scheduler, f"ideal:max_resource={max_t}", seed=seed, cluster=cluster)
+    return float(result.incumbent(at="max_t")["time"][0])
+
 
 COMMAND: Final = "python -m benchmarks.brackets"
 FOLDER: Final = ROOT / "results" / "brackets"
@@ -49,7 +176,7 @@ def render(content: dict[str, Any]) -> str:
             _first(content["first"]),
         ),
     ]
-    return "\n\n".join(parts) + "\n"
+    return joined(*parts)
 
 
 def _tables(tables: dict[str, Any]) -> Iterator[str]:
@@ -108,14 +235,7 @@ def _first(rows: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
 
 def write(content: dict[str, Any], out: Path) -> None:
     """Write the page and the figures."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "brackets.md").write_text(render(content), encoding="utf-8")
-    (out / "brackets.json").write_text(to_json(content), encoding="utf-8")
-
-
-def to_json(content: dict[str, Any]) -> str:
-    """Return one JSON object."""
-    return compact_json({"schema": 1, "command": COMMAND, **content}, 2)
+    publish(out, "brackets", {"schema": 1, "command": COMMAND, **content}, render(content), depth=2)
 
 
 def main() -> None:

@@ -1,25 +1,65 @@
-"""Child processes, what they cost, and the machine they ran on."""
+"""Child processes, what they cost, the machine they ran on, and a yardstick for it.
+
+The yardstick: the same number of events with nothing to decide, on bare SimPy and on a bare heap.
+"""
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
 from importlib.metadata import version
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-__all__ = ["ROOT", "Cost", "describe_machine", "rounded", "run", "say", "write_json", "yardstick"]
+import simpy
+
+DELAYS = [1.0 + (turn * 17) % 97 / 10 for turn in range(97)]
+
+
+def run_simpy(events: int, workers: int) -> float:
+    """Let each of `workers` processes wait for its share of `events` timeouts; return the last time."""
+    environment = simpy.Environment()
+
+    def work(worker: int) -> Iterator[simpy.Event]:
+        for delay in islice(cycle(DELAYS), worker, worker + events // workers):
+            yield environment.timeout(delay)
+
+    for worker in range(workers):
+        environment.process(work(worker))
+    environment.run()
+    return float(environment.now)
+
+
+def run_heap(events: int, workers: int) -> float:
+    """Take the soonest of `workers` entries and put its next one in, `events` times; return the last time."""
+    heap = [(1.0, worker, worker) for worker in range(workers)]
+    heapify(heap)
+    now = 0.0
+    serial = workers
+    for delay in islice(cycle(DELAYS), events):
+        now, _, worker = heap[0]
+        serial += 1
+        heapreplace(heap, (now + delay, serial, worker))
+    return now
+
+
+def timed_simpy(events: int, workers: int) -> float:
+    """Return the cpu seconds of `run_simpy`."""
+    start = time.process_time()
+    run_simpy(events, workers)
+    return time.process_time() - start
+
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 YARDSTICK: Final = 1_500_000  # timeouts
-DIGITS: Final = 6  # of figures that are kept: the rest may differ between machines
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +108,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> Cost:
 
 def yardstick() -> float:
     """Return the cpu seconds of 1.5 million timeouts in bare SimPy, by 32 processes, in a child."""
-    source = f"from benchmarks.limits import timed_simpy; print(timed_simpy({YARDSTICK}, 32))"
+    source = f"from benchmarks.measure import timed_simpy; print(timed_simpy({YARDSTICK}, 32))"
     return float(run([sys.executable, "-c", source]).output)
 
 
@@ -93,23 +133,6 @@ def _processor() -> str:
     fields = dict(part for line in lines if len(part := [x.strip() for x in line.split(":", 1)]) == 2)
     model = fields.get("model name", "unknown")
     return f"{model} (family {fields.get('cpu family')}, model {fields.get('model')})"
-
-
-def write_json(path: Path, content: dict[str, object]) -> None:
-    """Write one JSON object, indented."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def rounded(value: Any) -> Any:
-    """Return plain types with floats of `DIGITS` digits; None for what is no finite number."""
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: rounded(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(one) for one in value]
-    return value
 
 
 def say(text: str) -> None:

@@ -24,7 +24,8 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks.measure import ROOT, describe_machine, rounded, run, say, write_json
+from benchmarks.measure import ROOT, describe_machine, run, say
+from benchmarks.pages import joined, publish, rounded
 from benchmarks.peers.environments import environment, versions
 from benchmarks.remote_study import KINDS
 from tests.remote.machines import dask_machines, processes, ssh_machines
@@ -181,7 +182,7 @@ def render(content: Mapping[str, Any]) -> str:
     head = f"Written by `{content['command']}`, with the figures in `remote.json`. {rounds}"
     machine_line = f"- {about}; the controller, the hosts and the trials share it; {load}"
     parts = [TITLE, head, f"{machine_line}\n- {tools}{content['ray']}", "\n".join(lines), NOTES]
-    return "\n\n".join(parts) + "\n"
+    return joined(*parts)
 
 
 def _cell(values: Sequence[float], form: str) -> str:
@@ -213,9 +214,7 @@ def main() -> None:
         "count": options.rounds,
         "rounds": rounded(found),
     }
-    write_json(options.out / "remote.json", content)
-    (options.out / "remote.md").write_text(render(content))
-    say(f"written: {options.out / 'remote.md'}")
+    publish(options.out, "remote", content, render(content))
 
 
 if __name__ == "__main__":

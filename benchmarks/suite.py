@@ -11,8 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import ROOT, describe_machine, run, say, write_json, yardstick
-from benchmarks.report import machine_lines, table
+from benchmarks.measure import ROOT, describe_machine, run, say, yardstick
+from benchmarks.pages import joined, machine_lines, publish, table
 
 HEAD = ("benchmark", "median ms", "fastest ms", "rounds", "fastest, us each")
 
@@ -41,7 +41,7 @@ def render(content: dict[str, Any]) -> str:
     ]
     for group, entries in groupby(content["benchmarks"], key=lambda entry: entry["group"]):
         parts += [f"## {group[:1].upper()}{group[1:]}", table(HEAD, map(_cells, entries))]
-    return "\n\n".join(parts) + "\n"
+    return joined(*parts)
 
 
 def _cells(entry: dict[str, Any]) -> list[str]:
@@ -73,9 +73,7 @@ def main() -> None:
         "yardstick": yardstick(),
         "benchmarks": benchmarks,
     }
-    write_json(out / "suite.json", content)
-    (out / "suite.md").write_text(render(content))
-    say(f"written: {out / 'suite.md'}")
+    publish(out, "suite", content, render(content))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.measure import ROOT, Cost, describe_machine, run, say, write_json
-from benchmarks.report import machine_lines, table
+from benchmarks.measure import ROOT, Cost, describe_machine, run, say
+from benchmarks.pages import joined, machine_lines, publish, table
 
 VARIANTS: Final = """
 [[variants]]
@@ -106,7 +106,7 @@ def render(content: dict[str, Any]) -> str:
         table(("what", "wall s", "page MB"), rows),
         f"A second process makes it {median(content['ratios']):.2f} times as fast (in turn: {ratios}).",
     ]
-    return "\n\n".join(parts) + "\n"
+    return joined(*parts)
 
 
 def main() -> None:
@@ -123,9 +123,7 @@ def main() -> None:
         "load_at_start": load,
         **measure(options.rounds),
     }
-    write_json(options.out / "sweep.json", content)
-    (options.out / "sweep.md").write_text(render(content))
-    say(f"written: {options.out / 'sweep.md'}")
+    publish(options.out, "sweep", content, render(content))
 
 
 if __name__ == "__main__":

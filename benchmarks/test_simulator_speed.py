@@ -10,7 +10,7 @@ import gc
 import numpy as np
 import pytest
 
-from benchmarks import core, limits
+from benchmarks import measure, study
 from hbsim import make_scheduler, simulate
 from hbsim.surrogates import load
 
@@ -35,11 +35,11 @@ def _no_garbage_collection():
 @pytest.mark.parametrize("trials", [10_000, 100_000])
 @KINDS
 def test_simulation(benchmark, kind, trials, workers, brackets):
-    def study():
+    def simulated():
         scheduler = make_scheduler(kind, max_t=81, reduction_factor=3, brackets=brackets, num_trials=trials)
         return simulate(scheduler, "synthetic", workers=workers)
 
-    result = benchmark.pedantic(study, rounds=5 if trials <= 10_000 else 2, warmup_rounds=1)
+    result = benchmark.pedantic(simulated, rounds=5 if trials <= 10_000 else 2, warmup_rounds=1)
     note(benchmark, "trial", trials)
     summary = result.summary()
     assert summary["trials"] == trials
@@ -61,35 +61,35 @@ def test_simulation(benchmark, kind, trials, workers, brackets):
 def test_other_types(benchmark, kind, options, surrogate):
     trials = 100_000 if benchmark.enabled else 1000
 
-    def study():
+    def simulated():
         return simulate(make_scheduler(kind, max_t=81, num_trials=trials, **options), surrogate, workers=32)
 
-    result = benchmark.pedantic(study, rounds=2, warmup_rounds=1)
+    result = benchmark.pedantic(simulated, rounds=2, warmup_rounds=1)
     note(benchmark, "trial", trials)
     assert result.summary()["trials"] == trials
 
 
 @pytest.mark.benchmark(group="the core alone, 100,000 values")
-@pytest.mark.parametrize("driver", [core.drive_engine, core.drive_people], ids=["reach", "tell"])
+@pytest.mark.parametrize("driver", [study.drive_engine, study.drive_people], ids=["reach", "tell"])
 @KINDS
 def test_core(benchmark, kind, driver):
-    values = core.uniforms(100_000)
+    values = study.uniforms(100_000)
     milestones = benchmark.pedantic(driver, (kind, values), rounds=5, warmup_rounds=1)
     note(benchmark, "milestone", milestones)
-    assert len(values) // core.LEVELS < milestones <= len(values)
+    assert len(values) // study.LEVELS < milestones <= len(values)
 
 
 @pytest.mark.benchmark(group="tell: 20,000 of them, after so many values at the lowest rung")
 @pytest.mark.parametrize("recorded", [10_000, MILLION])
 @KINDS
 def test_tell(benchmark, kind, recorded):
-    scheduler = core.loaded(kind, recorded)
+    scheduler = study.loaded(kind, recorded)
     before = scheduler.started
 
     def start():
-        return (scheduler, core.pending(scheduler, TELLS)), {}
+        return (scheduler, study.pending(scheduler, TELLS)), {}
 
-    benchmark.pedantic(core.tell_all, setup=start, rounds=5)
+    benchmark.pedantic(study.tell_all, setup=start, rounds=5)
     note(benchmark, "tell", TELLS)
     assert before >= recorded
     assert scheduler.started > before
@@ -110,7 +110,7 @@ def test_evaluate(benchmark, name, levels):
 
 @pytest.mark.benchmark(group="the limit: 150,000 events and nothing to decide")
 @pytest.mark.parametrize("workers", [32, 1000])
-@pytest.mark.parametrize("run", [limits.run_simpy, limits.run_heap], ids=["simpy", "heapq"])
+@pytest.mark.parametrize("run", [measure.run_simpy, measure.run_heap], ids=["simpy", "heapq"])
 def test_limit(benchmark, run, workers):
     last = benchmark.pedantic(run, (EVENTS, workers), rounds=5, warmup_rounds=1)
     note(benchmark, "event", EVENTS)

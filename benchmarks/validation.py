@@ -16,9 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.measure import ROOT, describe_machine, run, say, write_json
-from benchmarks.plots import shrink
-from benchmarks.report import machine_lines
+from benchmarks.measure import ROOT, describe_machine, run, say
+from benchmarks.pages import joined, machine_lines, publish, shrink
 from hbsim.validation import Validation, validate
 from hbsim.validation.report import as_dict, draw, markdown
 
@@ -85,7 +84,7 @@ def render(content: dict[str, Any], validation: Validation) -> str:
         markdown(validation),
         "\n".join(f"![{entry['name']}](timeline-{entry['name']}.png)" for entry in content["runs"]),
     ]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return joined(*parts)
 
 
 def _summary(runs: list[dict[str, Any]]) -> str:
@@ -137,8 +136,7 @@ def main() -> None:
         "load_at_start": load,
         **found,
     }
-    write_json(options.out / "validation.json", content)
-    (options.out / "validation.md").write_text(render(content, validation), "utf-8")
+    publish(options.out, "validation", content, render(content, validation))
 
 
 if __name__ == "__main__":

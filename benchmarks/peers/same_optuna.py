@@ -12,8 +12,7 @@ from pathlib import Path
 
 import optuna
 
-from benchmarks.peers.same_log import RUNGS, Log, at_rungs, drive
-from benchmarks.peers.same_loop import simulate
+from benchmarks.peers.same_log import RUNGS, Log, at_rungs, drive, simulate
 
 DIRECTIONS = {"max": "maximize", "min": "minimize"}
 

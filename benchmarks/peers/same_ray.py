@@ -13,8 +13,7 @@ from types import SimpleNamespace
 
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from benchmarks.peers.same_log import RUNGS, Log, at_rungs, drive
-from benchmarks.peers.same_loop import simulate
+from benchmarks.peers.same_log import RUNGS, Log, at_rungs, drive, simulate
 
 
 def run(curves: Path, mode: str, workers: int, log: Log) -> dict[str, object]:

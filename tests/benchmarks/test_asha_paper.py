@@ -6,12 +6,18 @@ from statistics import fmean, variance
 
 import pytest
 
-from benchmarks.asha_paper import FOLDER, to_json
-from benchmarks.asha_paper_calibration import FIGURES, inside
+from benchmarks.asha_paper import (
+    FIGURES,
+    FOLDER,
+    PAIRS,
+    Figures,
+    inside,
+    render,
+    save_policies,
+    save_workloads,
+    standard_errors,
+)
 from benchmarks.asha_paper_cells import DROPS, STDS, VARIANTS, Cell, cells
-from benchmarks.asha_paper_figures import PAIRS, Figures, standard_errors
-from benchmarks.asha_paper_page import render
-from benchmarks.asha_paper_plot import save_policies, save_workloads
 from hbsim.core import make_scheduler
 from tests.doubles.workloads import trained
 
@@ -51,7 +57,6 @@ def test_cells_come_out_as_they_are_committed(key):
 
 def test_the_committed_page_is_that_of_the_figures():
     assert (FOLDER / "table.md").read_text(encoding="utf-8") == render(CONTENT)
-    assert (FOLDER / "asha_paper.json").read_text(encoding="utf-8") == to_json(CONTENT)
 
 
 @pytest.mark.parametrize(("name", "draw"), [("workloads", save_workloads), ("policies", save_policies)])

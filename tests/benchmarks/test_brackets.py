@@ -3,8 +3,7 @@
 import json
 import math
 
-from benchmarks.brackets import FOLDER, collect, write
-from benchmarks.brackets_figures import LARGEST, quotient
+from benchmarks.brackets import FOLDER, LARGEST, collect, quotient, write
 
 
 def test_the_committed_results_are_what_the_command_writes(tmp_path):

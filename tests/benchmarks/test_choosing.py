@@ -8,11 +8,9 @@ from functools import partial
 import pytest
 
 from benchmarks import choosing
-from benchmarks.choosing import FOLDER, KEPT, PAGES, comparisons, kept_rows
-from benchmarks.choosing_charts import EARLY, STARTS, workers
-from benchmarks.measure import rounded
-from benchmarks.page_blocks import PageError, commands, filled, loose_figures
-from benchmarks.page_output import run_comparison, show
+from benchmarks.choosing import EARLY, FOLDER, KEPT, PAGES, STARTS, comparisons, kept_rows, workers
+from benchmarks.doc_pages import PageError, commands, filled, loose_figures, run_comparison, show
+from benchmarks.pages import rounded
 
 CONTENT = json.loads((FOLDER / KEPT).read_text("utf-8"))
 CHOOSING = PAGES[0].read_text("utf-8")

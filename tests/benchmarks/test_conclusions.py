@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import conclusions
-from benchmarks.conclusions_page import render
+from benchmarks.conclusions import render
 from benchmarks.conclusions_studies import VARIANTS, digits_pool, equal_pool, synthetic
 
 ROOT = Path(__file__).parents[2]

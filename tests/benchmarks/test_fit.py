@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from benchmarks.fit_page import render
+from benchmarks.fit import render
 from hbsim.surrogates import fit_curves, fit_data, fit_regression
 
 ROOT = Path(__file__).parents[2]

@@ -12,12 +12,10 @@ from hypothesis import strategies as st
 
 import hbsim
 from benchmarks.peers import same_figures as figures
-from benchmarks.peers.same_compare import PEERS, compare
-from benchmarks.peers.same_log import COLUMNS, RUNGS, Log
-from benchmarks.peers.same_loop import simulate
+from benchmarks.peers.same_figures import PEERS, compare
+from benchmarks.peers.same_log import COLUMNS, RUNGS, Log, simulate
 from benchmarks.peers.same_page import render
-from benchmarks.peers.same_study import SEEDS, WORKERS
-from benchmarks.peers.same_tables import TABLES
+from benchmarks.peers.same_study import SEEDS, TABLES, WORKERS
 from benchmarks.study import InOrder
 from hbsim.surrogates import load
 

@@ -9,9 +9,8 @@ import pytest
 
 from benchmarks import searchers
 from benchmarks.peers.searching_loop import levels, simulate
-from benchmarks.searchers_cost import OBSERVATIONS, costs, told
-from benchmarks.searchers_page import render
-from benchmarks.searchers_sweep import LAST
+from benchmarks.searchers import render
+from benchmarks.searchers_figures import LAST, OBSERVATIONS, costs, told
 from hbsim import make_scheduler
 from hbsim import simulate as simulated
 from hbsim.surrogates import load

@@ -11,10 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import rules_counts, rules_curves, stopping_rules
-from benchmarks.rules_counts import chance, count, exact, simulated_rows
-from benchmarks.rules_page import render, summary
-from benchmarks.rules_sets import CurveSet, Ends, at_the_end, shipped
+from benchmarks import stopping_rules
+from benchmarks import stopping_rules_figures as figures
+from benchmarks.stopping_rules import render, summary
+from benchmarks.stopping_rules_figures import (
+    CurveSet,
+    Ends,
+    at_the_end,
+    chance,
+    count,
+    exact,
+    shipped,
+    simulated_rows,
+)
 from hbsim.core.rungs import RULES
 from hbsim.surrogates import load
 from tests.doubles.naive_rules import goes_on
@@ -45,7 +54,7 @@ def test_all_orders_of_a_few_values(rule, eta):
 
 
 def test_orders_of_uniform_values_that_hbsim_decides(monkeypatch):
-    monkeypatch.setattr(rules_counts, "ORDERS", {9: 2000, 27: 1000, 256: 100})
+    monkeypatch.setattr(figures, "ORDERS", {9: 2000, 27: 1000, 256: 100})
     rows = list(simulated_rows())
     assert [(row["eta"], row["n"]) for row in rows] == list(itertools.product((2, 3, 4), (9, 27, 256)))
     for row in rows:
@@ -88,7 +97,7 @@ def test_what_configurations_reach():
 @pytest.fixture(scope="module")
 def tried():
     (digits,) = (one for one in shipped() if one.title == "digits")
-    return rules_curves.study(digits, seeds=2, jobs=1)
+    return figures.study(digits, seeds=2, jobs=1)
 
 
 def test_every_trial_of_a_study_is_accounted_for(tried):
@@ -118,7 +127,7 @@ def test_a_regret_beyond_the_median_counts_as_that():
         "quantile": np.array([0.0, 0.0, math.inf, 2.0]),
         "rank": np.array([1.0, math.nan, 7.0, 2.0]),
     }
-    found = rules_curves._against(values, Ends(1.0, 0.0, 5.0), "min")["rank"]
+    found = figures._against(values, Ends(1.0, 0.0, 5.0), "min")["rank"]
     assert found["beyond_middle"] == 2
     assert found["regret"] == 3.5
     assert found["difference"]["mean"] == (1.0 + 5.0 + 0.0 + 0.0) / 4
@@ -130,7 +139,7 @@ def test_no_rule_is_told_from_the_base_by_chance_more_often_than_one_in_twenty()
     for _ in range(300):
         seeds = random.standard_normal(20) + 10.0
         values = {rule: seeds + random.standard_normal(20) for rule in RULES}
-        found = rules_curves._against(values, Ends(1.0, 0.0, 100.0), "min")
+        found = figures._against(values, Ends(1.0, 0.0, 100.0), "min")
         told += any(not one["difference"]["low"] <= 0 <= one["difference"]["high"] for one in found.values())
     assert told <= 25  # 300 x 0.05, and two standard deviations and a half
 
@@ -138,7 +147,7 @@ def test_no_rule_is_told_from_the_base_by_chance_more_often_than_one_in_twenty()
 def test_the_same_bytes_again(monkeypatch, tmp_path):
     one = CurveSet("ideal", "flat lines", 9, {"surrogate": "ideal:max_resource=9"}, 60)
     monkeypatch.setattr(stopping_rules, "shipped", lambda: iter([one]))
-    monkeypatch.setattr(rules_counts, "ORDERS", {9: 20, 27: 20, 256: 20})
+    monkeypatch.setattr(figures, "ORDERS", {9: 20, 27: 20, 256: 20})
     written = []
     for name in ("first", "second"):
         stopping_rules.main(["--out", str(tmp_path / name), "--seeds", "2", "--jobs", "1"])

@@ -8,10 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmarks.page_blocks import commands, filled, loose_figures
-from benchmarks.page_output import printed, show
+from benchmarks.doc_pages import commands, filled, loose_figures, printed, show
 from benchmarks.sweeps.driver import FOLDER, NAMES
-from benchmarks.sweeps.options import option_rows
+from benchmarks.sweeps.show import option_rows
 from hbsim.bench.report.model import OPEN
 from tests.profile import thorough
 

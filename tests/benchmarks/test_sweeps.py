@@ -12,7 +12,7 @@ import pytest
 from benchmarks import sweeps
 from benchmarks.measure import describe_machine
 from benchmarks.sweeps.driver import FOLDER, NAMES, SPECS
-from benchmarks.sweeps.options import option_rows
+from benchmarks.sweeps.show import option_rows
 from hbsim.bench.sweep import read_sweep
 
 ROOT = Path(__file__).parents[2]
