@@ -1,1 +1,1 @@
-"""Running training functions, and recording them as learning curves."""
+"""Executors: they run training functions on this machine and on others."""

@@ -1,15 +1,15 @@
-"""Checkpoints on disk: at any instant one is whole, and none that is ahead of the journal is loaded.
+"""Checkpoints on disk: one is complete at any instant, and none that is ahead of the journal is loaded.
 
 A checkpoint is a numbered folder below the trial's ``checkpoint`` folder. It is written under another name,
-and renamed when it is whole. No save waits for the disk: after a power cut the newest ones may be torn, which
-the sizes in their description show, or ahead of the journal, which `Origin` shows. So the ones before stay
-until they are not needed any more, and the newest that is whole and of this trial's past is loaded.
+and renamed when it is complete. No save waits for the disk: after a power cut the newest ones may be torn
+(the sizes in their description show it) or ahead of the journal (`Origin` shows it). So earlier checkpoints
+are kept while they may be needed, and the newest complete one that belongs to this trial's past is loaded.
 
-Of several jobs of a trial that may run at once, only the one with the highest number may save. A job that
-counts as lost may still run: on a host that was suspended, say, and goes on. Where several hosts see one
-folder, its checkpoint must not take the place of one of the job that was started instead. So a job claims the
-trial's folder before it runs, by an empty file named after its number; the highest number counts. No lock is
-needed, which not every shared file system has: a claim is never taken back.
+Several jobs of a trial may run at once: a job that counts as lost may still run on a host that was suspended.
+Where several hosts see one folder, its checkpoint must not replace one of the job that was started instead.
+So only the job with the highest number may save. A job claims the trial's folder before it runs, by an empty
+file named after its number. Claims are never removed, so no lock is needed: not every shared file system has
+locks.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ __all__ = [
     "thin_out",
 ]
 
-PREFIX: Final = ".claim-"  # of the files that say who has claimed a trial
-_VALUES: Final = "values"  # the kind, and its file
+PREFIX: Final = ".claim-"  # of the files by which jobs claim a trial
+_VALUES: Final = "values"  # the kind of checkpoint, and the name of its file
 _FOLDER: Final = "folder"
 _FILES: Final = "files"
 NAME: Final = "checkpoint"  # the folder's name in the trial's folder
-SETTLED: Final = 60.0  # seconds after which a file is on the disk: systems write what is half as old
+SETTLED: Final = 60.0  # seconds after which a file is on the disk: systems write files that are half as old
 _VERSION: Final = 2
 _META: Final = "meta.json"
 _DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError, Unreadable)
@@ -71,19 +71,19 @@ class Overtaken(Exception):
 def claim(folder: os.PathLike[str] | str, job: int) -> bool:
     """Claim a trial's ``checkpoint`` folder for a job, before it runs.
 
-    What earlier jobs have begun to save there, and not finished, is void from now on.
+    Checkpoints that earlier jobs have begun to save there, and not finished, become invalid.
 
     Parameters
     ----------
     folder : path
-        The trial's ``checkpoint`` folder; it need not be there.
+        The trial's ``checkpoint`` folder; it need not exist.
     job : int
         The job.
 
     Returns
     -------
     bool
-        Whether it may run: no higher job has claimed the folder.
+        Whether the job may run: no job with a higher number has claimed the folder.
 
     Raises
     ------
@@ -109,12 +109,12 @@ def is_overtaken(folder: os.PathLike[str] | str, job: int) -> bool:
 
 
 def temporary_name(number: int, job: int) -> str:
-    """Return what checkpoint `number` is called while `job` writes it: no other job writes there."""
+    """Return the name of checkpoint `number` while `job` writes it; it is different for each job."""
     return f".{number}.{job}"
 
 
 def is_later(name: str, job: int) -> bool:
-    """Whether a file in the ``checkpoint`` folder is what a later job is writing."""
+    """Return whether a file in the ``checkpoint`` folder is one that a later job is writing."""
     words = name.split(".")
     return len(words) > 2 and not words[0] and words[2].isdigit() and int(words[2]) > job
 
@@ -125,23 +125,23 @@ def _claims(folder: Path) -> list[int]:
 
 
 def _void(folder: Path, job: int) -> None:
-    """Take away what earlier jobs are writing: by another name it cannot be put in place any more."""
+    """Rename what earlier jobs are writing, so that they cannot put it in place any more."""
     with suppress(FileNotFoundError):
         for name in os.listdir(folder):
             if name.startswith(".") and not is_later(name, job):
                 void = folder / f"{name}.void"
-                with suppress(OSError):  # it has been put in place this moment, or is void already
+                with suppress(OSError):  # just put in place, or renamed already
                     os.rename(folder / name, void)
                 shutil.rmtree(void, ignore_errors=True)
 
 
 def _check_content(obj: object, folder: Path) -> None:
-    """Check what can be checked before anything is written to `folder`.
+    """Check the object to save, as far as possible before anything is written to `folder`.
 
     Raises
     ------
     ParameterError
-        It is None, or the path of something else than a folder.
+        The object is None, or the path of something else than a folder, or of a folder around `folder`.
     """
     if obj is None:
         raise ParameterError("checkpoint", obj, "None means that there is none; save something else")
@@ -159,12 +159,12 @@ def _write_content(folder: Path, obj: object) -> str:
     Raises
     ------
     ParameterError
-        Something in it cannot be kept.
+        Something in the object cannot be saved.
     OSError
-        It cannot be written.
+        The object cannot be written.
     """
     if isinstance(obj, os.PathLike):
-        # Links become what they lead to, since that may not be there any more later.
+        # Links are replaced by copies of their targets, which may be removed later.
         shutil.copytree(obj, folder / _FILES)
         return _FOLDER
     with open(folder / _VALUES, "wb") as file:
@@ -178,9 +178,9 @@ def _read_content(folder: Path, kind: str) -> Any:
     Raises
     ------
     Unreadable
-        It is damaged.
+        The content is damaged.
     OutputError
-        It cannot be read by this hbsim, or without PyTorch.
+        The content cannot be read by this version of hbsim, or without PyTorch.
     """
     if kind == _FOLDER:
         return folder / _FILES
@@ -194,7 +194,7 @@ def _read_content(folder: Path, kind: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Which job a checkpoint is of, and which earlier jobs of its trial the journal knows.
+    """The job that makes a checkpoint, and the earlier jobs of its trial that the journal has.
 
     Attributes
     ----------
@@ -205,10 +205,10 @@ class Origin:
     configuration : str
         A digest of the trial's configuration.
     started : float
-        Study seconds at which the job started. Job and start together are one job's only, even if the journal
-        was cut and its numbers are given again.
+        Study seconds at which the job started. Job and start together identify one job, even if the journal
+        was cut and its numbers are used again.
     earlier : mapping
-        By job and start: how many reports of it the journal has.
+        By job and start: the number of the job's reports in the journal.
     """
 
     study: str
@@ -221,7 +221,7 @@ class Origin:
 
     @classmethod
     def of(cls, task: Mapping[str, Any]) -> Origin:
-        """Return that of a task's fields."""
+        """Return the origin that a task's fields describe."""
         point = json.dumps(task["point"]).encode()
         return cls(
             study=task["study"],
@@ -234,7 +234,7 @@ class Origin:
         )
 
     def objection(self, meta: Meta) -> str | None:
-        """Say why this job must not go on from a checkpoint of this description; None if it may."""
+        """Return why this job must not continue from a checkpoint with this description; None if it may."""
         for name in ("study", "trial", "configuration"):
             if meta[name] != getattr(self, name):
                 return f"it is of another {name}"
@@ -249,27 +249,27 @@ class Origin:
         return None
 
     def is_last(self, meta: Meta) -> bool:
-        """Whether a checkpoint is of an earlier job that made no report after it.
+        """Return whether a checkpoint is of an earlier job that made no report after it.
 
-        The function may have trained on before it saved: it may be ahead of what was reported.
+        The function may have trained further before it saved: the checkpoint may be ahead of the reports.
         """
         key = (meta["job"], meta["started"])
         return key != (self.job, self.started) and meta["reports"] == self.earlier[key]
 
 
 class Loaded(NamedTuple):
-    """A checkpoint that a job goes on from.
+    """A checkpoint from which a job continues.
 
     Attributes
     ----------
     value : object
-        What was saved, None if nothing was. Tensors are on the CPU.
+        The saved object, None if nothing was saved. Tensors are on the CPU.
     number : int or None
-        The checkpoint's.
+        The checkpoint's number.
     resource : float or None
-        What the trial had reported last.
+        The resource that the trial had reported last.
     is_last : bool
-        Whether `Origin.is_last` holds for it.
+        Whether `Origin.is_last` holds for the checkpoint.
     """
 
     value: Any
@@ -287,33 +287,33 @@ def save(
     resource: float | None = None,
     allowed: Callable[[], bool] | None = None,
 ) -> None:
-    """Save a checkpoint. Those before stay as far as they may be needed (see `thin_out`).
+    """Save a checkpoint. Earlier ones are kept as far as they may be needed (see `thin_out`).
 
     Parameters
     ----------
     folder : path
-        The trial's ``checkpoint`` folder; made if it is not there.
+        The trial's ``checkpoint`` folder; made if it does not exist.
     obj : object
         None, numbers, text, bytes, NumPy arrays and PyTorch tensors, in lists, tuples, sets and dicts; or the
         path of a folder, whose content is copied.
     origin : Origin, optional
         The job.
     reports : int
-        How many reports the job had made, and
+        The number of reports that the job had made.
     resource : float, optional
-        the last one's resource.
+        The resource of the last report.
     allowed : callable, optional
-        Whether the job, which has claimed the folder, may still save; asked again just before the checkpoint
-        takes its place.
+        Returns whether the job, which has claimed the folder, may still save; called again just before the
+        checkpoint is put in place.
 
     Raises
     ------
     ParameterError
-        Something in it cannot be kept.
+        Something in the object cannot be saved.
     OutputError
-        It cannot be written; the one before is still there.
+        The checkpoint cannot be written; the previous one still exists.
     Overtaken
-        It is not allowed; the one before, or what has taken its place, is still there.
+        The job is not allowed to save; the newest checkpoint still exists.
     """
     folder = Path(folder)
     _check_content(obj, folder)
@@ -335,19 +335,19 @@ def save(
             os.rename(temporary, folder / str(number))
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            if isinstance(error, OSError):  # a later job may have taken it away
+            if isinstance(error, OSError):  # a later job may have renamed it
                 _check_allowed(allowed)
             raise
         thin_out(folder, origin, claimed_by)
 
 
 def load(folder: os.PathLike[str] | str) -> Any:
-    """Return what was saved last, None if nothing was. Tensors are on the CPU.
+    """Return the object that was saved last, None if nothing was saved. Tensors are on the CPU.
 
     Raises
     ------
     OutputError
-        It cannot be read.
+        The checkpoint cannot be read.
     """
     return load_own(folder, None).value
 
@@ -357,21 +357,21 @@ def load_own(
     origin: Origin | None,
     say: Callable[[str], None] | None = None,
 ) -> Loaded:
-    """Return what was saved last, and a job may go on from.
+    """Return the newest checkpoint from which a job may continue.
 
     Parameters
     ----------
     folder : path
         The trial's ``checkpoint`` folder.
     origin : Origin or None
-        The job. For None any checkpoint will do.
+        The job. With None every checkpoint is accepted.
     say : callable, optional
-        Told of each newer checkpoint that is not used, and why.
+        Called with a line on each newer checkpoint that is not used, and why.
 
     Raises
     ------
     OutputError
-        It cannot be read.
+        The checkpoint cannot be read.
     """
     folder = Path(folder)
     for number in sorted(_numbers(folder), reverse=True):
@@ -395,30 +395,30 @@ def load_own(
 
 
 def describe(folder: os.PathLike[str] | str) -> Meta | None:
-    """Return what is known of the newest whole checkpoint without loading it; None if there is none.
+    """Return the description of the newest complete checkpoint without loading it; None if there is none.
 
     Returns
     -------
     description : dict or None
-        ``version``; ``kind``, values or folder; ``resource``, what the trial had reported last when it was
-        made, and ``job``, by which job: both may be None. And what `Origin.objection` needs.
+        ``version``; ``kind``, values or folder; ``resource``, the last one reported when it was made, and
+        ``job``, the job that made it: both may be None. And the fields that `Origin.objection` needs.
 
     Raises
     ------
     OutputError
-        It cannot be read.
+        The description cannot be read.
     """
     found = newest(folder)
     return None if found is None else found[1]
 
 
 def newest(folder: os.PathLike[str] | str) -> tuple[Path, Meta] | None:
-    """Return the newest whole checkpoint's own folder, and its description as of `describe`.
+    """Return the folder of the newest complete checkpoint, and its description as `describe` returns it.
 
     Raises
     ------
     OutputError
-        It cannot be read.
+        The checkpoint cannot be read.
     """
     folder = Path(folder)
     for number in sorted(_numbers(folder), reverse=True):
@@ -432,12 +432,12 @@ def newest(folder: os.PathLike[str] | str) -> tuple[Path, Meta] | None:
 
 
 def describe_one(path: Path) -> Meta:
-    """Return the description of the checkpoint that is in this folder, wherever that is.
+    """Return the description of the checkpoint in this folder, which may be anywhere.
 
     Raises
     ------
     OutputError
-        It is no checkpoint, it is damaged, or it cannot be read.
+        The folder is no checkpoint, is damaged, or cannot be read.
     """
     with _failing_clearly(path, "cannot be read"):
         try:
@@ -458,7 +458,7 @@ def discard(folder: os.PathLike[str] | str, first: int) -> None:
     with _failing_clearly(folder, "cannot be removed"):
         for number in sorted(_numbers(folder), reverse=True):
             if number >= first:
-                os.rename(folder / str(number), folder / f".{number}.old")  # whole or not at all
+                os.rename(folder / str(number), folder / f".{number}.old")  # atomic
                 shutil.rmtree(folder / f".{number}.old")
 
 
@@ -474,28 +474,27 @@ def remove(folder: os.PathLike[str] | str) -> None:
     """
     folder = Path(folder)
     with _failing_clearly(folder, "cannot be removed"):
-        for number in sorted(_numbers(folder)):  # the newest last: until then it counts
+        for number in sorted(_numbers(folder)):  # the newest last: it is valid until then
             os.rename(folder / str(number), folder / f".{number}.old")
         if folder.is_dir():
             shutil.rmtree(folder)
 
 
 def thin_out(folder: Path, origin: Origin | None = None, job: int | None = None) -> None:
-    """Remove the checkpoints that will not be needed, and what was left half written.
+    """Remove the checkpoints that will not be needed, and those that were left unfinished.
 
-    There stay the newest; the newest that a report followed, in case the newest is ahead of the reports; and,
-    in case of a power cut, the newest that is settled (see `SETTLED`), and the oldest that is
-    not, which will be. So a trial that saves less often than that has two, and one that has paused for so
-    long has one.
+    These are kept: the newest; the newest that a report followed, in case the newest is ahead of the reports;
+    and, in case of a power cut, the newest one older than `SETTLED` seconds and the oldest younger one. So a
+    trial that saves less often than that has two checkpoints, and one that has paused for so long has one.
 
     Parameters
     ----------
     folder : Path
         The trial's ``checkpoint`` folder.
     origin : Origin, optional
-        The job that has just saved: what it must not go on from goes.
+        The job that has just saved: checkpoints from which it must not continue are removed.
     job : int, optional
-        Its number, if jobs claim the folder: what later ones write stays.
+        The job's number, if jobs claim the folder: files that later jobs write are kept.
     """
     names = os.listdir(folder)  # once: a later job may save meanwhile
     kept = _needed(folder, sorted((int(name) for name in names if _is_number(name)), reverse=True), origin)
@@ -505,7 +504,7 @@ def thin_out(folder: Path, origin: Origin | None = None, job: int | None = None)
 
 
 def _needed(folder: Path, numbers: Sequence[int], origin: Origin | None) -> set[int]:
-    """Return the checkpoints to keep; `numbers` are all that there are, the newest first."""
+    """Return the numbers of the checkpoints to keep; `numbers` are those of all, the newest first."""
     usable: list[tuple[int, Meta, float]] = []  # number, description, age in seconds
     now = time.time()
     for number in numbers:
@@ -560,7 +559,7 @@ def _check_allowed(allowed: Callable[[], bool] | None) -> None:
 
 
 def _meta(checkpoint: Path) -> Meta:
-    """Read a checkpoint's description, and check that its files have the sizes that were written."""
+    """Read a checkpoint's description, and check the sizes of its files against it."""
     meta: Meta = json.loads((checkpoint / _META).read_bytes())
     if meta["version"] != _VERSION:
         raise ValueError(f"it is of version {meta['version']}; this hbsim reads version {_VERSION}")

@@ -1,10 +1,10 @@
-"""A file of a checkpoint's values: what memory holds as bytes, a JSON tree of the rest, and checksums.
+"""The file of a checkpoint's values: the bytes of arrays and tensors, a JSON tree of the rest, and checksums.
 
 Byte strings and the numbers of arrays and tensors come first, one part after the other. Then comes the tree:
-None, bool, int, float, str, lists and dicts of text keys as JSON has them; anything else as an object of one
-key that begins with ``$``, such as ``{"$tuple": [1, 2]}``. A part is named by its offset, its size and its
-CRC-32. The file ends with the tree's length, its CRC-32, and a mark. Nothing in it is ever run. PyTorch is
-imported only where there are tensors.
+None, bool, int, float, str, lists and dicts with text keys as in JSON; anything else as an object with one
+key that begins with ``$``, such as ``{"$tuple": [1, 2]}``. The tree refers to a part by its offset, size and
+CRC-32. The file ends with the tree's length, its CRC-32, and a magic number. Reading it executes nothing.
+PyTorch is imported only where there are tensors.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ __all__ = ["TensorReader", "Tensors", "Unkept", "Unreadable", "read", "write"]
 
 _END: Final = struct.Struct("<QI4s")
 _MAGIC: Final = b"hbv1"
-_CHUNK: Final = 1 << 20  # bytes: what is checked and written while it is in the processor's cache
+_CHUNK: Final = 1 << 20  # bytes that are checked and written at once: they fit into the processor's cache
 _DEPTH: Final = 100
 _LARGE: Final = 1 << 64  # Python does not read an int of thousands of digits
-_SHOWN: Final = 60  # characters of a key that are shown,
-_LONG: Final = 200  # and of where something is
-_PASS: Final = frozenset((float, bool, type(None)))  # what JSON keeps as it is
+_SHOWN: Final = 60  # characters of a key that are shown
+_LONG: Final = 200  # characters of a place in the object that are shown
+_PASS: Final = frozenset((float, bool, type(None)))  # values that JSON has, too
 _TEXT: Final = frozenset((str,))
 _FACTORIES: Final = {kind.__name__: kind for kind in (bool, int, float, str, list, tuple, dict, set)}
 _RULE: Final = (
     "cannot be kept: checkpoints hold None, numbers, text, bytes, lists, tuples, sets, dicts, NumPy arrays "
     "and PyTorch tensors"
 )
-Part = list[int]  # offset, size and checksum, once it is written
+Part = list[int]  # offset, size and checksum; filled in when the part is written
 _ALIGNED: Final = 16  # bytes of the widest number
-_SLACK: Final = 2  # memory that tensors share is kept as one if no more than this times theirs
+_SLACK: Final = 2  # shared memory is written as one part if it is at most so many times the tensors' size
 _MOST: Final = 1 << 62
 
 
 class Unreadable(Exception):
-    """The file is not what was written."""
+    """Raised when a file is damaged: its content is not what was written."""
 
 
 def write(file: IO[bytes], obj: object) -> None:
-    """Write `obj`.
+    """Write an object to a file.
 
     Raises
     ------
     ParameterError
-        Something in it cannot be kept; nothing has been written.
+        Something in the object cannot be saved; nothing has been written.
     OSError
         The file cannot be written.
     """
@@ -82,16 +82,16 @@ def write(file: IO[bytes], obj: object) -> None:
 
 
 def read(path: Path) -> Any:
-    """Read what was written; tensors are on the CPU.
+    """Return the object that was written to a file; tensors are on the CPU.
 
     Raises
     ------
     Unreadable
         The file is damaged.
     ModuleNotFoundError
-        It holds tensors, and PyTorch is not installed.
+        The file holds tensors, and PyTorch is not installed.
     OSError
-        It cannot be read.
+        The file cannot be read.
     """
     with open(path, "rb") as file:
         try:
@@ -121,13 +121,13 @@ def _advice(obj: object) -> str:
 
 
 class _Tree:
-    """Makes a tree of JSON values, and the list of parts that they name."""
+    """The builder of the tree of JSON values, and of the list of parts to which the tree refers."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Part, Callable[[], memoryview]]] = []
         torch = sys.modules.get("torch")  # else there is no tensor
         self._tensors = None if torch is None else Tensors(torch)
-        self._names: set[str] = set()  # keys that JSON keeps as they are
+        self._names: set[str] = set()  # keys that are written as plain JSON keys
         self._depth = 0
         self._makers: dict[type, Callable[[Any], object]] = {
             list: self._list,
@@ -148,13 +148,13 @@ class _Tree:
         }
 
     def parts(self) -> Iterator[tuple[Part, Callable[[], memoryview]]]:
-        """Yield each part, to be filled in, and what returns its bytes."""
+        """Yield each part, whose fields the caller fills in, and a function that returns its bytes."""
         yield from self._parts
         if self._tensors is not None:
             yield from self._tensors.parts()
 
     def node(self, obj: Any) -> object:
-        """Return the node of an object."""
+        """Return the tree's node for an object."""
         kind = type(obj)
         if kind in _PASS:
             return obj
@@ -252,7 +252,7 @@ def _shown(key: object) -> str:
 
 
 def _is_text(text: str) -> bool:
-    """Whether UTF-8 can say it: half of a surrogate pair it cannot, and JSON joins two."""
+    """Return whether a text has a UTF-8 encoding; one with a half of a surrogate pair has none."""
     if text.isascii():
         return True
     try:
@@ -263,12 +263,12 @@ def _is_text(text: str) -> bool:
 
 
 def _bytes_of(array: Any) -> memoryview:
-    """Return the memory of an array whose numbers lie one after the other."""
+    """Return the memory of a contiguous array."""
     return memoryview(array.reshape(-1, order="A").view(np.uint8) if array.nbytes else b"")
 
 
 class _Reader:
-    """Makes the values of a file again."""
+    """The reader of a file's values."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -345,7 +345,7 @@ class _Reader:
         return data
 
     def _into(self, target: memoryview, part: Part) -> None:
-        """Read a part into memory of its size."""
+        """Read a part into memory that has the part's size."""
         position, size, check = part
         if position < 0 or position + size > self._room or size != len(target):
             raise Unreadable("it is cut short")
@@ -361,7 +361,7 @@ class _Reader:
 
 
 class Unkept(Exception):
-    """Something that cannot be kept: which object, why, and the steps to it, the last one first."""
+    """Raised for an object that cannot be saved, with the reason and the path to it, innermost step first."""
 
     def __init__(self, obj: object, rule: str = "") -> None:
         self.obj = obj
@@ -370,10 +370,9 @@ class Unkept(Exception):
 
 
 class Tensors:
-    """Makes the nodes of tensors, and the list of parts that they name.
+    """The builder of the nodes of tensors, and of the list of parts to which the nodes refer.
 
-    Tensors that share memory share it again when they are read. Of a tensor that uses only some of its memory
-    the rest is left out.
+    Tensors that share memory share it again when they are read. Memory that no tensor uses is left out.
     """
 
     def __init__(self, torch: Any) -> None:
@@ -383,16 +382,16 @@ class Tensors:
         ] = {}  # by memory: tensors, and nodes to be filled in
 
     def is_tensor(self, obj: object) -> bool:
-        """Whether it is one."""
+        """Return whether an object is a tensor."""
         return isinstance(obj, self._torch.Tensor)
 
     def node(self, obj: Any) -> object:
-        """Return the node of what PyTorch has made; None if that is something else.
+        """Return the node of one of PyTorch's objects; None for other objects.
 
         Raises
         ------
         Unkept
-            A tensor of another kind.
+            It is a tensor of a kind that cannot be saved.
         """
         torch, kind = self._torch, type(obj)
         if kind is torch.Tensor:
@@ -418,7 +417,7 @@ class Tensors:
         return {"$torch.Tensor": content}
 
     def parts(self) -> Iterator[tuple[Part, Callable[[], memoryview]]]:
-        """Yield each part, to be filled in, and what returns its bytes; complete the nodes."""
+        """Yield each part, to be filled in, and a function that returns its bytes; complete the nodes."""
         for group in self._shared.values():
             begin, end = _span(tensor for tensor, _ in group)
             if end - begin <= _SLACK * sum(tensor.nbytes for tensor, _ in group) and len(group) > 1:
@@ -449,7 +448,7 @@ class Tensors:
 
 
 def _span(tensors: Any) -> tuple[int, int]:
-    """Return the bytes of their memory from the first to the last that these tensors use."""
+    """Return the range of bytes that these tensors use in the memory that they share."""
     begin, end = _MOST, 0
     for tensor in tensors:
         if tensor.numel():
@@ -461,19 +460,19 @@ def _span(tensors: Any) -> tuple[int, int]:
 
 
 class TensorReader:
-    """Makes tensors again, on the CPU.
+    """The reader of tensors; they are on the CPU.
 
     Parameters
     ----------
     read : callable
         ``read(target, part)`` fills memory.
     room : int
-        Bytes of the file.
+        The number of bytes of all parts in the file.
 
     Attributes
     ----------
     makers : dict
-        By tag, what makes the value of a node.
+        By tag: the function that makes the value of a node.
     """
 
     def __init__(self, read: Callable[[memoryview, Part], None], room: int) -> None:

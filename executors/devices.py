@@ -56,7 +56,7 @@ class Nvml(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What CUDA can be given: a whole GPU, or an instance of one in MIG mode.
+    """A device for CUDA: a whole GPU, or an instance of a GPU in MIG mode.
 
     Attributes
     ----------
@@ -82,9 +82,9 @@ class Board:
     Attributes
     ----------
     uuid : str
-        Its own.
+        The UUID of the whole GPU.
     devices : tuple of Device
-        Itself; in MIG mode its instances, which may be none.
+        The GPU itself; in MIG mode its instances, possibly none.
     """
 
     uuid: str
@@ -92,9 +92,9 @@ class Board:
 
 
 def open_nvml(nvml: Nvml | None = None) -> Nvml | None:
-    """Return NVML, ready to be asked; None where there is no driver.
+    """Return NVML, initialised; None where there is no driver.
 
-    It stays open until the process ends: to open it again takes longer than all that is asked of it.
+    It stays open until the process ends: opening it again takes longer than all queries.
     """
     try:
         module = nvml or cast(Nvml, import_module("pynvml"))
@@ -138,7 +138,7 @@ def _board(nvml: Nvml, handle: Any) -> Board:
 def _in_mig_mode(nvml: Nvml, handle: Any) -> bool:
     try:
         return bool(nvml.nvmlDeviceGetMigMode(handle)[0])
-    except nvml.NVMLError:  # a GPU that knows no MIG
+    except nvml.NVMLError:  # a GPU without MIG
         return False
 
 
@@ -203,10 +203,10 @@ def cpu_limit(root: Path = _ROOT) -> float | None:
 
 
 def cpu_group(root: Path = _ROOT) -> str:
-    """Return which control group has the quota of `cpu_limit`; "" if there is none.
+    """Return an id of the control group that has the quota of `cpu_limit`; "" if there is none.
 
-    Processes that are told the same share one quota, whatever they call their groups: the system knows a
-    group by its folder's device and inode, in every container. Of equal quotas it is the outermost.
+    Processes with the same id share one quota, whatever the groups are named in their containers: the id is
+    the device and inode of the group's folder. Of equal quotas the outermost group's is returned.
     """
     limits = list(_limits(root))
     if not limits:
@@ -228,16 +228,16 @@ def gpus(environ: Mapping[str, str], nvml: Nvml | None = None) -> list[Gpu]:
     or UUID of a GPU in MIG mode stands for its first instance. Where the variable is absent, all instances
     are offered.
 
-    An index is passed on to trials as it is, and means there what it means here. CUDA counts the fastest GPU
-    first unless ``CUDA_DEVICE_ORDER`` is PCI_BUS_ID, NVML along the PCI bus: among GPUs of different models
-    `name`, `memory` and `uuid` may be those of another. UUIDs leave no doubt.
+    An index is passed on to trials unchanged, and means the same GPU there. CUDA orders GPUs by speed unless
+    ``CUDA_DEVICE_ORDER`` is PCI_BUS_ID, NVML along the PCI bus: among GPUs of different models `name`,
+    `memory` and `uuid` may be those of another GPU. UUIDs are unambiguous.
 
     Parameters
     ----------
     environ : mapping
         Environment variables, ``os.environ``.
     nvml : Nvml, optional
-        Answers instead of the driver.
+        Used in place of the driver's NVML.
 
     Raises
     ------
@@ -315,7 +315,7 @@ def _limits(root: Path) -> Iterator[tuple[float, Path]]:
 
 
 def _quota(folder: Path) -> tuple[int, int]:
-    """Return the microseconds of CPU time a period, and the period's; ValueError if there is no limit."""
+    """Return the CPU time for each period, and the period, in microseconds; ValueError without a limit."""
     if (folder / "cpu.max").exists():
         quota, period = (folder / "cpu.max").read_text().split()
         return int(quota), int(period)

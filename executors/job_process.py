@@ -1,4 +1,4 @@
-"""The process of a job, forked or started anew: what it gets before the training function, and its end."""
+"""A job's process, forked or started anew: its setup before the training function, and its end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _AT_ONCE: Final = 1e-3  # a timer of 0 seconds never rings
 Entry = Callable[[Callable[..., object], socket.socket], int]
 _ROOT: Final = str(Path(str(sys.modules["hbsim"].__file__)).parents[1])
 # Isolated from the working directory and from the script's folder, whose files may be named like modules of
-# the standard library: what is ours is loaded first, `load_target` makes the module path the script's.
+# the standard library: hbsim is loaded first, then `load_target` sets the script's module path.
 _CODE: Final = (
     "import json, sys; given = json.load(sys.stdin); sys.path.insert(0, given['home']); import hbsim;"
     " del sys.path[0]; sys.path += [entry for entry in given['path'] if entry not in sys.path];"
@@ -42,20 +42,20 @@ _CODE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A job as the server is asked to run it.
+    """A job that the server has to run.
 
     Attributes
     ----------
     job : int
-        Its number.
+        The job's number.
     env : dict
         Environment variables; None removes one.
     cpus : list of int or None
-        The cores that it may run on; None: those of the server.
+        The cores on which it may run; None: those of the server.
     threads : int
-        How many threads numerical libraries may compute with.
+        The number of threads with which numerical libraries may compute.
     log : str
-        The file that takes what it prints.
+        The file that takes the job's output.
     """
 
     job: int
@@ -70,7 +70,7 @@ class Order:
 
 
 def find_entry(name: str) -> Entry:
-    """Return what a trial's process calls, written ``module:function``."""
+    """Return the function that a trial's process calls, given as ``module:function``."""
     module, _, function = name.partition(":")
     return cast(Entry, getattr(import_module(module), function))
 
@@ -92,11 +92,11 @@ def run_job(
     parent : int
         The server's process id.
     connection : socket.socket
-        To the controller.
+        The connection to the controller.
     load : callable
-        Returns what to call, and the training function; called when everything is set up.
+        Returns the function to call, and the training function; called when everything is set up.
     grace : float
-        Seconds that threads and processes of the job may go on after its function.
+        Seconds for which threads and processes of the job may go on after its function.
     """
     code = 1
     try:
@@ -107,26 +107,26 @@ def run_job(
         code = _exit_code(error)
     except BaseException:
         traceback.print_exc()
-    finally:  # nothing gets out of here
+    finally:  # no exception leaves this function
         _end(code, grace)
 
 
 def _settle(order: Order, parent: int) -> None:
     processes.die_with_parent(parent)
-    processes.adopt_orphans()  # what it leaves behind is then known for its own
+    processes.adopt_orphans()  # the processes that it leaves behind can then be attributed to it
     _redirect(order.log)
     _change_environment(order.environment())
     if order.cpus is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, order.cpus)
     limit_threads(order.threads)
-    # What was registered before belongs to the server.
+    # Functions that were registered before belong to the server.
     atexit._clear()
     if (utilities := sys.modules.get("multiprocessing.util")) is not None:
         atexit.register(utilities._exit_function)
 
 
 def _redirect(log: str) -> None:
-    """Let what the trial prints go to its log, line by line."""
+    """Redirect the trial's output to its log, line by line."""
     descriptor = open_log(log)
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     for number, source in ((0, nothing), (1, descriptor), (2, descriptor)):
@@ -160,7 +160,7 @@ def _exit_code(error: SystemExit) -> int:
 
 
 def _end(code: int, grace: float) -> NoReturn:
-    """End this process as Python does, but for the server's objects, which stay untouched."""
+    """End this process as Python does, but without touching the server's objects."""
 
     def insist(number: int, frame: FrameType | None) -> None:
         os.write(2, b"hbsim: what the trial left running was ended\n")
@@ -170,7 +170,7 @@ def _end(code: int, grace: float) -> NoReturn:
         signal.signal(signal.SIGALRM, insist)
         signal.setitimer(signal.ITIMER_REAL, max(grace, _AT_ONCE))
         threading._shutdown()  # type: ignore[attr-defined] # waits for threads, but for daemons
-        atexit._run_exitfuncs()  # waits for what multiprocessing has started, but for daemons
+        atexit._run_exitfuncs()  # waits for processes of multiprocessing, except daemons
     for stream in (sys.stdout, sys.stderr):
         with suppress(BaseException):
             stream.flush()
@@ -185,28 +185,28 @@ def start_python(
     environment: Mapping[str, str | None],
     output: IO[bytes] | int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a Python process in a session of its own, which calls ``main`` of a module of ours.
+    """Start a Python process in a session of its own; it calls ``main`` of a module of hbsim.
 
     Parameters
     ----------
     module : str
         The module.
     given : mapping
-        What it is called with, in plain JSON types; ``parent``, this process's id, and ``connection``, the
-        number of the connection, are added.
+        The argument of ``main``, in plain JSON types; ``parent``, this process's id, and ``connection``, the
+        connection's file descriptor, are added.
     path : sequence of str
-        Where modules are looked for that are neither of Python's own path nor ours.
+        The module path for modules that belong neither to Python nor to hbsim.
     connection : socket.socket
         Passed on to the process.
     environment : mapping
-        Its environment variables; None leaves one out.
+        The process's environment variables; None leaves one out.
     output : int, optional
-        What takes its output and its errors; by default what takes this process's.
+        The file for its output and errors; by default that of this process.
 
     Raises
     ------
     OSError
-        It cannot be started.
+        The process cannot be started.
     """
     sent = {**given, "module": module, "home": _ROOT, "path": list(path)}
     sent |= {"parent": os.getpid(), "connection": connection.fileno()}
@@ -214,7 +214,7 @@ def start_python(
         json.dump(sent, file)
         file.seek(0)
         return subprocess.Popen(
-            [sys.executable, "-P", "-c", _CODE, module],  # by its name, it is found among processes
+            [sys.executable, "-P", "-c", _CODE, module],  # its name shows among processes
             stdin=file,
             stdout=output,
             stderr=output,
@@ -225,12 +225,12 @@ def start_python(
 
 
 def spawn(setup: Mapping[str, Any], order: Order, connection: socket.socket) -> int:
-    """Start a job's process; return its id. The caller waits for its end.
+    """Start a job's process; return the process's id. The caller waits for the process's end.
 
     Parameters
     ----------
     setup : mapping
-        The server's: ``train``, ``entry`` and ``grace``.
+        The server's setup: ``train``, ``entry`` and ``grace``.
     order : Order
         The job.
     connection : socket.socket
@@ -244,12 +244,12 @@ def spawn(setup: Mapping[str, Any], order: Order, connection: socket.socket) -> 
         process = start_python(__name__, given, path, connection, environment, log)
     finally:
         os.close(log)
-    process.returncode = 0  # the server waits for all its children alike
+    process.returncode = 0  # the server waits for all its children in the same way
     return process.pid
 
 
 def main(given: Mapping[str, Any]) -> NoReturn:
-    """Run the job that `spawn` has described, in the process that it has started."""
+    """Run the job that `spawn` has described, in the process that `spawn` has started."""
     connection = socket.socket(fileno=given["connection"])
     connection.set_inheritable(False)
 

@@ -28,13 +28,13 @@ def fatal(error: ParameterError) -> dict[str, list[Any]]:
 
 
 class LineReader:
-    """Puts what comes in pieces together to lines, and reads these as messages.
+    """A reader that joins pieces of data to lines, and parses the lines as messages.
 
     Attributes
     ----------
     garbage : str or None
-        The beginning of the first line that was no message, for people; nothing is read after it. A training
-        function may write into any file descriptor that it finds in its process.
+        The beginning of the first line that was no message, for people; nothing is read after it. Such lines
+        come where a training function writes into the connection's file descriptor.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class LineReader:
         self._parts: list[bytes] = []  # of a line without its end
 
     def lines(self, data: bytes) -> list[bytes]:
-        """Return the lines that are whole with this piece, without their ends."""
+        """Return the lines that this piece completes, without their line ends."""
         self._parts.append(data)
         if b"\n" not in data:
             return []
@@ -51,7 +51,7 @@ class LineReader:
         return lines
 
     def messages(self, data: bytes) -> list[dict[str, Any]]:
-        """Return the messages that are whole with this piece, up to `garbage`."""
+        """Return the messages that this piece completes, up to `garbage`."""
         messages: list[dict[str, Any]] = []
         for line in self.lines(data) if self.garbage is None else ():
             try:
@@ -73,7 +73,7 @@ class SocketLines:
     connection : socket.socket
         Blocking.
     closed : bool
-        Whether the other end is gone.
+        Whether the other end has closed the connection.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -84,7 +84,7 @@ class SocketLines:
         self._descriptors: deque[int] = deque()
 
     def receive(self) -> list[dict[str, Any]]:
-        """Return the messages that are complete by now; waits while nothing comes."""
+        """Return the messages that are complete; wait until some data has come."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self.connection, _CHUNK, 16)
         except OSError:
@@ -96,7 +96,7 @@ class SocketLines:
         return self._reader.messages(data)
 
     def descriptor(self) -> int:
-        """Return the next file descriptor that has come; it comes no later than the line it belongs to."""
+        """Return the next file descriptor; it arrives no later than the line to which it belongs."""
         return self._descriptors.popleft()
 
     def send(self, message: Mapping[str, object]) -> None:
@@ -107,5 +107,5 @@ class SocketLines:
             self.closed = True
 
     def close(self) -> None:
-        """Take the other end for gone."""
+        """Treat the connection as closed."""
         self.closed = True

@@ -1,4 +1,4 @@
-"""The local executor's workers: a process a trial, from a warm server, each with its own CPUs and GPUs."""
+"""The local executor's workers: a process for each trial, from a warm server, with its own CPUs and GPUs."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _CHUNK: Final = 1 << 18
 CHUNK: Final = 1 << 18
 LOG: Final = "log.txt"
 EARLIER: Final = (
-    "earlier-"  # begins the name of a folder in a trial's: of a trial that the journal does not know
+    "earlier-"  # prefix of a folder in a trial's folder, for files of a trial that is not in the journal
 )
-LOOK: Final = 1.0  # seconds between two looks at the logs
-COLLECT: Final = 0.03  # seconds between two looks at what trials have reported
-CUT: Final = 0.5  # seconds in which what is killed since time is up may be waited for
-HOLD: Final = 0.25  # seconds in which a signal to all processes of a study reaches this one, too
+LOOK: Final = 1.0  # seconds between two checks of the logs' sizes
+COLLECT: Final = 0.03  # seconds between two collections of reports
+CUT: Final = 0.5  # seconds to wait for jobs that are killed because the time is up
+HOLD: Final = 0.25  # seconds in which a signal to all processes of a study reaches this process, too
 LIMIT: Final = 64 << 20  # bytes
 KEPT: Final = 1 << 20  # bytes of each end
 
 
 @dataclass(slots=True)
 class JobProcess:
-    """What is known of a job's process, the line to it, and its reports."""
+    """A job's process: its state, the connection to it, and its reports."""
 
     task: Assignment
     socket: socket.socket
@@ -57,14 +57,14 @@ class JobProcess:
     end: Mapping[str, Any] | None = None
     ended_at: float | None = None
     killed: str | None = None
-    leaves: bool = False  # it was told to
-    due: float = inf  # when it is to be gone, since it has saved what it leaves with
-    talks: bool = True  # its end of the line is not closed
+    leaves: bool = False  # it was ordered to leave
+    due: float = inf  # by when it has to end, once it has saved its last checkpoint
+    talks: bool = True  # its end of the connection is open
     outgoing: bytes = b""  # what the socket did not take yet
-    garbled: bool = False  # it has said what is no message
+    garbled: bool = False  # it has sent something that is no message
 
     def begin(self, line: Mapping[str, object], descriptor: int) -> None:
-        """Send the first line, and beside it the descriptor of the ring of reports, which is closed here."""
+        """Send the first line together with the descriptor of the ring of reports; close that descriptor."""
         self.outgoing = dump_line(line)
         self.socket.setblocking(False)
         try:
@@ -75,12 +75,12 @@ class JobProcess:
             os.close(descriptor)
 
     def send(self, line: Mapping[str, object]) -> None:
-        """Send a line, as far as the socket takes it; `flush` sends the rest."""
+        """Send a line as far as the socket accepts it; `flush` sends the rest."""
         self.outgoing += dump_line(line)
         self.flush()
 
     def flush(self) -> None:
-        """Send what the socket takes: who is to read it may be stopped, and nobody must wait for that."""
+        """Send as much as the socket accepts, without waiting: the reader may be stopped."""
         try:
             self.outgoing = self.outgoing[self.socket.send(self.outgoing) :]
         except BlockingIOError:
@@ -89,9 +89,9 @@ class JobProcess:
             self.outgoing = b""
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
-        """Return the messages that have come whole by now, and whether its end of the line is open.
+        """Return the messages that are complete, and whether the process's end of the connection is open.
 
-        What is no message ends the line, and is how the job ended.
+        Data that is no message closes the connection, and becomes the reason for which the job ended.
         """
         if self.garbled:
             return [], False
@@ -107,12 +107,12 @@ class JobProcess:
         return messages, bool(data) and not self.garbled
 
     def take_end(self, end: Mapping[str, Any]) -> None:
-        """Take what the process has said of its end.
+        """Record the process's message on its end.
 
         Raises
         ------
         TypeError, ValueError, LookupError
-            It is no such message.
+            The message has not the form of one on an end.
         """
         kind, seconds = end["kind"], {str(name): float(value) for name, value in dict(end["seconds"]).items()}
         if kind not in (None, *FAILURE_KINDS):
@@ -122,19 +122,19 @@ class JobProcess:
         self.ended_at = time.monotonic()
 
     def garble(self, what: str) -> None:
-        """Count the job as failed: its process has sent what is no message."""
+        """Count the job as failed: its process has sent something that is no message."""
         reason = f"its process has written what is no message into its line to the study: {what}"
         self.garbled, self.end = True, self.end or {"kind": "error", "reason": reason}
 
     def has_more(self) -> bool:
-        """Whether there is something to read."""
+        """Return whether there is something to read."""
         try:
             return bool(self.socket.recv(1, socket.MSG_PEEK))
         except (BlockingIOError, ConnectionResetError):
             return False
 
     def close(self) -> None:
-        """Free the line and the memory of the reports."""
+        """Close the connection and free the memory of the reports."""
         self.socket.close()
         self.ring.close()
 
@@ -154,12 +154,12 @@ class JobProcess:
 
 
 def trial_folder(trials: Path, trial: int) -> Path:
-    """Return where a trial's log, checkpoint and files are, below the folder of all trials."""
+    """Return the folder of a trial's log, checkpoint and files, below the folder of all trials."""
     return trials / f"{trial:06d}"
 
 
 class UnfitTrial(ParameterError):
-    """A trial does not do what it has to, before any has: it would be the same for all.
+    """Raised when a trial breaks a rule that no trial has kept before: all trials would break it.
 
     Attributes
     ----------
@@ -178,26 +178,26 @@ class LocalWorkers:
     Parameters
     ----------
     train : dict
-        Where the training function is, of `hbsim.executors.training_function.make_target`.
+        The training function, as `hbsim.executors.training_function.make_target` describes it.
     slots : sequence of Slot, or mapping of int to Slot
-        The CPUs and GPUs of each worker, by its number. It may change.
+        The CPUs and GPUs of each worker, by its number. The mapping may change.
     trials : Path
         The folder of the trials' folders.
     setup : mapping
-        What every trial's reporter has to know: time_attr, metric, constants, counts.
+        The setup of every trial's reporter: time_attr, metric, constants, counts.
     start : "fork" or "spawn"
         Whether trials are forked from the warm server, or load everything themselves.
     grace : float
         Seconds between SIGTERM and SIGKILL.
     lease : Path, optional
-        The file of a `Lease`: when that is over, all trials end by themselves.
+        The file of a `Lease`: when the lease is over, all trials end by themselves.
     say : callable, optional
-        Told what is being waited for before trials can start.
+        Called with a line on what delays the start of trials.
 
     Raises
     ------
     ParameterError
-        The training function cannot be loaded there; from `prepare`.
+        By `prepare`: the server cannot load the training function.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class LocalWorkers:
             self._setup["lease"] = str(lease)
         self._children: dict[int, JobProcess] = {}
         self._messages: list[Message] = []
-        self._held: list[tuple[float, JobEnded]] = []  # not to be said before
+        self._held: list[tuple[float, JobEnded]] = []  # ends, and when `wait` may return them
         self._oom = OomWatch()
         self._selector = selectors.DefaultSelector()
         self._wake_out, self._wake_in = os.pipe()
@@ -230,7 +230,7 @@ class LocalWorkers:
         self._server: Server | None = None
         self._closed = False
         self._looked = self._collected = time.monotonic()
-        self._reported = False  # whether any trial has reported as it should
+        self._reported = False  # whether any trial has made a valid report
         self._unfit: UnfitTrial | None = None
         self._holds = False
 
@@ -240,10 +240,10 @@ class LocalWorkers:
         return self._server
 
     def launch(self) -> None:
-        """Start the warm server; it loads the training function meanwhile.
+        """Start the warm server, which begins to load the training function.
 
-        `wait` listens to it and raises what `prepare` would. Who does not call `prepare` has to wait with
-        `start` until `server` is ready.
+        `wait` handles the server's messages and raises the errors of `prepare`. A caller that does not call
+        `prepare` must not call `start` before `server` is ready.
         """
         self._server = Server(self._train, self._start, self._grace, lease=self._lease)
         self._selector.register(self._server, selectors.EVENT_READ, self._server)
@@ -256,7 +256,7 @@ class LocalWorkers:
         self._server.wait_ready(self._say)
 
     def describe(self) -> FunctionDescription:
-        """Return what the training function is, as soon as the warm server has loaded it."""
+        """Return the training function's description, as soon as the warm server has loaded the function."""
         self.prepare()
         assert self._server is not None
         assert self._server.about is not None
@@ -269,16 +269,16 @@ class LocalWorkers:
         writable: bool = False,
         readable: bool = True,
     ) -> None:
-        """Have `wait` call `callback` whenever there is something to read, or room to write if `writable`.
+        """Have `wait` call `callback` whenever `source` can be read, or written if `writable`.
 
         Parameters
         ----------
         source : int or socket.socket
-            A file descriptor of a pipe or a socket. May be given again, with other wishes.
+            A file descriptor of a pipe or a socket. May be given again, with other values.
         callback : callable
             Called without arguments.
         writable, readable : bool
-            What is waited for; with neither, `source` is not watched any more.
+            For which of both to wait; with neither, `source` is not watched any more.
         """
         events = (selectors.EVENT_READ if readable else 0) | (selectors.EVENT_WRITE if writable else 0)
         watched = source in self._selector.get_map()
@@ -291,14 +291,14 @@ class LocalWorkers:
             self._selector.register(source, events, callback)
 
     def hold(self, holds: bool) -> None:
-        """Read nothing of what jobs say, or go on: those that say much wait meanwhile. Ends still come."""
+        """Stop reading jobs' messages and reports, or resume; ends of jobs are still handled."""
         if holds != self._holds:
             self._holds = holds
             for child in self._children.values():
                 self._watch_job(child)
 
     def _watch_job(self, child: JobProcess) -> None:
-        """Listen to a child if it may say something, and see when it takes what is to be sent."""
+        """Watch a child's connection for messages, and for room where lines are still to be sent."""
         events = 0
         if child.talks:
             events |= 0 if self._holds else selectors.EVENT_READ
@@ -311,10 +311,10 @@ class LocalWorkers:
         elif before is not None and events != before.events:
             self._selector.modify(child.socket, events, child)
 
-    # What the runner calls
+    # Methods that the runner calls
 
     def start(self, worker: int, task: Assignment) -> None:
-        """Start a job's process; a server that is new reads of it as soon as it has loaded the function."""
+        """Start a job's process; a new server starts it as soon as the function is loaded."""
         if self._server is None:
             self.launch()
         assert self._server is not None
@@ -342,12 +342,12 @@ class LocalWorkers:
         self._watch_job(child)
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
-        """Return what has been said since the last time; see `Workers.wait`.
+        """Return the messages since the last call; see `Workers.wait`.
 
         Raises
         ------
         UnfitTrial
-            The study has to end, for none of its trials will do. If it goes on, that one has failed.
+            The study has to end, since all its trials would fail. If it goes on, only this trial has failed.
         ParameterError
             The training function cannot be loaded.
         """
@@ -371,7 +371,7 @@ class LocalWorkers:
 
     def _dispatch(self, source: JobProcess | Server | Callable[[], object] | None, events: int) -> None:
         if isinstance(source, JobProcess):
-            if source.task.job in self._children:  # else the server has just said that it is gone
+            if source.task.job in self._children:  # else the server has just reported its end
                 self._exchange(source, events)
         elif isinstance(source, Server):
             self._handle_server(source)
@@ -383,38 +383,38 @@ class LocalWorkers:
 
     def wake(self) -> None:
         """Let `wait` return at once."""
-        if not self._closed:  # a signal may come late
+        if not self._closed:  # a signal may come after `close`
             with suppress(BlockingIOError):
                 os.write(self._wake_in, b"!")
 
     def go_on(self, job: int, stop: float) -> None:
-        """Answer a job that waits at a milestone: train to `stop`."""
+        """Let a job that waits at a milestone train to `stop`."""
         self._order(job, {"go": stop})
 
     def leave(self, job: int, save: bool) -> None:
-        """Have a job leave its function; with `save` it makes a checkpoint first."""
+        """Make a job leave its function; with `save` it makes a checkpoint first."""
         if job in self._children:
             self._children[job].leaves = True
         self._order(job, {"leave": "pause" if save else "stop"})
 
     def kill(self, job: int, reason: str = "") -> None:
-        """End a job's processes: SIGTERM, and after the grace SIGKILL."""
+        """End a job's processes by SIGTERM, and after the grace by SIGKILL."""
         child = self._children.get(job)
         if child is not None and self._server is not None:
-            if child.end is None:  # else the function has ended as it says, and only what it left runs on
+            if child.end is None:  # else the function has ended, and only processes that it left still run
                 child.killed = child.killed or reason or "it was killed"
             child.ring.say_killed()
             self._server.kill(job)
 
     def cut(self, reason: str) -> None:
-        """Kill all jobs at once, and the server, whatever they do; see `Workers.cut`."""
+        """Kill all jobs and the server at once; see `Workers.cut`."""
         for child in self._children.values():
             child.killed = child.killed or reason
         if self._server is not None:
             self._lose_server(self._server, "was killed", CUT)
 
     def close(self, patience: float | None = None) -> None:
-        """Kill what is left and free everything; see `Server.close`."""
+        """Kill all processes that are left and free all resources; see `Server.close`."""
         if self._closed:
             return
         self._closed = True
@@ -443,7 +443,7 @@ class LocalWorkers:
             self._watch_job(child)
 
     def _exchange(self, child: JobProcess, events: int) -> None:
-        """Take in what a child has said by now, and send what it has not taken."""
+        """Handle a child's messages, and send the rest of the lines to it."""
         if events & selectors.EVENT_READ:
             child.talks = self._read(child)
             if not child.talks and child.garbled and self._server is not None:
@@ -467,9 +467,9 @@ class LocalWorkers:
         if "fatal" in said:
             of = said["of"]
             others = self._others_saved(child.task.trial) if of == "checkpoint" else self._reported
-            if not others:  # else they have done what it did not: only it fails, as its end says
+            if not others:  # else other trials have kept the rule: only this one fails, when it ends
                 field, value, rule = said["fatal"]
-                self._unfit = UnfitTrial(field, value, rule, of)  # raised later: its end is still to come
+                self._unfit = UnfitTrial(field, value, rule, of)  # raised later, after the job's end
             return
         if "begin" in said:
             child.begun = float(said["begin"])
@@ -480,10 +480,10 @@ class LocalWorkers:
         if "saved" in said:
             child.due = time.monotonic() + self._grace
             return
-        self._take_reports(child)  # it is the first, or waits for an answer
+        self._take_reports(child)  # the first report, or one at a milestone
 
     def _collect(self) -> None:
-        """Take what trials have reported, once in a while: no line comes between milestones."""
+        """Collect all trials' reports at intervals: between milestones trials send no line."""
         now = time.monotonic()
         if now >= self._collected + COLLECT and not self._holds:
             self._collected = now
@@ -494,7 +494,7 @@ class LocalWorkers:
                     self.kill(child.task.job, "it had saved its checkpoint, and did not leave")
 
     def _take_reports(self, child: JobProcess) -> bool:
-        """Take some of what a trial has reported: whether there was anything."""
+        """Collect some of a trial's reports; return whether there were any."""
         first = child.said
         rows, waits = child.ring.read(CHUNK)
         if rows:
@@ -514,7 +514,7 @@ class LocalWorkers:
             if "exited" in message:
                 self._exited(message["exited"], message["status"])
             elif "ready" in message:
-                for child in self._children.values():  # the server is a new one, and takes orders from now on
+                for child in self._children.values():  # a new server accepts orders from now on
                     child.ordered = time.monotonic()
         if server.dead:
             self._lose_server(server, server.look() or "has died")
@@ -540,12 +540,12 @@ class LocalWorkers:
         left = bool((child.end or {}).get("left"))
         ended = JobEnded(job, [], child.said, kind, reason, child.begun, seconds, left and kind is None)
         if child.killed is None and not child.leaves and (left or status == -signal.SIGTERM):
-            self._held.append((time.monotonic() + HOLD, ended))  # is the study ended by the same signal?
+            self._held.append((time.monotonic() + HOLD, ended))  # the same signal may end the study
         else:
             self._messages.append(ended)
 
     def _lose_server(self, server: Server, problem: str, patience: float | None = None) -> None:
-        """End what a server that is dead or does not answer has left; the next job gets a new one."""
+        """End the processes of a server that is dead or silent; the next job gets a new server."""
         self._selector.unregister(server)
         self._server = None
         if server.dead and server.ready is None:
@@ -558,7 +558,7 @@ class LocalWorkers:
 
 
 def _set_aside(folder: Path) -> None:
-    """Move what another trial of this number left behind, where a journal was lost or cut, out of the way."""
+    """Move files of another trial with this number aside; there are some where a journal was lost or cut."""
     left = [name for name in os.listdir(folder) if not name.startswith((CLAIM, EARLIER))]
     if left:
         number = 1 + sum(name.startswith(EARLIER) for name in os.listdir(folder))
@@ -569,16 +569,16 @@ def _set_aside(folder: Path) -> None:
 
 
 def trim(path: Path, limit: int = LIMIT, kept: int = KEPT) -> bool:
-    """Cut the middle out of a log that is longer than `limit`; return whether it was.
+    """Cut the middle out of a log that is longer than `limit`; return whether it was longer.
 
-    Whoever writes to it appends, so it may go on meanwhile; a little of that may be cut too.
+    Processes may append to the log meanwhile; a little of their output may be cut, too.
 
     Parameters
     ----------
     path : Path
         The log; it need not exist.
     limit, kept : int
-        Bytes: the most it may have, and how much of its beginning and of its end stays.
+        Bytes: the largest size of the log, and the size of the beginning and of the end that are kept.
     """
     try:
         size = path.stat().st_size

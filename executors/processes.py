@@ -1,4 +1,4 @@
-"""Process trees as the operating system knows them, and what ends them: signals, leases, lack of memory."""
+"""Trees of operating-system processes, and the causes of their end: signals, leases, lack of memory."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _PDEATHSIG: Final = 1
 _CHILD_SUBREAPER: Final = 36
 _GONE: Final = ("Z", "X")
 _SIZE: Final = 8  # bytes: one float, which is read and written as a whole
-# A machine that was suspended must not believe that no time has passed.
+# The time for which a machine was suspended counts, too.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-# Of the control group, version 2 and 1, and of the whole machine: the first that can be read.
+# The counts of the control group, version 2 and 1, and of the whole machine: the first readable one is used.
 FILES: Final = (
     "/sys/fs/cgroup/memory.events",
     "/sys/fs/cgroup/memory/memory.oom_control",
     "/proc/vmstat",
 )
 GIVE_UP: Final = 5.0  # seconds after which a process that SIGKILL does not end is left alone
-_LONG: Final = 10.0  # seconds in which process ids do not come round
+_LONG: Final = 10.0  # seconds in which process ids do not wrap around
 _POLL: Final = 0.005
 
 
@@ -60,12 +60,12 @@ class _Stat(NamedTuple):
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends; Linux only.
+    """Make the kernel kill this process when the thread that started it ends; Linux only.
 
     Parameters
     ----------
     parent : int
-        The parent's process id. If it is not the parent any more, this process ends here.
+        The parent's process id. If that process is not the parent any more, this process ends at once.
     """
     _prctl(_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -83,7 +83,7 @@ def adopt_orphans() -> None:
 
 
 def kill_group(pid: int, number: int = signal.SIGKILL) -> bool:
-    """Send a signal to the process group that `pid` leads; whether there still is one."""
+    """Send a signal to the process group that `pid` leads; return whether the group still exists."""
     try:
         os.killpg(pid, number)
     except ProcessLookupError:
@@ -94,13 +94,13 @@ def kill_group(pid: int, number: int = signal.SIGKILL) -> bool:
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
-    """Send a signal to a process, if there still is one."""
+    """Send a signal to a process, if it still exists."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def latest() -> int:
-    """Return the process id that was given last, 0 where that is unknown."""
+    """Return the process id that the system assigned last, 0 where that is unknown."""
     try:
         with open("/proc/loadavg", "rb") as file:
             return int(file.read().split()[-1])
@@ -109,21 +109,21 @@ def latest() -> int:
 
 
 def children(since: int = 0) -> set[int]:
-    """Return the ids of this process's children, those included that have ended and wait for it.
+    """Return the ids of this process's children, including ended ones that it has not waited for.
 
     Empty where there is no ``/proc``.
 
     Parameters
     ----------
     since : int
-        Look among the processes only that have been started after the one of this id; 0 for all.
+        Consider only processes that were started after the one with this id; 0 for all.
     """
     me = os.getpid()
     return {stat.pid for stat in _processes(_started_after(since)) if stat.parent == me}
 
 
 def descendants(pid: int) -> set[int]:
-    """Return the ids of the processes that descend from this one, and run.
+    """Return the ids of the running processes that descend from the process `pid`.
 
     Empty where there is no ``/proc``.
     """
@@ -137,7 +137,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a signal has stopped this process; False where that is unknown."""
+    """Return whether a signal has stopped the process; False where that is unknown."""
     try:
         return _read(str(pid)).state == "T"
     except (OSError, ValueError, IndexError):
@@ -159,7 +159,7 @@ def thread_count() -> int:
 
 
 def _started_after(since: int) -> Callable[[int], bool]:
-    """Process ids are given in a circle: those from `since` up to the latest."""
+    """Return a test for process ids after `since`, up to the latest; ids wrap around."""
     last = latest() if since else 0
     if not last:
         return lambda pid: True
@@ -205,9 +205,9 @@ def lease_clock() -> float:
 
 
 class Lease:
-    """The end of a lease, in a file of which all processes of this machine that it is about have a map.
+    """A lease: its end is in a file that all processes concerned on this machine have mapped into memory.
 
-    Looking at it costs no system call but that for the time. Once a process has it, the file may go.
+    Checking it takes no system call except for the time. The file may be removed once all have mapped it.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ class Lease:
     Raises
     ------
     OSError
-        It is not there.
+        The file cannot be opened.
     """
 
     def __init__(self, path: os.PathLike[str] | str) -> None:
@@ -226,7 +226,7 @@ class Lease:
 
     @classmethod
     def create(cls, path: os.PathLike[str] | str, seconds: float) -> Lease:
-        """Make a lease that ends in so many seconds, in a new file."""
+        """Make a lease that ends after some seconds, in a new file."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.write(descriptor, bytes(_SIZE))
@@ -238,30 +238,30 @@ class Lease:
 
     @property
     def until(self) -> float:
-        """When it ends, on the lease clock; NaN if it has been revoked."""
+        """The end of the lease on the lease clock; NaN if the lease was revoked."""
         return self._until[0]
 
     def renew(self, until: float) -> None:
-        """Let it end at `until` on the lease clock, if that is later. Once it is over, it stays so."""
+        """Extend the lease to `until` on the lease clock. A lease that is over cannot be extended."""
         if until > self._until[0] and not self.expired():
             self._until[0] = until
 
     def revoke(self) -> None:
-        """End it now and for good."""
-        self._until[0] = nan  # nothing compares with it
+        """End the lease now; it cannot be renewed."""
+        self._until[0] = nan  # all comparisons with NaN are false
 
     def expired(self) -> bool:
-        """Whether it is over."""
+        """Return whether the lease is over."""
         return not lease_clock() < self._until[0]
 
 
 class OomWatch:
-    """Looks whether the kernel's count of such kills has risen since the last look.
+    """A watch on the kernel's count of processes that it has killed for lack of memory.
 
     Parameters
     ----------
     files : sequence of str
-        Where the count may be, in a line ``oom_kill N``.
+        The files that may have the count, in a line ``oom_kill N``.
     """
 
     def __init__(self, files: tuple[str, ...] = FILES) -> None:
@@ -269,7 +269,7 @@ class OomWatch:
         self._count = self._read()
 
     def happened(self) -> bool:
-        """Return whether there was one since the last call, or since the start."""
+        """Return whether the count has risen since the last call, or since the start."""
         before, self._count = self._count, self._read()
         return self._count > before
 
@@ -300,9 +300,9 @@ class _Process:
 class JobProcesses:
     """The jobs' processes, and the descendants that they leave behind.
 
-    Each leads a session and a process group of its own. On Linux this process adopts orphans, and so does
-    each job's process while it lives. So whatever this process is the parent of, and has not started itself,
-    is of a job that has ended, even a daemon with a session of its own.
+    Each job's process leads a session and a process group of its own. On Linux this process adopts orphans,
+    and so does each job's process while it lives. So every child of this process that it has not started
+    itself belongs to a job that has ended, even a daemon with a session of its own.
     """
 
     def __init__(self) -> None:
@@ -312,11 +312,11 @@ class JobProcesses:
         self._stuck: set[int] = set()
 
     def keep_children(self) -> None:
-        """Leave alone, until `kill_all`, what this process has started itself so far."""
+        """Spare the children that this process has started so far, until `kill_all`."""
         self._kept = children()
 
     def add(self, job: int, pid: int) -> None:
-        """Take in a job's process that has just been started."""
+        """Add a job's process that has just been started."""
         self._alive[pid] = _Process(job, pid, time.monotonic())
 
     def kill(self, job: int, grace: float) -> None:
@@ -324,12 +324,12 @@ class JobProcesses:
         for process in self._alive.values():
             if process.job == job:
                 if grace > 0 and not kill_group(process.pid, signal.SIGTERM):
-                    kill(process.pid, signal.SIGTERM)  # it has been forked this moment
+                    kill(process.pid, signal.SIGTERM)  # it has just been forked
                 process.kill_at = min(process.kill_at, time.monotonic() + grace)
         self.kill_overdue()
 
     def kill_overdue(self) -> None:
-        """Send SIGKILL where the grace is over."""
+        """Send SIGKILL to the jobs whose grace is over."""
         now = time.monotonic()
         for process in self._alive.values():
             if process.kill_at <= now:
@@ -338,7 +338,7 @@ class JobProcesses:
                 kill(process.pid)
 
     def timeout(self) -> float | None:
-        """Return after how many seconds something has to be done, None for never."""
+        """Return the seconds until `kill_overdue` or `reap` has something to do; None for never."""
         if self._ending:
             return _POLL
         due = (min(process.kill_at, process.give_up_at) for process in self._alive.values())
@@ -346,7 +346,7 @@ class JobProcesses:
         return None if first == inf else max(0.0, first - time.monotonic())
 
     def reap(self) -> list[tuple[int, int]]:
-        """Kill what ended jobs have left; return those of which nothing is left, and their status.
+        """Kill what ended jobs have left running; return the jobs without processes, with their status.
 
         The status is the exit code, or the negative number of the signal.
         """
@@ -365,7 +365,7 @@ class JobProcesses:
         return given_up + [(process.job, process.status) for process in done]
 
     def kill_all(self) -> None:
-        """Kill everything that descends from this process, and wait until it is gone."""
+        """Kill all descendants of this process, and wait until they are gone."""
         leaders = [*self._alive, *(process.pid for process in self._ending)]
         deadline = time.monotonic() + GIVE_UP
         while time.monotonic() < deadline:
@@ -380,7 +380,7 @@ class JobProcesses:
             time.sleep(_POLL)
 
     def _give_up(self) -> list[tuple[int, int]]:
-        """Leave alone whom SIGKILL has not ended, since the kernel does not let go; return their jobs."""
+        """Stop waiting for processes that SIGKILL does not end in `GIVE_UP` seconds; return their jobs."""
         now = time.monotonic()
         lost = [process for process in self._alive.values() if process.give_up_at <= now]
         for process in lost:
@@ -390,7 +390,7 @@ class JobProcesses:
         return [(process.job, -signal.SIGKILL) for process in lost]
 
     def _kill_left(self, children: bool) -> bool:
-        """Kill what the jobs that have ended have left; whether there is anything."""
+        """Kill the processes that ended jobs have left; return whether there are any."""
         groups = [process for process in self._ending if kill_group(process.pid)]
         orphans = self._orphans() if children else set()
         for pid in orphans:

@@ -1,7 +1,7 @@
-"""The ring of reports: a buffer in shared memory by which a trial's reports reach the study.
+"""The ring of reports: a buffer in shared memory through which a trial's reports reach the study.
 
-A report that has been written is out of the trial's process: whatever ends that process, the reader still
-finds it. Writing takes no system call and no thread; it waits only where the reader is a whole ring behind.
+A report that has been written survives the end of the trial's process. Writing takes no system call and no
+thread; it waits only where the reader is a whole ring behind.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from hbsim.runner.workers import ReportRow
 
 __all__ = ["ReportRing"]
 
-SIZE: Final = 1 << 20  # bytes at most; the system gives memory for those only that have been written
+SIZE: Final = 1 << 20  # bytes at most; the system allocates only pages that were written
 _HEAD: Final = 128
-_WRITTEN, _READ = 0, 8  # where the two counters are, as 64-bit numbers: a cache line each
-_KILLED: Final = 15  # beside them
-_RECORD: Final = struct.Struct("<II")  # before each record: the CRC-32 of what follows, and its length
+_WRITTEN, _READ = 0, 8  # indices of the two counters, 64-bit numbers on a cache line each
+_KILLED: Final = 15  # index of the flag that the writer is being killed
+_RECORD: Final = struct.Struct("<II")  # before each record: its CRC-32 and its length
 _NAMES, _ROW, _WAITING = b"N", b"R", b"W"  # the kinds of records
 
 
 class ReportRing:
-    """Reports from one process that writes to one that reads, in order.
+    """A queue of reports from one process that writes to one that reads.
 
-    The names of metrics are written where they change, then a report is a few numbers. Each record has a
-    checksum: a reader on another core may see the counter before the bytes that it counts, and where the
-    checksum is wrong, they are not there yet.
+    The names of metrics are written only when they change; a report is a few numbers. Each record has a
+    checksum: a reader on another core may see the counter before the bytes of the record, and a wrong
+    checksum means that the bytes are still to come.
 
     Parameters
     ----------
     descriptor : int
-        Of the shared memory, as `create` returned it. It is needed no longer than this call takes.
+        The descriptor of the shared memory, as `create` returned it. It may be closed after this call.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -51,14 +51,14 @@ class ReportRing:
 
     @classmethod
     def create(cls) -> tuple[ReportRing, int]:
-        """Return a new ring, empty, and the descriptor that another process opens it with: close that one.
+        """Return a new, empty ring, and the descriptor for the other process; the caller closes it.
 
         Raises
         ------
         OSError
             There is no memory, or there are too many open files.
         """
-        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]  # it holds for memory, too
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]  # the limit holds for shared memory, too
         size = SIZE if limit == resource.RLIM_INFINITY else min(SIZE, limit - _HEAD)
         descriptor = _memory()
         try:
@@ -71,12 +71,12 @@ class ReportRing:
     def write(
         self, at: float, trained: float, resource: float, metrics: Mapping[str, float | None], waits: bool
     ) -> bool:
-        """Write a report; return False, with no part of it written, while there is no room.
+        """Write a report; return False without writing anything while there is no room.
 
         Raises
         ------
         ValueError
-            The report takes more than the ring has.
+            The report is larger than the ring.
         """
         names = tuple(metrics)
         if names != self._names:
@@ -89,27 +89,27 @@ class ReportRing:
 
     @property
     def killed(self) -> bool:
-        """Whether the reader has said that the writer is being killed: what SIGTERM means then."""
+        """Whether the reader kills the writer's process: SIGTERM then comes from the reader."""
         return bool(self._counters[_KILLED])
 
     def say_killed(self) -> None:
-        """Tell the writer that it is being killed."""
+        """Set the flag that the writer's process is being killed."""
         self._counters[_KILLED] = 1
 
     @property
     def unread(self) -> int:
-        """How many bytes have been written and not been read."""
+        """The number of bytes that have been written and not read."""
         return self._counters[_WRITTEN] - self._counters[_READ]
 
     def read(self, most: int = SIZE) -> tuple[list[ReportRow], bool]:
-        """Return the reports that have been written since the last time; of very many, about `most` bytes.
+        """Return the reports that have been written since the last call, at most about `most` bytes.
 
         Returns
         -------
         rows : list of ReportRow
             The reports.
         waits : bool
-            Whether training waits for an answer to the last one.
+            Whether training waits for an answer to the last report.
         """
         position, length = self._counters[_READ], self.unread
         if not length:
@@ -136,7 +136,7 @@ class ReportRing:
         return found, waits
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Release the memory."""
         self._counters.release()
         self._bytes.close()
 
@@ -153,11 +153,11 @@ class ReportRing:
         self._bytes[_HEAD + begin : _HEAD + begin + first] = data[:first]
         if first < length:
             self._bytes[_HEAD : _HEAD + length - first] = data[first:]
-        self._counters[_WRITTEN] = position + length  # last: from now on it is there, whole
+        self._counters[_WRITTEN] = position + length  # last: from now on the record is complete
         return True
 
     def _row(self, record: bytes) -> ReportRow:
-        assert self._names is not None  # they come first
+        assert self._names is not None  # the names come first
         at, trained, resource, *values = struct.unpack_from(f"<{3 + len(self._names)}d", record, 1)
         metrics = {
             name: value if value == value else None for name, value in zip(self._names, values, strict=True)

@@ -1,4 +1,4 @@
-"""What a training function reports to, and makes its checkpoints with."""
+"""The reporter: the object by which a training function reports results and saves checkpoints."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Function = TypeVar("Function", bound=Callable[[], object])
 class Reporter:
     """Called by the training function after each epoch: ``reporter(epoch=3, accuracy=0.9)``.
 
-    Between milestones a call returns at once. At a milestone it returns when the trial may go on. Else it
-    raises `TrialEnd`, which leaves the function.
+    Between milestones a call returns at once. At a milestone it returns when the trial may go on, and raises
+    `TrialEnd`, which leaves the function, if the trial has to end.
 
     Parameters
     ----------
     session : TrialSession
-        With the controller.
+        The session with the controller.
     task : mapping
         The fields of a `hbsim.runner.workers.Task`.
     setup : mapping
@@ -61,7 +61,7 @@ class Reporter:
         self._time: str = setup["time_attr"]
         self._reward: str | None = setup["metric"]
         self._counts = bool(setup.get("counts"))
-        self._counted = 0.0  # by earlier jobs, as far as the checkpoint goes that was loaded
+        self._counted = 0.0  # reports of earlier jobs up to the loaded checkpoint
         self._done = False
         self._hidden = (frozenset(parameters) | {self._time}) - {self._reward}
         self._folder = Path(setup["folder"]).absolute()  # the function may change the working directory
@@ -94,18 +94,18 @@ class Reporter:
         ----------
         **report
             The resource must be a finite number, not below the one reported last. The metric that decides
-            must be there; NaN, infinity or None mean that it is unknown. What is no number is left out.
-            ``done=True`` says that this is the trial's last report; without the metric that decides it is
-            none, and only says that the last one was made.
+            must be given; NaN, infinity or None mean that it is unknown. Values that are no numbers are left
+            out. ``done=True`` says that this is the trial's last report; without the metric that decides,
+            the call is no report, and only says that the previous one was the last.
 
         Raises
         ------
         ValueError
             The resource went back.
         ProtocolError
-            It was called in another process or thread than the function, or after ``done=True``.
+            The call came from another process or thread than the function's, or after ``done=True``.
         TrialEnd
-            The trial was paused or stopped, or the report is of no use to the study. Let it pass.
+            The trial was paused or stopped, or the study cannot use the report. Do not catch it.
         """
         self._session.check()
         if (os.getpid(), threading.get_ident()) != self._owner:
@@ -123,7 +123,7 @@ class Reporter:
         self._session.report(resource, self._metrics(report))
 
     def save(self, obj: object) -> None:
-        """Make a checkpoint of `obj`; it takes the place of the one before, whole or not at all.
+        """Make a checkpoint of `obj`; it replaces the previous one atomically.
 
         Parameters
         ----------
@@ -134,21 +134,21 @@ class Reporter:
         Raises
         ------
         TrialEnd
-            Something in it cannot be kept. If no other trial has saved, the study ends, and says what it is.
+            Something in `obj` cannot be saved. If no other trial has saved, the study ends with an error.
         OutputError
-            It cannot be written. The checkpoint before is still there.
+            The checkpoint cannot be written. The previous one still exists.
         """
         with self._session.measure("save"):
             self._save(obj)
 
     def load(self) -> Any:
-        """Return what the trial saved last, also in an earlier job; None if it saved nothing.
+        """Return the object that the trial saved last, also in an earlier job; None if it saved nothing.
 
-        Tensors are on the CPU. Of a folder the `Path` of its copy is returned: read from it only, and before
+        Tensors are on the CPU. For a folder the `Path` of its copy is returned: only read from it, and before
         the next checkpoint is made.
 
-        After a crash the last one may hold training that was never reported, or may be torn. It is then
-        refused, the one before is returned, and the trial's log says so.
+        After a crash the last checkpoint may hold training that was never reported, or may be torn. Then the
+        one before is returned, and the trial's log says so.
 
         Raises
         ------
@@ -164,9 +164,9 @@ class Reporter:
         return loaded.value
 
     def on_pause(self, function: Function) -> Function:
-        """Have `function` called just before the trial is paused or the study is interrupted.
+        """Register a function to be called just before the trial is paused or the study is interrupted.
 
-        What it returns is saved, unless it is None. A trial that is stopped saves nothing. May be used as a
+        Its result is saved, unless it is None. A trial that is stopped saves nothing. May be used as a
         decorator.
         """
         if not callable(function):
@@ -175,18 +175,18 @@ class Reporter:
         return function
 
     def _returned(self) -> None:
-        """Have the function called again if it had nothing to do after a checkpoint that may be ahead."""
+        """Restart the function if it made no report after a checkpoint that may be ahead of the reports."""
         if self._unreported is not None:
             self._check_unreported(math.inf)
 
     def _check_unreported(self, resource: float) -> None:
-        """Have the function called again if what it loaded is past a milestone that was never reported."""
+        """Restart the function if it loaded a checkpoint past a milestone that was never reported."""
         number, self._unreported = self._unreported, None
         milestone = self._session.milestone
         if number is not None and resource > milestone:
             reason = f"it holds training past the milestone at {milestone:g}, of which there is no report"
             _say(f"checkpoint {number} is not used: {reason}; the function is called again")
-            checkpoint.discard(self._folder / checkpoint.NAME, number)  # and what was made from it
+            checkpoint.discard(self._folder / checkpoint.NAME, number)  # and later ones, which continue it
             self._session.start_again(reason)
 
     def _pause(self) -> None:
@@ -258,12 +258,12 @@ def _say(text: str) -> None:
 
 
 def take_done(report: dict[str, object]) -> bool:
-    """Take ``done`` out of a report, and return whether it is the last; a number is a metric of that name."""
+    """Remove ``done`` from a report; return whether the report is the last. A number is left as a metric."""
     return isinstance(report.get("done"), bool | np.bool_) and bool(report.pop("done"))
 
 
 def _number(value: object) -> float | None:
-    """Read a number of any library; NaN if it is too large for a float, None if it is no number."""
+    """Convert a number of any library to float: NaN if it is too large, None if it is no number."""
     if not hasattr(value, "__float__"):
         return None
     shape = getattr(value, "shape", None)

@@ -1,11 +1,11 @@
-"""The warm server: imports the training function once, then starts, watches and ends a process a job.
+"""The warm server: imports the training function once, then starts, watches and ends a process for each job.
 
-It speaks JSON lines over a socket. In come ``run``, with the socket of the job's process beside it, ``kill``,
-``ping``, and the end of file, upon which everything that was started is killed; so it is when the lease is
-over, if there is one. Out go ``ready`` or ``fatal`` once, ``forked`` and ``exited`` once a job, ``pong``.
+It exchanges JSON lines over a socket. It receives ``run``, with the socket of the job's process, ``kill`` and
+``ping``; it sends ``ready`` or ``fatal`` once, ``forked`` and ``exited`` once for each job, and ``pong``. At
+the end of file, and when its lease (if any) is over, it kills all processes that it has started.
 
-Before it forks it loads what trials will need, so that they need not, and puts its memory into larger pages:
-what a fork costs is mostly the copying of page tables.
+Before it forks, it loads the libraries that trials will need, and moves its memory into huge pages: a fork
+takes time mostly for the copying of page tables.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ from hbsim.executors.training_function import describe, label_of, load_target, s
 __all__ = ["fork_obstacle", "main", "use_huge_pages", "uses", "warm_up"]
 
 _HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
-_LOOK: Final = 1.0  # seconds between two looks at the lease
+_LOOK: Final = 1.0  # seconds between two checks of the lease
 _COLLAPSE: Final = 25  # MADV_COLLAPSE, from Linux 6.1 on
-_HUGE: Final = 2 << 20  # bytes; of x86-64 and of most ARM systems
+_HUGE: Final = 2 << 20  # bytes of a huge page on x86-64 and most ARM systems
 _CHUNK: Final = 32 * _HUGE
 _LIMIT_SECONDS: Final = 2.0
 
 
 def main(given: Mapping[str, Any]) -> NoReturn:
-    """Serve the controller until it is gone.
+    """Serve the controller until the controller has ended.
 
     Parameters
     ----------
     given : mapping
-        Of `start_python`; and ``setup``, of `hbsim.executors.server_client.Server`.
+        From `start_python`, with ``setup`` from `hbsim.executors.server_client.Server`.
     """
-    processes.die_with_parent(given["parent"])  # while it imports, it does not listen
+    processes.die_with_parent(given["parent"])  # it reads no messages while it imports
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     os.dup2(nothing, 0)
     os.close(nothing)
     with suppress(OSError):
-        os.dup2(2, 1)  # what the training function's file prints is no result of the controller's
+        os.dup2(2, 1)  # stdout is for the controller's results
     _Server(SocketLines(socket.socket(fileno=given["connection"])), given["setup"], given["parent"]).serve()
 
 
@@ -73,10 +73,10 @@ class _Server:
         self._lease: Lease | None = None
 
     def serve(self) -> NoReturn:
-        """Load the function, and run jobs until the controller is gone."""
+        """Load the function, and run jobs until the controller has ended."""
         processes.adopt_orphans()
         status = 0
-        # Ctrl-C is the controller's. Handlers, for what is ignored stays so in every process that is started.
+        # The controller handles Ctrl-C. Handlers, since ignored signals stay ignored in child processes.
         for number in _HANDLED:
             signal.signal(number, _wake)
         try:
@@ -99,21 +99,21 @@ class _Server:
         except ParameterError as error:
             self._lines.send(fatal(error))
             return False
-        except (Exception, SystemExit) as error:  # whatever a library that is broken here raises
+        except (Exception, SystemExit) as error:  # a broken library may raise anything
             traceback.print_exc()
             rule = f"must load in a process of its own; {_describe_error(error)}"
             self._lines.send(fatal(ParameterError("train", label_of(self._setup["train"]), rule)))
             return False
-        for name in self._setup["unset"]:  # they were for the import
+        for name in self._setup["unset"]:  # they were only for the import
             os.environ.pop(name, None)
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()  # else every trial would print it again
+            stream.flush()  # else every trial would print the buffer again
         processes.outlive_parent()
         self._lines.send({"ready": time.monotonic() - before, "about": about})
         return True
 
     def _load_function(self) -> dict[str, Any]:
-        """Load the function, which all that are forked then have; return its description."""
+        """Load the function before any fork; return its description."""
         target = self._setup["train"]
         self._entry = find_entry(self._setup["entry"])
         self._function = load_target(target)
@@ -152,12 +152,12 @@ class _Server:
         return _LOOK if timeout is None else min(_LOOK, timeout)
 
     def _forget_lease(self) -> None:
-        if self._lease is not None:  # whoever made the file may be gone
+        if self._lease is not None:  # the process that made the file may have ended
             with suppress(OSError):
                 os.unlink(self._setup["lease"])
 
     def _watch_parent(self) -> None:
-        """Notice the controller's death even if a process that it forked keeps the socket open."""
+        """End when the controller has died, even if a process that it forked keeps the socket open."""
         if hasattr(os, "pidfd_open"):
             with suppress(OSError):
                 descriptor = os.pidfd_open(self._parent)
@@ -226,28 +226,28 @@ class _Server:
 
 
 def _describe_error(error: BaseException) -> str:
-    """Return an error in one line, and where it was raised."""
+    """Return an error and the place where it was raised, in one line."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     frames = traceback.extract_tb(error.__traceback__)
     return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
 
 
 def _wake(number: int, frame: FrameType | None) -> None:
-    """Let a signal pass; it wakes the server."""
+    """Do nothing: a signal only wakes the server."""
 
 
 def warm_up(function: Callable[..., object], source: Path | None) -> None:
-    """Load what trials will need, and put it out of the garbage collector's sight.
+    """Load the libraries that trials will need, and exclude all objects from garbage collection.
 
-    PyTorch is loaded if the function's file imports it anywhere. No backward pass, no CUDA call: neither
-    survives a fork.
+    PyTorch is loaded if the function's file imports it anywhere. There is no backward pass and no CUDA call:
+    neither works across a fork.
 
     Parameters
     ----------
     function : callable
         The training function.
     source : Path, optional
-        Its file.
+        The function's file.
     """
     if "torch" in sys.modules or uses("torch", function, source):
         with suppress(ImportError):
@@ -258,7 +258,7 @@ def warm_up(function: Callable[..., object], source: Path | None) -> None:
 
 
 def uses(library: str, function: Callable[..., object], source: Path | None) -> bool:
-    """Whether the function, or anything in its file, imports a library."""
+    """Return whether the function, or anything in its file, imports a library."""
     names = set(_imported_by_code(getattr(function, "__code__", None)))
     if source is not None:
         with suppress(OSError, SyntaxError, ValueError):
@@ -267,7 +267,7 @@ def uses(library: str, function: Callable[..., object], source: Path | None) -> 
 
 
 def fork_obstacle() -> str | None:
-    """Return why this process had better not be forked, None if nothing speaks against it."""
+    """Return why this process should not be forked; None if it may be."""
     torch = sys.modules.get("torch")
     cuda = getattr(torch, "cuda", None)
     if cuda is not None and cuda.is_initialized():
@@ -295,7 +295,7 @@ def _imported_by_file(source: Path) -> Iterator[str]:
 
 
 def _imported_by_code(code: CodeType | None) -> Iterator[str]:
-    """Names that the code mentions, imports among them."""
+    """Yield the names in the code, which include its imports."""
     if code is not None:
         yield from code.co_names
         for constant in code.co_consts:
@@ -304,15 +304,15 @@ def _imported_by_code(code: CodeType | None) -> Iterator[str]:
 
 
 def use_huge_pages() -> int:
-    """Put this process's private memory into huge pages, as far as the system does that.
+    """Move this process's private memory into huge pages, as far as the system supports it.
 
-    A process with PyTorch loaded is then forked in a third of the time, and its children end faster. What
-    a child writes to is copied in small pages as before. Takes about 2 ms a MB, and two seconds at most.
+    A process with PyTorch loaded is then forked in a third of the time, and its children end faster. Pages to
+    which a child writes are copied in small pages as before. Takes about 2 ms a MB, and at most two seconds.
 
     Returns
     -------
     asked : int
-        The bytes that the system was asked to put into huge pages; 0 where it is not Linux.
+        The bytes that the system was asked to move into huge pages; 0 where it is not Linux.
     """
     if sys.platform != "linux":
         return 0
@@ -320,7 +320,7 @@ def use_huge_pages() -> int:
     deadline = time.monotonic() + _LIMIT_SECONDS
     asked = 0
     for start, length in _chunks():
-        # An error is no harm: the kernel is older, or there is no free memory in one piece.
+        # An error does no harm: the kernel is older, or there is no free memory in one piece.
         madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _COLLAPSE)
         asked += length
         if time.monotonic() > deadline:
@@ -329,7 +329,7 @@ def use_huge_pages() -> int:
 
 
 def _chunks() -> Iterator[tuple[int, int]]:
-    """Yield addresses and lengths, whole huge pages of memory that is no file's."""
+    """Yield addresses and lengths of whole huge pages in anonymous memory."""
     for start, end in _anonymous():
         first, last = -(-start // _HUGE) * _HUGE, end // _HUGE * _HUGE
         for address in range(first, last, _CHUNK):
@@ -337,7 +337,7 @@ def _chunks() -> Iterator[tuple[int, int]]:
 
 
 def _anonymous() -> list[tuple[int, int]]:
-    """Return the private, writable mappings without a file, from and up to which address each goes."""
+    """Return the begin and end addresses of the private, writable mappings without a file."""
     found = []
     try:
         with open("/proc/self/maps") as file:

@@ -26,32 +26,32 @@ __all__ = ["ENTRY", "Server"]
 
 ENTRY: Final = "hbsim.executors.trial:run"
 _CHUNK: Final = 1 << 16
-_CLOSE_SECONDS: Final = 1.0  # in which the server ends all; else it is done from here
-_KILL_SECONDS: Final = 10.0  # in which what was sent SIGKILL is gone, if it ever will be
-_SEND_SECONDS: Final = 30.0  # in which a server takes an order, with more than a hundred before it
+_CLOSE_SECONDS: Final = 1.0  # seconds for the server to end all jobs; then the controller kills them
+_KILL_SECONDS: Final = 10.0  # seconds to wait for processes after SIGKILL
+_SEND_SECONDS: Final = 30.0  # seconds for a server to accept an order, after more than a hundred others
 _POLL: Final = 0.01
 _LOOK: Final = 0.2
-_A_WHILE: Final = 1.0  # seconds after which people are told what is being waited for
-_PING: Final = 1.0  # seconds between an answer and the next question
+_A_WHILE: Final = 1.0  # seconds before a message says what the study waits for
+_PING: Final = 1.0  # seconds between a ``pong`` and the next ``ping``
 STOPPED: Final = 5.0
 SILENT: Final = 60.0
-_SOON: Final = 1.0  # seconds in which a process ends that has closed the line
+_SOON: Final = 1.0  # seconds for a process to end after it has closed the connection
 _SERVER: Final = "hbsim.executors.server"
 
 
 class Server:
-    """A process that has loaded a training function and starts a process a job.
+    """A warm server: a process that loads a training function and starts a process for each job.
 
-    It is asked once a second whether it is there. One that a signal has stopped is given up after `STOPPED`
-    seconds: however busy a machine is, it stops nobody. One that runs is given up only after `SILENT`
-    seconds without an answer, for the trials are lost with it, and a machine that is out of memory, or whose
-    disk hangs, keeps a sound one waiting. Only seconds count in which the controller itself has run: of a
-    machine that was suspended, or a study that was stopped as a whole, neither knows.
+    The server is pinged once a second. If a signal has stopped it, it counts as lost after `STOPPED` seconds:
+    load alone stops no process. If it runs, it counts as lost only after `SILENT` seconds without an answer,
+    since its trials are lost with it, and a lack of memory or a hung disk can delay a sound server. Only
+    seconds in which the controller itself has run count, so that a suspended machine or a stopped study loses
+    no server.
 
     Parameters
     ----------
     train : mapping
-        Of `hbsim.executors.training_function.make_target`.
+        From `hbsim.executors.training_function.make_target`.
     start : "fork" or "spawn"
         Whether jobs are forked from the server, or load everything themselves.
     grace : float
@@ -59,20 +59,20 @@ class Server:
     env : mapping, optional
         Environment variables of the server and of all jobs, beside this process's own; None removes one.
     entry : str, optional
-        What a job's process calls, ``module:function``, with the function and its socket.
+        The ``module:function`` that a job's process calls with the training function and its socket.
     lease : Path, optional
-        The file of a `Lease`: when that is over, the server kills all jobs and ends.
+        The file of a `Lease`: when the lease is over, the server kills all jobs and ends.
 
     Attributes
     ----------
     pid : int
         The server's process id.
     ready : float or None
-        How many seconds it took to load the function; None as long as it has not.
+        The seconds that it took to load the function; None before the function is loaded.
     about : FunctionDescription or None
-        The function's, as soon as it is ready.
+        The function's description, once the server is ready.
     dead : bool
-        Whether the server has closed the line: it has ended.
+        Whether the server has closed the connection, which means that it has ended.
 
     Raises
     ------
@@ -98,7 +98,7 @@ class Server:
         self._closed = self._killed = False
         self._problem: str | None = None
         self._looked, self._asked_at = time.monotonic(), -inf
-        self._asked = False  # and has not answered
+        self._asked = False  # a ``ping`` has no answer yet
         self._silent = self._stopped = 0.0  # seconds
         environment, unset = _environment(env or {})
         setup = {"train": train, "start": start, "grace": grace, "entry": entry, "unset": unset}
@@ -119,24 +119,24 @@ class Server:
     def wait_ready(self, say: Callable[[str], None] | None = None) -> float:
         """Wait until the server has loaded the function; return the seconds that it took.
 
-        To be called before anything is run.
+        Must be called before any job is run.
 
         Parameters
         ----------
         say : callable, optional
-            Told what is being waited for, where it takes a while.
+            Called with a line on what the study waits for, if it takes a while.
 
         Raises
         ------
         ParameterError
-            It cannot be loaded.
+            The function cannot be loaded.
         """
         said_at = time.monotonic() + _A_WHILE
         while self.ready is None and not self.dead:
             if say is not None and time.monotonic() >= said_at:
                 say(f"loading {self._label}")
                 say = None
-            # A look now and then: not every library lets Ctrl-C end a system call that waits.
+            # With a time limit: not every library lets Ctrl-C interrupt a system call that waits.
             if select.select([self._socket], [], [], _LOOK)[0]:
                 self._socket.settimeout(None)
                 self._take()
@@ -147,7 +147,7 @@ class Server:
         return self.ready
 
     def failure(self) -> ParameterError:
-        """Return why a server that is dead or lost has never been ready."""
+        """Return the error for a server that has ended, or is lost, before it was ready."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_SOON if self._problem is None else 0)
         self.close()
@@ -169,17 +169,17 @@ class Server:
         Parameters
         ----------
         job : int
-            Its number.
+            The job's number.
         child_socket : socket.socket
-            The process's own connection. It is passed on: close it here.
+            The process's own end of its connection. The server gets a copy: the caller closes this one.
         env : mapping
             Environment variables; None removes one.
         cpus : sequence of int or None
-            The cores that it may run on; None for all.
+            The cores on which it may run; None for all.
         threads : int
-            How many threads numerical libraries may compute with.
+            The number of threads with which numerical libraries may compute.
         log : str
-            The file to which what it prints is appended.
+            The file to which the job's output is appended.
         """
         order = {"run": job, "env": dict(env), "threads": threads, "log": os.path.abspath(log)}
         order["cpus"] = None if cpus is None else list(cpus)
@@ -190,7 +190,7 @@ class Server:
         self._send({"kill": job})
 
     def receive(self) -> list[dict[str, Any]]:
-        """Return the messages that have come whole by now, ``forked`` and ``exited``; sets `dead` at the end.
+        """Return the complete messages ``forked`` and ``exited``; set `dead` at the end of file.
 
         Raises
         ------
@@ -204,7 +204,7 @@ class Server:
         return messages
 
     def look(self) -> str | None:
-        """Return why the server counts as lost, None as long as it does not; to be called all the time."""
+        """Return why the server counts as lost, None if it does not. Must be called regularly."""
         now = time.monotonic()
         if self.dead or self._problem is not None or now < self._looked + _LOOK:
             return self._problem
@@ -224,12 +224,12 @@ class Server:
     def kill_all(self, patience: float = _KILL_SECONDS) -> None:
         """Kill the server and the processes of all jobs, and wait some seconds until they are gone.
 
-        For a server that has died, or does not answer. If it has died, what left its job's session may stay
-        behind.
+        For a server that has died, or does not answer. If it has died, processes that left their job's
+        session may survive.
         """
         deadline, self._killed = time.monotonic() + patience, True
         if self._process.poll() is None:
-            # As long as it is there it adopts orphans, and if it is stopped it starts nothing more.
+            # A stopped server still adopts orphans, but starts no more processes.
             processes.kill(self.pid, signal.SIGSTOP)
             while (left := processes.descendants(self.pid)) and time.monotonic() < deadline:
                 for pid in left:
@@ -237,11 +237,11 @@ class Server:
                 time.sleep(_POLL)
         processes.kill_group(self.pid)
         self._process.kill()
-        with suppress(subprocess.TimeoutExpired):  # the kernel may not let it go
+        with suppress(subprocess.TimeoutExpired):  # it may hang in a system call
             self._process.wait(max(_POLL, deadline - time.monotonic()))
         if not self._closed:
             with suppress(ParameterError):
-                self.receive()  # there may be processes that are not known yet
+                self.receive()  # it may have started processes whose ids were not read yet
         leaders, self._pids = set(self._pids.values()), {}
         for leader in leaders:
             processes.kill_group(leader)
@@ -251,22 +251,22 @@ class Server:
             time.sleep(_POLL)
 
     def close(self, patience: float | None = None) -> None:
-        """End the server, and with it all that it has started. May be called twice.
+        """End the server and all processes that it has started. May be called twice.
 
         Parameters
         ----------
         patience : float, optional
-            Seconds after which it is killed; by default as many as it needs on any day.
+            Seconds after which the server is killed; by default enough for the slowest regular end.
         """
         if self._closed:
             return
         try:
-            if self.ready is not None and not self._killed:  # else it does not listen
+            if self.ready is not None and not self._killed:  # else it reads no messages
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_WR)
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(_CLOSE_SECONDS if patience is None else patience)
-        finally:  # Ctrl-C may have ended the wait
+        finally:  # also where Ctrl-C has ended the wait
             if self._process.poll() is None and not self._killed:
                 self.kill_all(_CLOSE_SECONDS)
             self._closed = True
@@ -286,7 +286,7 @@ class Server:
             pass
 
     def _take(self) -> list[dict[str, Any]]:
-        """Return the lines of one reading."""
+        """Return the messages that one read from the socket completes."""
         try:
             data = self._socket.recv(_CHUNK)
         except BlockingIOError:
@@ -315,11 +315,11 @@ class Server:
 
 
 def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[str]]:
-    """Return the server's environment, and the variables that are not for its jobs."""
+    """Return the server's environment, and the names of the variables that its jobs do not get."""
     given = {**os.environ, **changes}
     # Libraries must start no threads before the fork.
     variables: dict[str, str | None] = {**given, **thread_variables(1)}
-    # Where a file asks for CUDA at its top, PyTorch then asks the driver alone: CUDA survives no fork.
+    # If a file asks for CUDA when it is imported, PyTorch only asks the driver: CUDA does not survive a fork.
     ours = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
     unset = [name for name in ours if given.get(name) is None]
     return {**variables, **{name: ours[name] for name in unset}}, unset

@@ -1,4 +1,4 @@
-"""Slots: workers' shares of a machine, which CPU cores, threads and GPUs each one's trials get."""
+"""Slots: each worker's share of a machine, in CPU cores, threads and GPUs."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _PARTS = {2: "half", 3: "a third", 4: "a quarter"}
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """Return the environment variables that let libraries compute with so many threads."""
+    """Return the environment variables that make libraries compute with this number of threads."""
     return dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def limit_threads(threads: int) -> None:
-    """Let the libraries that were loaded for one thread compute with so many."""
+    """Set the number of threads of libraries that were loaded with one thread."""
     if threads == 1:
         return
     torch = sys.modules.get("torch")
@@ -66,14 +66,14 @@ def limit_threads(threads: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a trial needs.
+    """A trial's need of CPU cores and GPUs.
 
     Attributes
     ----------
     given : mapping or None
-        As the user wrote it.
+        The need as the user wrote it.
     cpus, gpus : int or None
-        How many CPU cores and GPUs a trial uses; None where nothing was said.
+        The number of CPU cores and GPUs of a trial; None if the user did not give it.
     sharing : int
         How many trials may share a GPU.
     """
@@ -84,7 +84,7 @@ class Need:
     sharing: int = 1
 
     def settled(self, workers: int | None, there: int) -> Need:
-        """Choose the GPUs a trial if nothing was said: one, of which more workers than GPUs get a part."""
+        """Choose the GPUs of a trial if not given: one, or a part of one if there are more workers."""
         if self.gpus is not None:
             return self
         if not there:
@@ -98,7 +98,7 @@ def read_resource(resource: Mapping[str, object] | None) -> Need:
     Raises
     ------
     ParameterError
-        It has other keys, or a value that no machine could give.
+        There are other keys, or a value that is impossible on any machine.
     """
     if resource is None:
         return Need()
@@ -140,18 +140,18 @@ class Slot:
     Attributes
     ----------
     worker : int
-        Whose it is.
+        The worker's number.
     cpus : tuple of int or None
-        The ids of the CPU cores that its trials may run on; None: all that there are.
+        The ids of the CPU cores on which its trials may run; None: all cores.
     threads : int
-        How many threads a trial should compute with.
+        The number of threads with which a trial should compute.
     gpus : tuple of Gpu
         The GPUs that its trials see.
     env : dict
         Environment variables of its trials; None removes one.
     sharing : int
-        How many workers may share each of its GPUs, itself included. Nothing divides a GPU's
-        memory among them.
+        The number of workers that may share each of its GPUs, itself included. A GPU's memory is not divided
+        among them.
     """
 
     worker: int
@@ -172,41 +172,41 @@ def make_slots(
 ) -> list[Slot]:
     """Divide a machine among workers.
 
-    What `resource` does not say is chosen:
+    Values that `resource` does not give are chosen:
 
     - `num_gpus`: a GPU each while there are enough; with more workers than GPUs, they share them evenly. Only
-      ``num_gpus=0`` hides the GPUs from trials. On a machine without GPUs ``CUDA_VISIBLE_DEVICES`` stays
-      as it is.
-    - `num_cpus`: the cores are divided evenly, without a rest. With more workers than cores, all share all
-      cores, with one thread each.
+      ``num_gpus=0`` hides the GPUs from trials. On a machine without GPUs ``CUDA_VISIBLE_DEVICES`` is not
+      changed.
+    - `num_cpus`: the cores are divided evenly, and a remainder is not used. With more workers than cores, all
+      share all cores, with one thread each.
 
     Parameters
     ----------
     workers : int or None
-        How many; at least 1. None: as many as fit. Where `resource` has no `num_cpus`, that is at most one a
-        core, or one a GPU if that is more and trials see GPUs.
+        The number of workers, at least 1. None: as many as fit. If `resource` has no `num_cpus`, that is at
+        most one for each core, or one for each GPU if there are more GPUs and trials see them.
     resource : mapping or None
-        What a trial needs: `num_cpus`, a whole number of at least 1; `num_gpus`, a whole number, or a part of
-        one GPU such as 0.5, which floor(1 / part) trials share then.
+        The need of a trial: `num_cpus`, a whole number of at least 1; `num_gpus`, a whole number, or a part
+        of one GPU such as 0.5: floor(1 / part) trials then share a GPU.
     cpus : sequence of int
         The ids of the cores to use; at least one.
     gpus : sequence of Gpu
         The GPUs to use.
     cpu_limit : float, optional
-        How many cores' worth of time there is. Where it is less than the cores, it counts in their place, and
-        no worker is bound to cores: those beside us on the machine would be bound to the same.
+        The quota of CPU time, in cores. If it is less than the number of cores, it counts instead of that
+        number, and no worker is bound to cores: other containers could be bound to the same cores.
     host : str
-        What errors call the machine.
+        The machine's name in errors.
 
     Returns
     -------
     list of Slot
-        One a worker; no two share a core, unless they share all, or a GPU beyond what its part allows.
+        One for each worker; no two share a core, unless all share all cores, or a GPU beyond its part.
 
     Raises
     ------
     ParameterError
-        A value that cannot be, or more than the machine has.
+        A value is impossible, or more than the machine has.
     """
     check_workers(workers)
     cores = len(cpus) if cpu_limit is None else max(1, min(len(cpus), floor(cpu_limit)))
@@ -225,12 +225,12 @@ def check_workers(workers: int | None) -> None:
 
 
 def with_threads(slot: Slot, threads: int) -> Slot:
-    """Return the slot for trials that compute with so many threads, however many cores they have."""
+    """Return the slot with another number of threads, independent of the number of cores."""
     return replace(slot, threads=threads, env={**slot.env, **thread_variables(threads)})
 
 
 def describe(slots: Sequence[Slot]) -> str:
-    """Say in a line what the workers get.
+    """Describe the workers' shares in a line.
 
     ``"4 workers: 2 CPU cores and half of a GPU each (2 x NVIDIA A100)"``
     """
@@ -264,7 +264,7 @@ def _slot(worker: int, count: int, need: Need, machine: _Machine, set_visible: b
 @dataclass(frozen=True, slots=True)
 class _Machine:
     cpus: Sequence[int]
-    cores: int  # how many of them there is time for
+    cores: int  # the number of cores, or the quota of CPU time if that is less
     gpus: Sequence[Gpu]
     name: str
 
@@ -279,7 +279,7 @@ class _Machine:
 
 
 def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
-    """Return how many workers there will be, if they fit."""
+    """Return the number of workers; raise an error if they do not fit."""
     cpus, gpus = machine.cpus_in_words(), machine.gpus_in_words()
     for needed, there, needs, has in (
         (need.cpus or 0, machine.cores, _count(need.cpus or 0, "CPU core"), cpus),
@@ -308,7 +308,7 @@ def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
 def _gpus_of(worker: int, gpus: Sequence[Gpu], need: Need) -> tuple[Gpu, ...]:
     each = need.gpus or 0
     if need.sharing > 1:
-        return (gpus[worker % len(gpus)],)  # spread them: a GPU that nobody else uses is faster
+        return (gpus[worker % len(gpus)],)  # spread the workers: a GPU is faster if it is not shared
     return tuple(gpus[worker * each : (worker + 1) * each])
 
 
@@ -323,6 +323,6 @@ def _gpus_in_words(number: int, sharing: int) -> str:
 
 
 def models(gpus: Iterable[Gpu]) -> str:
-    """Name the models of GPUs: ``"2 x NVIDIA A100, NVIDIA T4"``."""
+    """Return the models of GPUs as text: ``"2 x NVIDIA A100, NVIDIA T4"``."""
     names = Counter(gpu.name for gpu in gpus)
     return ", ".join(name if number == 1 else f"{number} x {name}" for name, number in names.items())

@@ -1,6 +1,6 @@
-"""A training function on its way into other processes: by its module, by its file, or as code.
+"""Descriptions by which other processes load a training function: by its module, by its file, or pickled.
 
-A file is executed for its definitions, and no further than the study that it starts.
+A file is executed only for its definitions: execution ends where the file would start a study.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ Function = Callable[..., object]
 
 
 class DefinitionsOnly(BaseException):
-    """Ends the execution of a file where it would start a study; no Exception, so that nothing catches it."""
+    """Raised to end a file's execution where it would start a study; no Exception, lest code catches it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """What a file has defined.
+    """The definitions of a file.
 
     Attributes
     ----------
@@ -68,12 +68,12 @@ class Definitions:
 
 
 def loading() -> bool:
-    """Whether a file is being executed for its definitions only."""
+    """Return whether a file is being executed for its definitions only."""
     return _loading
 
 
 def stop_if_loading() -> None:
-    """Leave the file that is being executed for its definitions; what starts a study calls this first.
+    """End the execution of a file that is executed for its definitions; functions that start studies call it.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def stop_if_loading() -> None:
 
 @contextmanager
 def definitions_only() -> Iterator[None]:
-    """Let nothing in this block start a study."""
+    """Prevent code in this block from starting a study."""
     global _loading
     outer, _loading = _loading, True
     try:
@@ -96,7 +96,7 @@ def definitions_only() -> Iterator[None]:
 
 
 def file_spec(path: Path) -> importlib.machinery.ModuleSpec:
-    """Return how to execute a file as a module named like it; another one if that name is taken."""
+    """Return the spec of a file as a module with the file's name, or another name if that is taken."""
     name = path.stem
     other = sys.modules.get(name)
     if other is not None and getattr(other, "__file__", None) != str(path):
@@ -108,26 +108,26 @@ def file_spec(path: Path) -> importlib.machinery.ModuleSpec:
 
 
 def execute(spec: importlib.machinery.ModuleSpec, label: str) -> Definitions:
-    """Execute a module anew, and keep it as loaded.
+    """Execute a module anew, and enter it into `sys.modules`.
 
     Parameters
     ----------
     spec : ModuleSpec
-        Which.
+        The module's spec.
     label : str
-        The training function, for errors.
+        The training function's name for errors.
 
     Raises
     ------
     ParameterError
-        It raises something; with the line.
+        The module raises an error; with its line.
     """
     module = importlib.util.module_from_spec(spec)
     assert spec.loader is not None
     before, stopped = sys.modules.get(spec.name), False
     sys.modules[spec.name] = module  # dataclasses and pickling look a module up by its name
     try:
-        with definitions_only(), redirect_stdout(sys.stderr):  # stdout is for results
+        with definitions_only(), redirect_stdout(sys.stderr):  # stdout is only for results
             spec.loader.exec_module(module)
     except DefinitionsOnly:
         stopped = True
@@ -149,7 +149,7 @@ def _put_back(name: str, module: ModuleType | None) -> None:
 
 
 def _describe(error: BaseException, origin: str | None) -> str:
-    """One line: the error, and the innermost line of the file."""
+    """Return the error and the innermost line of the file, in one line."""
     text = f"{type(error).__name__}: {error}".splitlines()[0][:300]
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == origin]
     return f"{text} (line {lines[-1]})" if lines else text
@@ -157,18 +157,18 @@ def _describe(error: BaseException, origin: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FunctionDescription:
-    """What a study has to know of a training function, in a form that other processes can be sent.
+    """The properties of a training function that a study needs, in a form for other processes.
 
     Attributes
     ----------
     label : str
         ``FILE.py:NAME`` without the folder.
     digest : str or None
-        SHA-256 of its file, where it has one.
+        SHA-256 of the function's file, if it has one.
     space : Space
-        Its search space.
+        The function's search space.
     defaults : mapping
-        Its arguments by name; the values are not told to other processes.
+        The default values of its arguments, by name; other processes get only the names.
     """
 
     label: str
@@ -177,13 +177,13 @@ class FunctionDescription:
     defaults: Mapping[str, object]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it in plain JSON types."""
+        """Return the description in plain JSON types."""
         names = list(self.defaults)
         return {"label": self.label, "digest": self.digest, "space": self.space.to_json(), "names": names}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FunctionDescription:
-        """Read what `as_dict` returned."""
+        """Return the description that `as_dict` has written."""
         space = Space.from_json(data["space"])
         return cls(data["label"], data["digest"], space, dict.fromkeys(data["names"]))
 
@@ -201,9 +201,9 @@ def describe(function: Function) -> FunctionDescription:
 
 
 def default_start() -> str:
-    """Return how trials' processes are started here unless told otherwise: ``"fork"`` or ``"spawn"``.
+    """Return the default way to start trials' processes on this system: ``"fork"`` or ``"spawn"``.
 
-    Forking is safe on Linux only: the system libraries of macOS may start threads at any time.
+    Forking is only safe on Linux: the system libraries of macOS may start threads at any time.
     """
     return "fork" if sys.platform == "linux" else "spawn"
 
@@ -216,21 +216,21 @@ def make_target(train: Function | str, by_value: bool = False) -> dict[str, Any]
     train : callable or str
         A function decorated with `hbsim.args`, or ``FILE.py:NAME``.
     by_value : bool
-        Whether a function of the script that runs goes by value, as it is now, if it can; else the script is
-        executed once more, until it starts a study. For processes of the same Python.
+        Whether a function of the running script is pickled by value, if that is possible; else the script is
+        executed again, until it would start a study. Only for processes of the same Python.
 
     Returns
     -------
     target : dict
-        Plain JSON types. ``name`` with one of ``module``, if it can be imported by name; ``file``, if it is
-        defined at the top of a file, a script for instance; ``pickled``, the function by value, with all
-        that it uses of the script: closures, notebooks. Beside it ``path`` and ``argv``, this process's
-        `sys.path` and `sys.argv`, and ``main``, whether it is of the script that runs.
+        Plain JSON types. ``name`` with one of ``module``, if the function can be imported by name; ``file``,
+        if it is defined at the top level of a file, such as a script; ``pickled``, the function by value with
+        all that it uses of the script, for closures and notebooks. Also ``path`` and ``argv``, this process's
+        `sys.path` and `sys.argv`, and ``main``, whether the function belongs to the running script.
 
     Raises
     ------
     ParameterError
-        There is no such file, the function has no search space, or it can be described in none of the ways.
+        The file does not exist, or the function has no search space or cannot be described in any way.
     """
     if isinstance(train, str):
         file, name = split_target(train)
@@ -270,7 +270,7 @@ def load_target(target: Mapping[str, Any]) -> Function:
 
 
 def label_of(target: Mapping[str, Any]) -> str:
-    """Return a target's name for people: as they gave it, or ``FILE.py:NAME``, ``MODULE:NAME``, ``NAME``."""
+    """Return a target's name for people: as given, or ``FILE.py:NAME``, ``MODULE:NAME`` or ``NAME``."""
     if "label" in target:
         return str(target["label"])
     origin = target.get("file", target.get("module"))
@@ -278,7 +278,7 @@ def label_of(target: Mapping[str, Any]) -> str:
 
 
 def source_of(target: Mapping[str, Any]) -> Path | None:
-    """Return the file with the function's source, None if it has none. Call it after `load_target`."""
+    """Return the file with the function's source, None if there is none. Call it after `load_target`."""
     if "file" in target or "source" in target:
         return Path(target.get("file", target.get("source")))
     origin = getattr(sys.modules.get(target.get("module", "")), "__file__", None)
@@ -291,7 +291,7 @@ def split_target(target: str) -> tuple[Path, str]:
     Raises
     ------
     ParameterError
-        If it is not of that form, or there is no such file.
+        The text has not that form, or the file does not exist.
     """
     file, colon, name = target.rpartition(":")
     if not colon or not file.endswith(".py") or not name.isidentifier():
@@ -310,7 +310,7 @@ def _is_main(train: object) -> bool:
 
 
 def _of_script(function: Function) -> dict[str, Any]:
-    """Return the form by value; that by name if something that it uses of the script cannot be pickled."""
+    """Return the description by value, or by name if something that it uses cannot be pickled."""
     try:
         form = _by_value(function)
     except ParameterError as error:
@@ -327,7 +327,7 @@ def _of_script(function: Function) -> dict[str, Any]:
 
 
 def _by_name(function: Function) -> dict[str, Any] | None:
-    """Return the form with a module or file, if the function is what its name stands for there."""
+    """Return the description by module or file, if the function is found there by its name."""
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     name = _name(function)
     file = _file(module)
@@ -335,7 +335,7 @@ def _by_name(function: Function) -> dict[str, Any] | None:
         return None
     code = getattr(inspect.unwrap(function), "__code__", None)
     if code is not None and not _same(code.co_filename, file):
-        return None  # typed in after the file was executed
+        return None  # defined interactively after the file was executed
     dotted = module.__name__
     if dotted == "__main__":
         dotted = module.__spec__.name if module.__spec__ is not None else ""
@@ -360,7 +360,7 @@ def _by_value(function: Function) -> dict[str, Any]:
 
 @contextmanager
 def _whole(module: ModuleType | None) -> Iterator[None]:
-    """Pickle what the function uses of its module by value too, if nobody else can import that."""
+    """Pickle the objects of a module by value in this block, if other processes cannot import the module."""
     import cloudpickle
 
     if module is None or module.__name__ == "__main__" or _search(module.__name__) is not None:
@@ -390,7 +390,7 @@ def _is_at(module: ModuleType, name: str, function: Function) -> bool:
 
 
 def _search(name: str) -> importlib.machinery.ModuleSpec | None:
-    """Find a module as a new process would, whatever is loaded here."""
+    """Find a module as a new process would, without the modules that are loaded in this one."""
     parent, _, _ = name.rpartition(".")
     path = None
     if parent:
@@ -431,7 +431,7 @@ def _definitions(target: Mapping[str, Any], label: str) -> Definitions:
     try:
         with definitions_only():
             spec = importlib.util.find_spec(dotted)
-    except (Exception, DefinitionsOnly) as error:  # the packages around it are imported
+    except (Exception, DefinitionsOnly) as error:  # the packages that contain the module are imported
         rule = f"its package must load without an error; {type(error).__name__}: {error}"
         raise ParameterError("train", label, rule) from error
     if spec is None:
@@ -472,10 +472,10 @@ def _unpickle(pickled: str, label: str) -> Function:
 
 
 def _script(function: Function, target: Mapping[str, Any]) -> ModuleType:
-    """Return the script's module as far as the function uses it.
+    """Return a module for the script, with the objects of the script that the function uses.
 
-    What is pickled in a trial, for a process that `multiprocessing` spawns for instance, is looked for in
-    there by its name; such a process executes the script's file, as it does in the script itself.
+    Objects that a trial pickles by name, as for processes of `multiprocessing`, are found in this module;
+    such a process executes the script's file, as it does for the script itself.
     """
     script = ModuleType("__main__")
     for owner in (inspect.unwrap(function), getattr(function, "func", None), type(function).__call__):

@@ -1,4 +1,4 @@
-"""A trial's process: calls the training function, and says to the controller how it ended."""
+"""A trial's process: calls the training function, and reports its end to the controller."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from hbsim.executors.trial_session import (
 __all__ = ["run", "seed_everything"]
 
 _FOLDER = Path(__file__).parent
-_NO_MEMORY = ("out of memory", "can't allocate memory")  # how PyTorch says it in a plain RuntimeError
+_NO_MEMORY = ("out of memory", "can't allocate memory")  # PyTorch's texts in a plain RuntimeError
 
 
 def run(function: Callable[..., object], connection: socket.socket) -> int:
@@ -47,13 +47,14 @@ def run(function: Callable[..., object], connection: socket.socket) -> int:
     function : callable
         ``function(args, reporter)``, decorated with `hbsim.args`.
     connection : socket.socket
-        Connected to the controller, which sends the task and the setup in the first line. Closed at the end.
+        The connection to the controller, which sends the task and the setup in the first line. It is closed
+        at the end.
 
     Returns
     -------
     code : int
-        The process's exit code: 0 if the function returned or left as it was told to, else 1, with the
-        traceback on stderr.
+        The process's exit code: 0 if the function returned or left on an order, else 1, with the traceback on
+        stderr.
     """
     started = time.monotonic()
     channel = TrialChannel(connection)
@@ -81,7 +82,7 @@ def _run(
         kind, reason = (None, "") if error is None else _failure(error)
         if error is not None and kind is not None:
             _print_traceback(error)
-        if os.getpid() != owner:  # forked by the function, which it has left: it does not speak for the trial
+        if os.getpid() != owner:  # a process that the function has forked: it reports no end of the trial
             leave_process(0 if kind is None else 1)
         write_out()  # the log is whole before the end is reported
         session.finish(kind, reason)
@@ -91,7 +92,7 @@ def _run(
 
 
 def _lease(setup: Mapping[str, Any], channel: TrialChannel) -> Lease | None:
-    """Open the lease; where its file has gone, the job is lost, and has not failed by itself."""
+    """Open the lease; if its file was removed, report the job as lost, not as failed."""
     if "lease" not in setup:
         return None
     try:
@@ -126,7 +127,7 @@ def _call(
         except TrialEnd:
             if not session.reopen():
                 return None
-        except BaseException as error:  # whatever it is, it is reported
+        except BaseException as error:  # every error is reported
             return error
         else:
             return None
@@ -158,7 +159,7 @@ def _arguments(function: Callable[..., object], task: Mapping[str, Any], setup: 
 
 @contextmanager
 def _sigterm(session: TrialSession) -> Iterator[None]:
-    """Let SIGTERM end the function by `TrialEnd`, and what it forks as usual."""
+    """Make SIGTERM end the function by `TrialEnd`; it ends processes that the function forks as usual."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         session.terminate()
@@ -176,14 +177,14 @@ def _sigterm(session: TrialSession) -> Iterator[None]:
 
 
 def _end_group() -> None:
-    """Send SIGTERM to what the function has left running: who waits for that would keep the worker."""
-    if os.getpgrp() == os.getpid():  # else it is not the trial's group; this process takes no notice
+    """Send SIGTERM to processes that the function has left: waiting for them would block the worker."""
+    if os.getpgrp() == os.getpid():  # only the trial's own group; this process ignores the signal
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch raises an error where a worker has died
         processes.kill_group(os.getpid(), signal.SIGTERM)
 
 
 def _failure(error: BaseException) -> tuple[str | None, str]:
-    """Return the kind of a failure, None if it is none, and the reason in one line."""
+    """Return the kind of failure, None if the error is no failure, and the reason in one line."""
     if isinstance(error, SystemExit):
         if error.code is None or error.code == 0:
             return None, ""
@@ -208,7 +209,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """One line: the error, and the innermost line that is not the reporter's."""
+    """Return the error and the innermost line outside of the reporter, in one line."""
     text = _text(error)
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
     with suppress(Exception):
@@ -220,7 +221,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """Return the first line of what the error says, if it can say anything."""
+    """Return the first line of the error's text, or a substitute if it has no text."""
     try:
         return str(error).strip().partition("\n")[0][:300]
     except BaseException:  # its __str__ is the user's
@@ -235,19 +236,19 @@ def _print_traceback(error: BaseException) -> None:
 
 
 def seed_everything(seed: int, start: float = 0.0, attempt: int = 0) -> None:
-    """Seed what training code may draw from: `random`, NumPy, and PyTorch if it is loaded.
+    """Seed the global random generators of training code: `random`, NumPy, and PyTorch if it is loaded.
 
-    All trials are forked from one server, so without this all would draw the same. This is the one place
-    that touches global random state: it is the training function's, not ours.
+    All trials are forked from one server, so without this all would draw the same numbers. Global random
+    state is changed only here: it belongs to the training function, not to hbsim.
 
     Parameters
     ----------
     seed : int
-        The trial's.
+        The trial's seed.
     start : float
-        The milestone where the job starts.
+        The milestone where the job starts, so that a later job does not draw the same numbers as the first.
     attempt : int
-        How often the trial has failed. A job that goes on does not draw again what the first one drew.
+        The number of times that the trial has failed, for the same purpose.
     """
     if start or attempt:
         entropy = [seed, attempt, *struct.unpack("<II", struct.pack("<d", start))]

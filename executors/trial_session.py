@@ -1,4 +1,4 @@
-"""A trial's session with the controller: reports by shared memory, orders and all else as JSON lines."""
+"""A trial's session with the controller: reports in shared memory, and all other messages as JSON lines."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ __all__ = [
 ]
 
 _CHUNK: Final = 256 * 1024
-_LOOK: Final = 0.005  # seconds between two looks at a ring that is full
+_LOOK: Final = 0.005  # seconds between two checks of a full ring
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 Report: TypeAlias = tuple[float, float, float, dict[str, float | None], bool]  # as of `ReportRing.write`
-_INTERVAL = 0.05  # seconds between two looks at what the controller has sent
-_RAISES = 3  # how often a function may catch what ends it
+_INTERVAL = 0.05  # seconds between two checks for orders of the controller
+_RAISES = 3  # how often a function may catch `TrialEnd`
 _LEFT = ("pause", "stop", "terminated")
 
 
 class ControllerGone(ConnectionError):
-    """The controller has closed the connection, or died."""
+    """Raised when the controller has closed the connection, or died."""
 
 
 def do_nothing() -> None:
@@ -46,24 +46,24 @@ def do_nothing() -> None:
 
 
 class TrialChannel:
-    """Lines over a connected socket, whole and in order, and the ring of reports that comes with the first.
+    """A channel to the controller: lines over a socket, and the ring of reports.
 
-    A signal handler may raise an exception at any point of the training code. In here that would tear
-    lines, so the handler has to look at `busy`, and leave it to `check` to raise.
+    A signal handler may raise an exception at any point of the training code. In this class that would tear
+    lines, so the handler raises nothing while `busy` is set; `check` raises the exception later.
 
     Parameters
     ----------
     connection : socket.socket
         A connected stream.
     ring : ReportRing, optional
-        Takes the reports; by default the one whose file descriptor comes beside the first line.
+        The ring for the reports; by default the one whose file descriptor comes with the first line.
 
     Attributes
     ----------
     busy : bool
-        Whether an exception raised by a signal handler would do harm now.
+        Whether a signal handler must not raise an exception now.
     check : callable
-        Called as soon as it would not. It may raise.
+        Called as soon as handlers may raise again. It may raise an exception.
     """
 
     def __init__(self, connection: socket.socket, ring: ReportRing | None = None) -> None:
@@ -88,7 +88,7 @@ class TrialChannel:
         Raises
         ------
         ControllerGone
-            Nothing can come any more.
+            The controller has closed the connection.
         """
         while not self._messages:
             try:
@@ -105,7 +105,7 @@ class TrialChannel:
 
     @contextmanager
     def without_signals(self) -> Iterator[None]:
-        """Let signal handlers raise nothing in this block."""
+        """Keep signal handlers from raising exceptions in this block."""
         self.busy = True
         try:
             yield
@@ -114,18 +114,18 @@ class TrialChannel:
         self.check()
 
     def report(self, report: Report, wait: bool = False) -> bool:
-        """Hand over a report: whether there was room for it; with `wait` there is in the end.
+        """Write a report into the ring; return whether there was room. With `wait`, wait for room.
 
-        When this has returned True the report has left this process.
+        Once this has returned True, the report survives the end of this process.
 
         Raises
         ------
         ControllerGone
-            Nobody will make room.
+            The controller will not read the ring any more.
         ValueError
-            The report takes more than the ring has.
+            The report is larger than the ring.
         """
-        assert self._ring is not None  # it came with the first line
+        assert self._ring is not None  # the ring came with the first line
         self.busy = True  # as `without_signals` does it, in half the time
         try:
             while not (done := self._ring.write(*report)) and wait:
@@ -141,7 +141,7 @@ class TrialChannel:
         Raises
         ------
         ControllerGone
-            It will never be.
+            The controller will not read the ring any more.
         """
         with self.without_signals():
             while self._ring is not None and self._ring.unread > _CHUNK:
@@ -153,7 +153,7 @@ class TrialChannel:
         Raises
         ------
         ControllerGone
-            Nobody will read it.
+            The controller will not read the line.
         """
         with self.without_signals():
             self._unsent += _ENCODE(message).encode("ascii") + b"\n"
@@ -168,7 +168,7 @@ class TrialChannel:
                     del self._unsent[:sent]
 
     def receive(self, wait: bool = False) -> dict[str, Any] | None:
-        """Return the next line that has come, or None; with `wait` there is always one.
+        """Return the next message, or None if there is none; with `wait`, wait for one.
 
         Raises
         ------
@@ -196,7 +196,7 @@ class TrialChannel:
         return True
 
     def _wait_for(self, event: int, seconds: float | None = None) -> None:
-        """Wait for an event of the connection, for its end in any case, or for so many seconds."""
+        """Wait for an event or the end of the connection, for at most this number of seconds."""
         poll = select.poll()
         poll.register(self._connection, event)
         self.busy = False  # nothing is half done, and this may take long
@@ -210,50 +210,50 @@ class TrialChannel:
 
 
 class TrialEnd(BaseException):
-    """Raised in the training function when the trial has to end; let it pass.
+    """Raised in the training function when the trial has to end; do not catch it.
 
     No `Exception`, so that ``except Exception`` does not catch it. ``finally`` blocks run.
     """
 
 
 def leave_process(code: int) -> NoReturn:
-    """End this process at once; only what was printed is written out."""
+    """End this process at once, after flushing stdout and stderr."""
     write_out()
     os._exit(code)
 
 
 def write_out() -> None:
-    """Write out what was printed, if that can be."""
+    """Flush stdout and stderr, if possible."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
 
 
 class TrialSession:
-    """Each report leaves the process at once; at a milestone the trial waits for an answer.
+    """The trial's side of the protocol: it sends reports at once, and waits for an answer at milestones.
 
     Parameters
     ----------
     channel : TrialChannel
-        To the controller.
+        The channel to the controller.
     milestone : float
         The first resource at which training waits; infinite for never.
     lease : Lease, optional
-        When it is over, the process ends as soon as the function says anything.
+        When the lease is over, the process ends at the function's next call of the reporter.
     saves : bool
-        Whether SIGTERM has the function pause at its next report, unless the controller has sent it: the
-        host is taken away, and all its processes get the signal.
+        Whether SIGTERM makes the function pause at its next report, unless the controller has sent the
+        signal: then the host is being shut down, and all its processes get the signal.
 
     Attributes
     ----------
     milestone : float
-        The next one.
+        The next milestone.
     last : float
         The resource that was reported last; minus infinity before the first report.
     reports : int
-        How many reports there were.
+        The number of reports.
     seconds : dict
-        What was no training: ``load``, ``save``, ``wait``.
+        The seconds without training: ``load``, ``save``, ``wait``.
     end_reason : str or None
         Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``, ``again``; ``returned``
         if it ended by itself.
@@ -285,7 +285,7 @@ class TrialSession:
 
     @property
     def left(self) -> bool:
-        """Whether the function was told to leave."""
+        """Whether the function was ordered to leave."""
         return self.end_reason in _LEFT
 
     def check_lease(self) -> None:
@@ -295,18 +295,18 @@ class TrialSession:
             leave_process(1)
 
     def begin(self) -> None:
-        """Say that the function is called now."""
+        """Record that the function is called now."""
         self.check_lease()
         self._begun = time.monotonic()
         self._channel.send({"begin": round(self._begun, 6)})
 
     def check(self) -> None:
-        """Raise `TrialEnd` if the function has to end, and end the process where it was caught too often."""
+        """Raise `TrialEnd` if the function has to end; end the process if that was caught too often."""
         if self.end_reason is not None:
             self._raise_end()
 
     def report(self, resource: float, metrics: dict[str, float | None]) -> None:
-        """Take a report. Returns at once, except at or past the milestone.
+        """Send a report. Returns at once, except at or past the milestone.
 
         Raises
         ------
@@ -317,7 +317,7 @@ class TrialSession:
         trained = now - self._begun - self._lost
         waits = resource >= self.milestone
         report = (round(now, 6), round(trained, 6), resource, metrics, waits)
-        # Counted before it is handed over: a signal that comes then may save, and what is saved is not older.
+        # Counted before it is sent: if a signal then makes the trial save, the checkpoint counts this report.
         self.last = resource
         self.reports += 1
         if not self._channel.report(report):
@@ -329,9 +329,9 @@ class TrialSession:
             self._follow_order(waits)
 
     def fatal(self, field: str, value: object, rule: str, of: str = "report") -> NoReturn:
-        """Say that the study has to end with a `ParameterError`, and leave.
+        """Send a `ParameterError` that ends the study, and leave the function.
 
-        Unless other trials have made a better one `of` what is at fault: a report, or a checkpoint.
+        If other trials have made a valid report or checkpoint, as `of` says, only this trial fails.
         """
         self._problem = f"{field}={value!r}: {rule}"
         try:
@@ -342,12 +342,12 @@ class TrialSession:
         self._raise_end()
 
     def start_again(self, reason: str) -> NoReturn:
-        """Leave the function, which is called again: what it went on from is of no use."""
+        """Leave the function, which is called again: the checkpoint that it loaded cannot be used."""
         self.end_reason, self._problem = "again", reason
         self._raise_end()
 
     def reopen(self) -> bool:
-        """After `close`, whether the function is to be called again; then nothing stands in its way."""
+        """Return whether the function is to be called again after `close`; if so, reset the session."""
         if self.end_reason != "again":
             return False
         self.end_reason, self._problem, self._raised = None, "", 0
@@ -355,7 +355,7 @@ class TrialSession:
         return True
 
     def terminate(self) -> None:
-        """Leave as soon as no line is torn by it: what the handler of SIGTERM calls."""
+        """Leave the function as soon as that tears no line; the handler of SIGTERM calls this."""
         if self._saves and not self._channel.killed:
             self._asked = True
         elif self.end_reason is None:
@@ -364,7 +364,7 @@ class TrialSession:
                 self._raise_end()
 
     def close(self) -> None:
-        """Say nothing more but the end; nothing is raised from now on."""
+        """Send only the end from now on, and raise nothing any more."""
         self._channel.check = do_nothing
         self.end_reason = self.end_reason or "returned"
 
@@ -374,9 +374,9 @@ class TrialSession:
         Parameters
         ----------
         kind : str or None
-            The kind of failure. A function that was told to leave has left, whatever it raised then.
+            The kind of failure. It is ignored if the function was ordered to leave.
         reason : str
-            One line.
+            The reason in one line.
         """
         self.close()
         with self.measure("wait"):
@@ -390,7 +390,7 @@ class TrialSession:
 
     @contextmanager
     def measure(self, what: str) -> Iterator[None]:
-        """Count the seconds of this block as `what`, and not as training."""
+        """Count the seconds of this block as `what` instead of training."""
         before = time.monotonic()
         try:
             yield
@@ -400,14 +400,14 @@ class TrialSession:
             self._lost += spent
 
     def _announce_first(self) -> None:
-        """Have the controller look at once: that a trial reports is news."""
+        """Make the controller read the first report at once."""
         try:
             self._channel.send({"reports": 1})
         except ControllerGone:
             leave_process(1)
 
     def _wait_for_room(self, report: Report) -> None:
-        """Hand over a report to a controller that is far behind."""
+        """Write a report into a ring that is full, when the controller has made room."""
         try:
             with self.measure("wait"):
                 self._channel.report(report, wait=True)
@@ -415,7 +415,7 @@ class TrialSession:
             leave_process(1)
 
     def _follow_order(self, wait: bool) -> None:
-        """Follow an order of the controller, if there is one; with `wait`, ask for it."""
+        """Follow the controller's next order, if there is one; with `wait`, wait for it."""
         self.check_lease()
         if self._asked:
             self._leave("pause")
@@ -438,7 +438,7 @@ class TrialSession:
         if how == "pause":
             self.pause()
             with suppress(ControllerGone):
-                self._channel.send({"saved": True})  # nothing takes its time from now on
+                self._channel.send({"saved": True})  # the function takes no more time from now on
         self._raise_end()
 
     def _raise_end(self) -> NoReturn:

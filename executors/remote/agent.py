@@ -1,13 +1,13 @@
-"""The agent: runs a study's trials on one host, for the controller, who may be on another machine.
+"""The agent: a process that runs a study's trials on one host, for a controller on any machine.
 
-``python -P -m hbsim.executors.remote.agent``: orders come in lines on its standard input, the configuration
-first, and messages go in lines to its standard output, as `hbsim.executors.remote.protocol` says. Nothing
-else is ever written there: what the agent starts gets /dev/null and the standard error instead.
+It is started by ``python -P -m hbsim.executors.remote.agent``. It reads the configuration and then orders, in
+lines, from its standard input, and writes messages, in lines, to its standard output: see
+`hbsim.executors.remote.protocol`. Its child processes get /dev/null and the standard error instead.
 
-It ends everything that it has started, and itself, when its input ends, its output cannot be written, its
-lease is over, it can run no trials, or ``close`` is ordered. After SIGTERM its trials save first and are
-handed back. Its exit status is 0 if nothing is left then. If it is killed, the warm server ends the trials;
-if it hangs, the kernel ends it soon after its lease, by SIGALRM.
+The agent ends its processes and itself when its input ends, its output cannot be written, its lease is over,
+it can run no trials, or the order ``close`` comes. After SIGTERM its trials save first and are handed back.
+Its exit status is 0 if no process is left. If it is killed, the warm server ends the trials; if it hangs, the
+kernel ends it soon after its lease, by SIGALRM.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
 
 __all__ = ["SEVERAL", "Agent", "AgentChannel", "AgentJobs", "AgentMustEnd", "main"]
 
-CLOSE: Final = 20.0  # seconds after the grace in which the controller may copy what the trials have saved
-_LOOK: Final = 0.2  # seconds after which something may be due, at the latest
-_PATIENCE: Final = 0.5  # seconds in which the server may end everything itself
-_HANGS: Final = 5  # seconds after the end of its lease in which an agent that does not hang has ended
-_END: Final = 30  # seconds in which everything is ended
-_REMOVE: Final = 600  # seconds in which the host's folder is removed
+CLOSE: Final = 20.0  # seconds after the grace for the controller to copy checkpoints
+_LOOK: Final = 0.2  # seconds between two checks of the lease, the server and waiting reports
+_PATIENCE: Final = 0.5  # seconds for the server to end all jobs itself
+_HANGS: Final = 5  # seconds after the end of the lease until the kernel ends an agent that hangs
+_END: Final = 30  # seconds for ending all processes
+_REMOVE: Final = 600  # seconds for removing the host's folder
 _CHUNK: Final = 1 << 18
-SEVERAL: Final = 5  # jobs in a row that cannot be started: it is not the trial, but the host
-_INTERVAL: Final = 1.0  # seconds between two sendings of a job's reports,
+SEVERAL: Final = 5  # jobs in a row that cannot be started: the host is at fault, not the trials
+_INTERVAL: Final = 1.0  # seconds between two messages with a job's reports,
 _MANY: Final = 1000  # or so many reports
 _TAIL: Final = 64 << 10  # bytes of a trial's log that are sent at its end
 _AT_ONCE: Final = 4  # copies
@@ -63,13 +63,13 @@ _AWAY: Final = "its host is taken away"
 
 
 class AgentMustEnd(Exception):
-    """The agent has to end; says why, where that is worth a line."""
+    """Raised when the agent has to end, with the reason in a line or without a text."""
 
 
 def main() -> NoReturn:
-    """Serve the controller until it is over."""
-    signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is the controller's; what is ignored is inherited
-    processes.adopt_orphans()  # those of a server that dies
+    """Serve the controller until the agent has to end."""
+    signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN, which is inherited
+    processes.adopt_orphans()  # trials' processes of a server that dies
     channel = _take_standard_files()
     agent: Agent | None = None
     reason = ""
@@ -80,7 +80,7 @@ def main() -> NoReturn:
         agent.run()
     except AgentMustEnd as over:
         reason = str(over)
-    except HbsimError as error:  # the controller decides what that means
+    except HbsimError as error:  # the controller decides on the consequences
         channel.say(_fatal_from(error))
     except Exception:
         reason = traceback.format_exc()
@@ -88,14 +88,14 @@ def main() -> NoReturn:
     if agent is not None:
         agent.close()
     JobProcesses().kill_all()
-    with suppress(OSError, ValueError):  # nobody may read it any more
+    with suppress(OSError, ValueError):  # the controller may have closed the output
         channel.finish()
         print(reason, file=sys.stderr, flush=True)
     os._exit(1 if processes.children() else 0)
 
 
 def _take_standard_files() -> AgentChannel:
-    """Keep standard input and output for the lines; whatever else reads or writes there gets other files."""
+    """Reserve standard input and output for the channel; other code and processes get other files."""
     source, sink = os.dup(0), os.dup(1)  # not inherited
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -105,7 +105,7 @@ def _take_standard_files() -> AgentChannel:
 
 
 def _fatal_from(error: HbsimError) -> Body:
-    """Return the message that this host can run no trials."""
+    """Return the message that this host can run no trials because of this error."""
     if isinstance(error, ParameterError):
         field, value, rule = fatal(error)["fatal"]
     elif isinstance(error, OutputError):
@@ -116,19 +116,19 @@ def _fatal_from(error: HbsimError) -> Body:
 
 
 class AgentChannel:
-    """Lines over two descriptors, of pipes or sockets, for which nothing waits after the first line.
+    """Lines over two descriptors of pipes or sockets; only the read of the first line blocks.
 
     Parameters
     ----------
     source, sink : int
-        Orders come from the one, messages go to the other.
+        The descriptors for orders and for messages.
 
     Attributes
     ----------
     closed : bool
-        Whether the other end is gone.
+        Whether the controller has closed the channel.
     taken : int
-        How many bytes of reports and ends the runner has taken.
+        The number of bytes of reports and ends that the runner has processed.
     """
 
     def __init__(self, source: int, sink: int) -> None:
@@ -137,12 +137,12 @@ class AgentChannel:
         self.taken = 0
         self._sent = 0  # bytes of reports and ends
         self._reader = LineReader()
-        self._orders: list[Body] = []  # that came with the first line
+        self._orders: list[Body] = []  # orders that came with the first line
         self.unwritten = bytearray()
 
     @property
     def full(self) -> bool:
-        """Whether nothing more should be said until the runner has taken more."""
+        """Whether no more reports should be sent until the runner has processed more."""
         return self._sent - self.taken > ROOM
 
     def first(self) -> Body:
@@ -157,7 +157,7 @@ class AgentChannel:
         return self._orders.pop(0)
 
     def receive(self) -> list[Body]:
-        """Return the orders that have come by now."""
+        """Return the orders that have come, without waiting."""
         orders, self._orders = self._orders, []
         try:
             data = os.read(self.source, _CHUNK)
@@ -183,7 +183,7 @@ class AgentChannel:
         self.write()
 
     def write(self) -> None:
-        """Write what there is, as far as it goes."""
+        """Write as much of the unwritten data as the descriptor accepts."""
         try:
             while self.unwritten and not self.closed:
                 del self.unwritten[: os.write(self.sink, self.unwritten)]
@@ -193,20 +193,20 @@ class AgentChannel:
             self.closed = True
 
     def finish(self) -> None:
-        """Write all that there is, if somebody reads it."""
+        """Write all unwritten data, unless the channel is closed."""
         os.set_blocking(self.sink, True)
         self.write()
 
 
 class Agent:
-    """Runs trials as the controller orders.
+    """The agent's main loop: it runs trials as the controller orders.
 
     Parameters
     ----------
     config : mapping
         The controller's first line.
     channel : AgentChannel
-        To the controller.
+        The channel to the controller.
 
     Raises
     ------
@@ -227,16 +227,16 @@ class Agent:
         self._workers = LocalWorkers(target, slots, place.trials, setup, *how)
         self._workers.launch()
         self._workers.watch(channel.source, lambda: None)
-        channel.say(hello(place))  # the server loads meanwhile
+        channel.say(hello(place))  # the server loads the function meanwhile
         store = (config["storage"], config["study"]) if "://" in config["storage"] else None
         self._jobs = AgentJobs(self._workers, slots, place, store, channel.say)
         self._touching = touch_all(place.work)
         self._ready = self._clean = self._terminated = False
-        self._leaving: float | None = None  # since when
+        self._leaving: float | None = None  # when it began to hand trials back
         signal.signal(signal.SIGTERM, self._terminate)
 
     def run(self) -> None:
-        """Do what the controller says until it is gone.
+        """Follow the controller's orders until the agent has to end.
 
         Raises
         ------
@@ -248,13 +248,13 @@ class Agent:
         channel, workers = self._channel, self._workers
         while not channel.closed:
             workers.watch(channel.sink, channel.write, writable=bool(channel.unwritten), readable=False)
-            workers.hold(channel.full and not self._terminated)  # those that are to save must hear of it
+            workers.hold(channel.full and not self._terminated)  # else no trial could save
             try:
                 messages = workers.wait(_LOOK)
             except UnfitTrial as error:
                 messages = ()
                 channel.say({**_fatal_from(error), "trial": error.of})
-            self._look_at_lease()  # trials that have ended because it is over have not failed
+            self._look_at_lease()  # first: trials that end because the lease is over have not failed
             if self._terminated:
                 self._leave()
             for message in messages:
@@ -266,7 +266,7 @@ class Agent:
             next(self._touching)
 
     def close(self) -> None:
-        """End all trials and the server, and remove what is of no more use."""
+        """End all trials and the server, and remove files that are not needed any more."""
         self._lease.revoke()
         self._workers.close(_PATIENCE)
         self._lease_file.unlink(missing_ok=True)
@@ -301,16 +301,16 @@ class Agent:
             )
         try:
             os.stat(self._lease_file)
-        except (FileNotFoundError, NotADirectoryError):  # no trial could begin
+        except (FileNotFoundError, NotADirectoryError):  # the folder was removed: no trial can start
             rule = f"was removed, as temporary files are; {VARIABLE} can name a folder that nobody tidies"
             raise AgentMustEnd(f"hbsim: {self._lease_file} {rule}") from None
-        except OSError:  # a disk that does not answer for a while
+        except OSError:  # a disk may not answer for a while
             pass
 
     def _look_at_server(self) -> None:
         server = self._workers.server
         if server is None:
-            if not self._terminated:  # else its trials did not leave in time
+            if not self._terminated:  # after SIGTERM `_leave` may have ended the server
                 raise AgentMustEnd("hbsim: the server that trials are forked from has died")
         elif server.ready is not None and not self._ready:
             self._ready = True
@@ -320,7 +320,7 @@ class Agent:
         self._terminated = True
 
     def _leave(self) -> None:
-        """Hand all trials back: they save and leave, or are killed after the grace; then end."""
+        """Hand all trials back, and end: trials save and leave, or are killed after the grace."""
         now = time.monotonic()
         if self._leaving is None:
             self._leaving = now
@@ -333,7 +333,7 @@ class Agent:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Let a signal pass."""
+    """Ignore a signal."""
 
 
 @dataclass(slots=True)
@@ -341,33 +341,33 @@ class _Job:
     task: Assignment
     slot: Slot
     started: bool = False
-    ordered: str = ""  # what the controller has ordered: "leave" with saving, "stop" without, "kill"
-    log: int = 0  # how long the log was when it started
-    said: Reported | None = None  # reports that were not sent yet
-    sent: float = -inf  # when reports were sent last
+    ordered: str = ""  # the controller's last order: "leave" with saving, "stop" without, "kill"
+    log: int = 0  # length of the log when the job started, in bytes
+    said: Reported | None = None  # reports that are not sent yet
+    sent: float = -inf  # time at which reports were sent last
 
 
 @dataclass(slots=True)
 class _Copy:
     arguments: list[str]
-    done: Callable[[str | None], None]  # gets the problem
+    done: Callable[[str | None], None]  # called with the problem, or None
     process: subprocess.Popen[bytes] | None = None
     errors: IO[bytes] | None = None
 
 
 class AgentJobs:
-    """Jobs by number, from their start until their end has been said.
+    """The agent's jobs, from their start until their end has been reported.
 
     Parameters
     ----------
     workers : LocalWorkers
-        Runs them, each as its worker 0.
+        The workers that run the jobs, all under the number 0.
     slots : dict of int to Slot
-        Of `workers`; filled in by this object.
+        The slots of `workers`; this object fills them in.
     place : AgentFolders
-        Where the trials are.
+        The folders of the trials.
     store : (str, str) or None
-        The URL of a store, to which this host brings checkpoints itself, and the study's id.
+        The URL of a store, to which this host copies checkpoints itself, and the study's id.
     say : callable
         Sends a message's body.
     """
@@ -384,7 +384,7 @@ class AgentJobs:
         self._store = store
         self._jobs: dict[int, _Job] = {}
         self._copies: list[_Copy] = []
-        self._stored: dict[int, int] = {}  # trials whose checkpoints are in the store, and the job
+        self._stored: dict[int, int] = {}  # by trial: the job whose checkpoint is in the store
         self._leaving = False
         self._refused = 0  # jobs in a row that could not be started
 
@@ -396,12 +396,12 @@ class AgentJobs:
     # Orders
 
     def start(self, body: Body) -> None:
-        """Start a job, once its checkpoint is there.
+        """Start a job, as soon as its checkpoint is on this host.
 
         Raises
         ------
         OutputError
-            `SEVERAL` in a row cannot be started: nothing can be written where trials are.
+            `SEVERAL` jobs in a row cannot be started: the trials' folder cannot be written.
         """
         task, share, source = task_from(body["task"]), body["slot"], body["checkpoint"] or {}
         cpus = None if share["cpus"] is None else tuple(share["cpus"])
@@ -416,11 +416,11 @@ class AgentJobs:
             self._start(job, Path(source["folder"]) if source else None)
 
     def order(self, body: Body) -> None:
-        """Carry out ``go``, ``leave`` or ``kill``."""
+        """Carry out an order ``go``, ``leave`` or ``kill``."""
         kind, number = body["o"], body["job"]
         job = self._jobs.get(number)
         if job is None:
-            return  # it has ended meanwhile
+            return  # the job has ended meanwhile
         if kind == "go":
             self._workers.go_on(number, inf if body["stop"] is None else body["stop"])
         elif kind == "leave":
@@ -429,14 +429,14 @@ class AgentJobs:
         elif kind == "kill":
             job.ordered = "kill"
             self._workers.kill(number, body["reason"])
-        if job.ordered and not job.started:  # its checkpoint is still on its way
+        if job.ordered and not job.started:  # its checkpoint is still being copied
             left, reason = kind == "leave", body.get("reason") or "it was killed"
             self._finish(
                 job, JobEnded(number, left=True) if left else JobEnded(number, kind="lost", reason=reason)
             )
 
     def leave(self) -> None:
-        """Have all jobs save and leave: the host is taken away."""
+        """Make all jobs save and leave, since the host is being shut down."""
         self._leaving = True
         for job in list(self._jobs.values()):
             if not job.started:
@@ -445,7 +445,7 @@ class AgentJobs:
                 self._workers.leave(job.task.job, save=True)
 
     def prune(self, trials: Iterable[int]) -> None:
-        """Remove trials' checkpoints and files from this host's own folder, if no job of them is there."""
+        """Remove the checkpoints and files of trials without a job from this host's own folder."""
         kept = {job.task.trial for job in self._jobs.values()}
         for trial in () if self._place.shared else set(trials) - kept:
             folder = self._folder(trial)
@@ -456,7 +456,7 @@ class AgentJobs:
     # Starting
 
     def _start(self, job: _Job, stage: Path | None) -> None:
-        """Start a job, from the checkpoint in `stage` if that is given."""
+        """Start a job, from the checkpoint in the folder `stage` if that is given."""
         number, folder = job.task.job, self._folder(job.task.trial)
         try:
             if not self._place.shared:
@@ -486,7 +486,7 @@ class AgentJobs:
 
     def _fetched(self, job: _Job, target: Path, made_by: int, problem: str | None) -> None:
         if job.task.job not in self._jobs:
-            shutil.rmtree(target, ignore_errors=True)  # it was called off
+            shutil.rmtree(target, ignore_errors=True)  # the job has ended meanwhile
         elif problem is not None:
             reason = f"its checkpoint cannot be fetched from the store: {problem}"
             self._finish(job, JobEnded(job.task.job, kind="lost", reason=reason))
@@ -500,7 +500,7 @@ class AgentJobs:
     # Messages
 
     def pass_on(self, message: Message) -> None:
-        """Take what the workers say; reports that nobody waits for are sent once in a while."""
+        """Handle a message of the workers; reports for which no trial waits are sent at intervals."""
         if isinstance(message, Reported):
             job = self._jobs[message.job]
             said = job.said
@@ -511,13 +511,13 @@ class AgentJobs:
             job = self._jobs[message.job]
             self._send(job)
             if self._leaving and not job.ordered and (message.left or message.kind):
-                # Also if it has failed: all processes of the host may have got the signal.
+                # Failed jobs, too: all processes of the host may have got the signal.
                 reason = message.reason or _AWAY
                 message = replace(message, kind="preempted", reason=reason, left=False)
             self._finish(job, message)
 
     def look_after(self) -> None:
-        """Send the reports that have waited long enough, and go on with copies."""
+        """Send reports whose interval is over, and proceed with copies."""
         now = time.monotonic()
         for job in self._jobs.values():
             if now - job.sent >= _INTERVAL:
@@ -538,7 +538,7 @@ class AgentJobs:
         del self._jobs[job.task.job]
         trial, folder = job.task.trial, self._folder(job.task.trial)
         saved = path = shown = log = files = None
-        if job.started or job.task.earlier:  # else what is there is of another trial of this number
+        if job.started or job.task.earlier:  # else the folder is of another trial with this number
             with suppress(OutputError):
                 saved, path = store.newest(folder) or (None, None)
         if not self._place.shared:
@@ -559,13 +559,13 @@ class AgentJobs:
     def _copy(
         self, way: str, trial: int, job: int, paths: list[Path], done: Callable[[str | None], None]
     ) -> None:
-        """Have a checkpoint copied to or from the store; `done` is called with the problem, or None."""
+        """Copy a checkpoint to or from the store, and call `done` with the problem, or None."""
         assert self._store is not None
         self._copies.append(_Copy([way, *self._store, str(trial), str(job), *map(str, paths)], done))
 
 
 def _begin(copy: _Copy) -> None:
-    """Start the process of a copy: it ends with the agent, and not by SIGTERM to all processes of a host."""
+    """Start the process of a copy; it ends with the agent, but not by SIGTERM to all processes of a host."""
 
     def prepare() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -585,7 +585,7 @@ def _begin(copy: _Copy) -> None:
 
 
 def _problem(copy: _Copy, status: int) -> str | None:
-    """Return why a copy has failed, the last line that it has printed; None if it has not."""
+    """Return why a copy has failed, by the last line that it has printed; None if it has not failed."""
     assert copy.errors is not None
     with copy.errors as file:
         file.seek(0)
@@ -602,7 +602,7 @@ def _size(file: Path) -> int:
 
 
 def _tail(file: Path, since: int) -> str | None:
-    """Return the end of what was added to a log since it was so long; None if nothing was."""
+    """Return the end of what was added to a log since its length was `since`; None if nothing was added."""
     size = _size(file)
     since = since if since <= size else 0  # its middle was cut out
     try:

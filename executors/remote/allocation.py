@@ -1,4 +1,4 @@
-"""WorkerAllocator: the division of hosts among workers, and how hosts differ in devices and versions."""
+"""The division of hosts among workers, and the differences of hosts in devices and versions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hbsim.executors.slots import Slot, check_workers, make_slots, models, read_
 
 __all__ = ["Machine", "WorkerAllocator", "differences", "differences_of", "named", "versions"]
 
-Core: TypeAlias = tuple[str, int]  # of a machine, or of a quota
-Thing: TypeAlias = Core | str  # or the UUID of a GPU
+Core: TypeAlias = tuple[str, int]  # a machine's id and a core, or a part of a quota
+Thing: TypeAlias = Core | str  # a core or the UUID of a GPU
 SHOWN: Final = 5  # hosts that are named in a line
 _WITHOUT: Final = "--num-gpus 0 has trials train without GPUs, there too"
 
@@ -39,8 +39,9 @@ def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> tuple[str
     Returns
     -------
     error, warning : str
-        What does not go together: another hbsim, or another minor version of Python. And what may make trials
-        differ: another version of PyTorch, of whatever build. Empty where there is nothing to say.
+        Differences that exclude a host: another hbsim, or another minor version of Python. And differences
+        that may change trials' results: another version of PyTorch; builds are ignored. Empty if there are
+        none.
     """
     errors, warnings = [], []
     if theirs.get("hbsim") != ours["hbsim"]:
@@ -63,34 +64,34 @@ def _minor(version: str) -> list[str]:
 
 
 def _public(version: str) -> str:
-    """Leave out the build: 2.9.0+cpu and 2.9.0+cu128 are the same version."""
+    """Return a version without its build: 2.9.0+cpu and 2.9.0+cu128 are the same version."""
     return version.partition("+")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What an agent sees of its host.
+    """A host's devices and versions, as an agent reports them.
 
     Attributes
     ----------
     host : str
-        The host as the user calls it.
+        The host's name as the user wrote it.
     boot : str
-        Which machine it is, since when it runs. Containers of one machine have the same.
+        An id of the machine, new at each boot. Containers of one machine have the same.
     cpus : tuple of int
         The ids of the CPU cores that the agent may use, at least one.
     cpu_limit : float or None
-        How many cores' worth of time a quota leaves it, as of `hbsim.executors.devices.cpu_limit`.
+        The quota of CPU time in cores, as `hbsim.executors.devices.cpu_limit` returns it.
     quota : str
-        What tells one quota of a machine from another: the control group, or the container's name.
+        An id of the quota on its machine: the control group, or the container's name.
     gpus : tuple of Gpu
-        The GPUs that it sees, in its order and by its names.
+        The GPUs that the agent sees, in its order and by its names.
     gpu_problem : str or None
-        Why there may be GPUs that it does not see.
+        Why there may be GPUs that the agent does not see.
     threads : int or None
-        How many threads its user wants trials to compute with, if anything was said.
+        The number of threads with which trials should compute, if the host's user has set one.
     versions : mapping
-        Of the packages there.
+        The versions of packages on the host.
     """
 
     host: str
@@ -105,7 +106,7 @@ class Machine:
 
     @classmethod
     def from_hello(cls, host: str, hello: Mapping[str, Any]) -> Machine:
-        """Read what an agent said of its host; KeyError, TypeError or ValueError if it makes no sense."""
+        """Read an agent's ``hello``; KeyError, TypeError or ValueError if it is malformed."""
         cpus = tuple(int(core) for core in hello["cpus"])
         if not cpus:
             raise ValueError("no CPU cores")
@@ -117,23 +118,23 @@ class Machine:
 
     @property
     def most(self) -> int:
-        """How many cores there is time for, at least one."""
+        """The number of cores, or the quota of CPU time if that is less; at least one."""
         limit = len(self.cpus) if self.cpu_limit is None else floor(self.cpu_limit)
         return max(1, min(len(self.cpus), limit))
 
     @property
     def bound(self) -> bool:
-        """Whether trials can be bound to cores: not under a quota, for others are bound to the same ones."""
+        """Whether trials can be bound to cores: not under a quota, as other containers use the same cores."""
         return self.most == len(self.cpus)
 
 
 class WorkerAllocator:
-    """Divides hosts that come and go among workers.
+    """The division of hosts, which come and go, among workers.
 
-    No two workers have the same core or GPU, whichever agents they belong to. Exceptions are parts of a GPU
-    that were asked for, and what nobody asked for a number of and is less than the workers. Agents that see
-    the same machine share it: those that come at the same time in turns, a later one gets what is left. What
-    an agent had is free for others once it is removed; whoever sees it gets it then.
+    No two workers have the same core or GPU, whichever agents they belong to. There are two exceptions: parts
+    of a GPU that the user asked for, and cores or GPUs that are fewer than the workers if the user gave no
+    number of them. Agents that see the same machine share it: those that come at the same time take turns, a
+    later one gets what is left. When an agent is removed, its cores and GPUs are free for other agents.
 
     Whether trials use GPUs is decided at the first division, for the whole study: they do if `num_gpus` asks
     for some, or if it says nothing and a host has one. Then a host without GPUs gets no trials.
@@ -141,50 +142,50 @@ class WorkerAllocator:
     Parameters
     ----------
     workers : int or None
-        The most workers over all hosts, dealt to them in turns. None: as many as fit. If more are wanted than
-        fit at the first division, and `resource` does not forbid it, they share what there is.
+        The largest number of workers over all hosts, which get them in turns. None: as many as fit. If more
+        are wanted than fit at the first division, and `resource` allows it, they share cores and GPUs.
     resource : mapping or None
-        What a trial needs: see `hbsim.executors.slots.make_slots`.
+        The need of a trial: see `hbsim.executors.slots.make_slots`.
 
     Attributes
     ----------
     candidates : set of str
-        Agents that may get more than they have: what `divide` looks at.
+        Agents that `divide` may give more workers.
     begun : bool
-        Whether it is decided whether trials use GPUs.
+        Whether the first division has decided if trials use GPUs.
 
     Raises
     ------
     ParameterError
-        A value that cannot be.
+        A value is impossible.
     """
 
     def __init__(self, workers: int | None, resource: Mapping[str, object] | None) -> None:
         check_workers(workers)
         self._most = inf if workers is None else workers
         self._given, self._need = resource, read_resource(resource)
-        self._crowd: float | None = None  # how many workers a host gets for each that fits
+        self._crowd: float | None = None  # workers of a host for each that fits
         self._machines: dict[str, Machine] = {}
         self.candidates: set[str] = set()
         self.begun = False
         self._taken: set[Thing] = set()
-        self._things: dict[str, set[Thing]] = {}  # of these, those that an agent has
-        self._workers: dict[int, tuple[str, Slot]] = {}  # their agents, and what they have
+        self._things: dict[str, set[Thing]] = {}  # cores and GPUs, by agent
+        self._workers: dict[int, tuple[str, Slot]] = {}  # by worker: its agent and slot
 
     def slot(self, worker: int) -> Slot:
-        """Return what a worker has."""
+        """Return a worker's slot."""
         return self._workers[worker][1]
 
     def agent(self, worker: int) -> str | None:
-        """Return the agent that a worker belongs to; None if there is no such worker now."""
+        """Return a worker's agent; None if there is no such worker now."""
         return self._workers.get(worker, (None,))[0]
 
     def workers(self, agent: str | None = None) -> list[int]:
-        """Return all workers, or those that belong to an agent, in order."""
+        """Return the numbers of all workers, or of an agent's workers, in order."""
         return sorted(number for number, (owner, _) in self._workers.items() if agent in (None, owner))
 
     def shortage(self) -> str:
-        """Say that there are fewer workers than were asked for; empty if that is not so."""
+        """Return a line if there are fewer workers than the user asked for, else an empty text."""
         if self._most in (inf, len(self._workers)):
             return ""
         hosts = len({machine.host for machine in self._machines.values()})
@@ -194,12 +195,12 @@ class WorkerAllocator:
     # Agents
 
     def begin(self, machines: Sequence[Machine]) -> None:
-        """Decide whether trials use GPUs, by the hosts that there are when the study begins.
+        """Decide whether trials use GPUs, by the hosts that are ready when the study begins.
 
         Raises
         ------
         ParameterError
-            No host has what a trial needs.
+            No host satisfies the need of a trial.
         """
         if self._need.gpus is None:
             found = any(machine.gpus or machine.gpu_problem for machine in machines)
@@ -212,7 +213,7 @@ class WorkerAllocator:
         self.begun = True
 
     def refusal(self, machine: Machine) -> ParameterError | None:
-        """Return why a host gets no trials at all; None if it may get some. Only after `begin`."""
+        """Return why a host can get no trials; None if it can. Only after `begin`."""
         if rule := self._gpu_problem(machine):
             return ParameterError("resource", self._given, rule)
         try:
@@ -222,7 +223,7 @@ class WorkerAllocator:
         return None
 
     def _gpu_problem(self, machine: Machine) -> str:
-        """Say what is wrong with the GPUs of a host; empty if nothing is."""
+        """Return the problem with a host's GPUs; empty if there is none."""
         asked = "num_gpus" in (self._given or {})
         if machine.gpu_problem and (self._need.gpus or not asked):
             return f"{machine.gpu_problem}; {_WITHOUT}"
@@ -231,13 +232,13 @@ class WorkerAllocator:
         return ""
 
     def add(self, agent: str, machine: Machine) -> None:
-        """Take an agent in; `divide` gives it workers."""
+        """Add an agent; `divide` gives it workers."""
         self._machines[agent] = machine
         self._things[agent] = set()
         self.candidates.add(agent)
 
     def remove(self, agent: str) -> None:
-        """Let an agent go, on which nothing runs any more: what it had is free for others."""
+        """Remove an agent without jobs: its cores and GPUs are free for other agents."""
         if self._machines.pop(agent, None) is not None:
             self._taken.difference_update(self._things.pop(agent))
             for worker in self.workers(agent):
@@ -245,10 +246,10 @@ class WorkerAllocator:
             self.candidates = set(self._machines)
 
     def divide(self, able: Iterable[str]) -> list[int]:
-        """Give workers to those of the agents `able` that may have more; return the new workers, in order.
+        """Give workers to those of the agents `able` that may get more; return the new workers, in order.
 
-        A turn gives a trial the cores and GPUs that it needs; where nothing was said of cores one, while
-        there are any. So as many trials as fit come before any two share a core or GPU.
+        In each turn a worker gets the cores and GPUs that a trial needs; if the user gave no number of cores,
+        one while any are free. So no two workers share a core or GPU before as many as fit have their own.
         """
         left = self._most - len(self._workers)
         shares = self._shares(able) if left > 0 else []
@@ -260,29 +261,29 @@ class WorkerAllocator:
                 left -= 1
                 turns.append(share)
         shares = [share for share in shares if share.count]
-        if shares and self._crowd is None:  # the first division: all that are wanted, if that may be
+        if shares and self._crowd is None:  # the first division: all wanted workers, if they may share
             fits = sum(share.count for share in shares)
             self._fill(shares, 0 if self._most == inf else left, inf)
             self._crowd = ceil(sum(share.count for share in shares) / fits)
         elif shares:
             self._fill(shares, left, self._crowd or 1)
         rest = shares if self._need.cpus is None else []
-        while rest:  # deal out the cores that are left
+        while rest:  # give out the cores that are left
             rest = [one for one in rest if self._take(one, one.count - len(one.cores) % one.count)]
         free = (number for number in count() if number not in self._workers)
         return [worker for share in shares for worker in self._enter(share, free)]
 
     def swap(self, worker: int, other: int) -> None:
-        """Exchange the numbers of two workers, of which the second need not be there."""
+        """Exchange the numbers of two workers, the second of which need not exist."""
         had = {other: self._workers.pop(worker), worker: self._workers.pop(other, None)}
         for number, one in had.items():
             if one is not None:
                 self._workers[number] = one[0], replace(one[1], worker=number)
 
-    # How it is done
+    # Steps of a division
 
     def _shares(self, agents: Iterable[str]) -> list[_Share]:
-        """Return agents in the order of their turns: second ones of a machine after the first of others."""
+        """Return agents in the order of their turns: a machine's second agent after the first of others."""
         nth: Counter[str] = Counter()
         ranked = []
         for agent in sorted(agents, key=lambda one: _rank(one, self._machines[one])):
@@ -292,7 +293,7 @@ class WorkerAllocator:
         shares = []
         for turn, agent in sorted(ranked, key=lambda pair: pair[0]):
             machine = self._machines[agent]
-            # Each begins at a place of its own, so that those that see the same get cores side by side.
+            # Agents of one machine begin at different cores, so that each gets adjacent ones.
             begin = turn / nth[machine.boot]
             cores = quota = [(machine.boot, core) for core in sorted(machine.cpus)]
             if not machine.bound:
@@ -303,18 +304,18 @@ class WorkerAllocator:
         return shares
 
     def _free(self, things: Sequence[Any], begin: float) -> Iterator[Any]:
-        """Go through those things that nobody has, from a part of them on."""
+        """Yield the free cores or GPUs, beginning at a fraction `begin` of their order."""
         first = int(len(things) * begin)
         return (thing for thing in (*things[first:], *things[:first]) if thing not in self._taken)
 
     def _serve(self, share: _Share) -> bool:
-        """Give an agent a worker with what a trial needs, if that is there for it alone; whether it is."""
+        """Give an agent a worker with free cores and GPUs for a trial; return whether there are enough."""
         need, cores = self._need.gpus or 0, self._need.cpus or 1
         gpus = list(islice(share.free_gpus, need))
         new = need > 0 and len(gpus) == need
         if need and not (new or self._has_part(share)):
             return False
-        # A GPU is worth a trial on cores that are shared.
+        # For the sake of a GPU a trial may share cores.
         if not self._take(share, cores) and (self._need.cpus or not new):
             return False
         if new:
@@ -324,12 +325,12 @@ class WorkerAllocator:
         return True
 
     def _has_part(self, share: _Share) -> bool:
-        """Whether a part of a GPU is left, of those that an agent was given."""
+        """Return whether one of the agent's GPUs has a part left."""
         sharing = self._need.sharing
         return sharing > 1 and share.count < sharing * len(share.gpus)
 
     def _take(self, share: _Share, number: int) -> bool:
-        """Give an agent so many cores, if they are free; whether they were."""
+        """Give an agent a number of cores, if that many are free; return whether they are."""
         found = list(islice(share.free_cores, number))
         if len(found) == number:
             share.cores += [core for core, _ in found]
@@ -342,7 +343,7 @@ class WorkerAllocator:
         self._things[share.agent] |= held
 
     def _fill(self, shares: Sequence[_Share], more: float, crowd: float) -> None:
-        """Have workers share what nobody said how many of it they need; those with most room take most."""
+        """Add workers that share cores and GPUs for which the user gave no number, most where most fit."""
         fits = {share.agent: share.count for share in shares}
         while more > 0 and shares:
             share = min(shares, key=lambda one: (1 + one.count) / fits[one.agent])
@@ -355,7 +356,7 @@ class WorkerAllocator:
                 more -= 1
 
     def _enter(self, share: _Share, free: Iterator[int]) -> list[int]:
-        """Make the workers of what an agent was given, by the next numbers that are `free`."""
+        """Make workers of an agent's share, with the next `free` numbers."""
         machine = share.machine
         cores = [core for _, core in share.cores]
         slots = self._make(
@@ -373,7 +374,7 @@ class WorkerAllocator:
         self, workers: int | None, machine: Machine, cores: Sequence[int], gpus: Iterable[str]
     ) -> list[Slot]:
         resource = self._given
-        if not self._need.gpus and machine.gpus:  # the study began without: trials see none
+        if not self._need.gpus and machine.gpus:  # the study began without GPUs
             resource = {**(resource or {}), "num_gpus": 0}
         own = [gpu for gpu in machine.gpus if gpu.uuid in gpus]
         return make_slots(workers, resource, cores, own, machine.cpu_limit, machine.host)
@@ -381,7 +382,7 @@ class WorkerAllocator:
 
 @dataclass(slots=True, eq=False)
 class _Share:
-    """What an agent is given in one division: a number of workers, cores and the UUIDs of GPUs."""
+    """An agent's share in one division: a number of workers, cores and the UUIDs of GPUs."""
 
     agent: str
     machine: Machine
@@ -393,7 +394,7 @@ class _Share:
 
 
 def differences_of(machines: Sequence[Machine]) -> str:
-    """Say in a line how hosts differ: in GPUs, cores and versions. Empty if they do not."""
+    """Return a line on how hosts differ in GPUs, cores and versions; empty if they do not."""
     looks: dict[str, Callable[[Machine], str]] = {
         "GPUs": lambda one: models(one.gpus) or "none",
         "CPU cores": lambda one: str(one.most),
@@ -411,12 +412,12 @@ def differences_of(machines: Sequence[Machine]) -> str:
 
 
 def named(hosts: Iterable[str]) -> str:
-    """Name hosts, each once: ``"a, b, c, d, e and 59 more"``."""
+    """Return the names of hosts as text, each once: ``"a, b, c, d, e and 59 more"``."""
     names = list(dict.fromkeys(hosts))
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
 def _rank(agent: str, machine: Machine) -> tuple[object, ...]:
-    """Order agents by their hosts and what they see, so that numbers do not hang on who came first."""
+    """Return a sort key of an agent by its host, so that workers' numbers do not depend on timing."""
     return machine.host, machine.boot, [gpu.visible for gpu in machine.gpus], machine.cpus, agent

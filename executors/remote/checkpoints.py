@@ -1,4 +1,4 @@
-"""Where each trial's newest checkpoint is, and which copies are to be made. No input or output."""
+"""The places of trials' checkpoints on hosts, and the copies to be made. No input or output."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any, Final, Literal, TypeAlias
 
 __all__ = ["Checkpoints", "Copy", "Get", "Put"]
 
-AT_ONCE: Final = 2  # copies from a host at the same time
-TRIES: Final = 10  # of a copy that fails though an agent of its host answers
-FOLDER: Final = ""  # the place that is the study's folder,
-URL: Final = "url"  # and the one that is the store behind a URL; others are folders of hosts
+AT_ONCE: Final = 2  # simultaneous copies from a host
+TRIES: Final = 10  # attempts of a copy that fails although an agent of its host answers
+FOLDER: Final = ""  # the study's folder as a place,
+URL: Final = "url"  # and the store behind a URL; other places are folders of hosts
 
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """A trial's checkpoint is to be copied from a host into the study's folder, and installed there.
+    """A copy of a trial's checkpoint from a host into the study's folder, where it is installed.
 
     Attributes
     ----------
     agent : str
-        One of the host. It may have ended; the host may still be reached.
+        An agent of the host. It may have ended; the host may still be reachable.
     trial, job : int
-        Whose checkpoint it is, and which job made it.
+        The trial, and the job that made the checkpoint.
     folder : str
-        Its folder on the host.
+        The checkpoint's folder on the host.
     files : str or None
-        The folder of the trial's own files there; None if there is none.
+        The folder of the trial's own files on the host; None if there is none.
     """
 
     agent: str
@@ -40,17 +40,17 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A trial's checkpoint is to be copied from the study's folder to a host that needs it.
+    """A copy of a trial's checkpoint from the study's folder to a host that needs it.
 
     Attributes
     ----------
     agent : str
-        The one that is going to run the trial.
+        The agent that will run the trial.
     trial, job : int
-        Whose checkpoint it is, and the job that waits for it.
+        The trial, and the job that waits for the checkpoint.
     target : str
-        A new folder there. It gets the newest checkpoint as ``checkpoint`` and the trial's own files, if
-        there are any, as ``files``.
+        A new folder on the host. It gets the newest checkpoint as ``checkpoint`` and the trial's own files,
+        if there are any, as ``files``.
     """
 
     agent: str
@@ -65,7 +65,7 @@ Source: TypeAlias = Literal["own", "wait", "put"] | int
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A checkpoint in some place: the job that made it, and on a host its folders."""
+    """A checkpoint in a place: the job that made it, and its folders if it is on a host."""
 
     job: int
     folder: str = ""
@@ -74,34 +74,34 @@ class _Kept:
 
 @dataclass(slots=True)
 class _Host:
-    """A folder of a host, for agents that do not see the study's."""
+    """A folder on a host, for agents that do not see the study's folder."""
 
     name: str
-    agents: list[str] = field(default_factory=list)  # those that are there
-    last: str = ""  # the last one that came
-    reached: bool = True  # whether an agent has answered since a copy failed for want of a connection
+    agents: list[str] = field(default_factory=list)  # agents that run
+    last: str = ""  # the agent that joined last
+    reached: bool = True  # whether an agent has answered since a copy failed without a connection
 
 
 class Checkpoints:
-    """Knows where checkpoints are, and says what is to be copied: the newest that can be reached.
+    """The known checkpoints by trial and place; it decides which of them are copied.
 
-    A trial either runs, or is copied.
+    The newest checkpoint that can be reached is copied, and only while its trial does not run.
 
     Parameters
     ----------
     url : bool
-        Whether agents bring checkpoints to a store behind a URL, and get them from there.
+        Whether agents copy checkpoints to and from a store behind a URL.
     in_folder, stored : mapping of int to int
-        The trials whose checkpoints are in the study's folder and in that store, and the job that made each.
+        By trial: the job that made the checkpoint in the study's folder, and in that store.
 
     Attributes
     ----------
     url : bool
-        As given.
+        The parameter.
     saves : bool
         Whether any trial has made a checkpoint.
     notes : list of str
-        Warnings for people, to be emptied by who says them.
+        Warnings for people; the caller that shows them empties the list.
     """
 
     def __init__(self, url: bool, in_folder: Mapping[int, int], stored: Mapping[int, int]) -> None:
@@ -110,7 +110,7 @@ class Checkpoints:
         self._kept: dict[int, dict[str, _Kept]] = {}  # by trial and place
         self._hosts: dict[str, _Host] = {}  # by place
         self._places: dict[str, str] = {}  # of agents
-        # Trials that are copied: from which place, or uploaded by which agent.
+        # By trial that is being copied: the place it comes from, or the agent that uploads it.
         self._moving: dict[int, str] = {}
         self._wanted: set[int] = set()  # trials whose newest checkpoint is to be copied from a host
         self._tries: dict[int, int] = {}
@@ -122,12 +122,12 @@ class Checkpoints:
     # Hosts
 
     def join(self, agent: str, host: str, hello: Mapping[str, Any]) -> list[int]:
-        """Take in an agent and what its folder holds; return trials there that are of no more use."""
+        """Add an agent and the checkpoints in its folder; return the trials whose files it can remove."""
         place = self._places[agent] = FOLDER if hello["shared"] else f"host {hello['store']}"
         if place == FOLDER:
             return []
         known = self._hosts.setdefault(place, _Host(host))
-        if known.last and not known.agents:  # what it says is all that there is
+        if known.last and not known.agents:  # its message lists all checkpoints of the folder
             for kept in self._kept.values():
                 kept.pop(place, None)
         known.name, known.last, known.reached = host, agent, True
@@ -140,12 +140,12 @@ class Checkpoints:
         return [int(key) for key in hello["holds"] if int(key) in self._pruned]
 
     def reached(self, agent: str) -> None:
-        """Count a host as reached: what could not be copied from there is tried again."""
+        """Count an agent's host as reachable: copies that failed are tried again."""
         if host := self._hosts.get(self._places.get(agent, FOLDER)):
             host.reached = True
 
     def leave(self, agent: str) -> None:
-        """Remove an agent that is gone. Its host may still be reached."""
+        """Remove an agent that has ended. Its host may still be reachable."""
         host = self._hosts.get(self._places.get(agent, FOLDER))
         if host is not None:
             host.agents.remove(agent)
@@ -154,7 +154,7 @@ class Checkpoints:
             self.request(trial)
 
     def busy(self, agent: str) -> bool:
-        """Whether checkpoints are still to be copied from an agent's host."""
+        """Return whether checkpoints are still to be copied from an agent's host."""
         place = self._places.get(agent, FOLDER)
         if place != FOLDER and any(place == self._first_reached(self._places_of(t)) for t in self._wanted):
             return True
@@ -165,18 +165,18 @@ class Checkpoints:
     def ended(self, agent: str, trial: int, body: Mapping[str, Any], useful: bool) -> None:
         """Record the checkpoint that a trial has when its job ends, if it has one.
 
-        It is brought to the store behind the URL by its agent, or copied into the study's folder.
+        The agent copies it to the store behind the URL, or the controller copies it into the study's folder.
 
         Parameters
         ----------
         agent : str
-            That ran it.
+            The agent that ran the job.
         trial : int
-            Which one.
+            The trial.
         body : mapping
             The message ``ended``.
         useful : bool
-            Whether the trial may go on, or the checkpoint be asked for.
+            Whether the checkpoint may still be needed.
         """
         saved, place = body["saved"], self._places[agent]
         if trial in self._pruned:
@@ -193,7 +193,7 @@ class Checkpoints:
             self.request(trial)
 
     def stored(self, agent: str, trial: int, job: int, problem: str | None) -> bool:
-        """A checkpoint is in the store, or cannot be; return whether it is of no use there."""
+        """Record that a checkpoint was stored, or why it was not; return whether it is not needed there."""
         if self._moving.get(trial) == agent:
             del self._moving[trial]
         if trial in self._pruned:
@@ -206,18 +206,18 @@ class Checkpoints:
         return False
 
     def request(self, trial: int) -> None:
-        """Have a trial's newest checkpoint copied into the study's folder, if only a host has it."""
+        """Request a copy of a trial's newest checkpoint into the study's folder, if only a host has it."""
         if trial in self._kept:
             self._wanted.add(trial)
 
     def begin_copies(self, is_running: Callable[[int], bool]) -> list[Get]:
-        """Return the copies from hosts that are to begin now: of trials that do not run, a few from each."""
+        """Return the copies that begin now: of trials that do not run, and a few from each host."""
         begun: list[Get] = []
         copies = Counter(self._moving.values())
         for trial in sorted(self._wanted):
             places = self._places_of(trial)
             if not places or places[0] not in self._hosts:
-                self._wanted.remove(trial)  # no host can take it with it
+                self._wanted.remove(trial)  # it is not only on a host
             elif trial not in self._moving and not is_running(trial):
                 place = self._first_reached(places)
                 if place in self._hosts and copies[place] < AT_ONCE:
@@ -229,7 +229,7 @@ class Checkpoints:
         return begun
 
     def copied(self, copy: Get, problem: str | None, away: bool) -> None:
-        """A copy from a host is done, or cannot be; with `away` since the host cannot be reached."""
+        """Record the end of a copy from a host; `away` says that the host could not be reached."""
         place = self._places[copy.agent]
         host, trial = self._hosts[place], copy.trial
         self._moving.pop(trial, None)
@@ -247,14 +247,14 @@ class Checkpoints:
             self.notes.append(f"the checkpoint of trial {trial} cannot be copied from {host.name}: {problem}")
 
     def source(self, agent: str, trial: int) -> Source:
-        """Return where an agent gets a trial's newest checkpoint that can be reached.
+        """Return the place from which an agent gets a trial's newest checkpoint that can be reached.
 
         Returns
         -------
         str or int
-            ``"own"``: it has it, or there is none. ``"put"``: from the study's folder. ``"wait"``: it is
-            copied, or will be when its host answers. A number: that job's, from the store behind the URL. A
-            newer one that cannot be reached does not count any more, and a note says so.
+            ``"own"``: the agent has it, or there is none. ``"put"``: from the study's folder. ``"wait"``: it
+            is being copied, or will be when its host answers. A number: from the store behind the URL, made
+            by that job. A newer one that cannot be reached is given up, with a note.
         """
         if trial in self._moving:
             return "wait"
@@ -277,12 +277,12 @@ class Checkpoints:
         return "own" if place == own or kept is None else "put" if place == FOLDER else kept.job
 
     def pending(self, trials: Iterable[int]) -> dict[int, str]:
-        """Have those copied whose newest checkpoint a host could take with it.
+        """Request copies of those trials' newest checkpoints that are only on hosts.
 
         Returns
         -------
         pending : dict of int to str
-            These trials, and the host's name if it cannot be reached now, else an empty text.
+            By trial: the host's name if it cannot be reached now, else an empty text.
         """
         found = {}
         for trial in trials:
@@ -293,24 +293,24 @@ class Checkpoints:
         return found
 
     def prune(self, trial: int) -> tuple[list[str], bool]:
-        """Forget a trial; return agents that are to remove it, one a host, and whether the store has it."""
+        """Remove a trial; return an agent of each host that has it, and whether the store has it."""
         kept = self._kept.pop(trial, {})
         self._pruned.add(trial)
         hosts = [self._hosts[place] for place in kept if place in self._hosts]
         return [host.agents[-1] for host in hosts if host.agents], URL in kept
 
-    # How it is done
+    # Places of a trial
 
     def _job(self, trial: int, place: str) -> int:
         kept = self._kept.get(trial, {}).get(place)
         return -1 if kept is None else kept.job
 
     def _places_of(self, trial: int, own: str = FOLDER) -> list[str]:
-        """Return where a trial has checkpoints: the newest first, of the same one `own`, then hosts last."""
+        """Return the places of a trial's checkpoints, the newest first; of equal ones `own`, hosts last."""
         kept = self._kept.get(trial, {})
         return sorted(kept, key=lambda place: (-kept[place].job, place != own, place in self._hosts))
 
     def _first_reached(self, places: Iterable[str]) -> str:
-        """Return the first of some places that can be reached; the study's folder if there is none."""
+        """Return the first of these places that can be reached; the study's folder if there is none."""
         reached = (place for place in places if place not in self._hosts or self._hosts[place].reached)
         return next(reached, FOLDER)

@@ -1,4 +1,4 @@
-"""The code of a training function on its way to hosts: what is sent, and where it goes there."""
+"""Bundles of a training function's code: made by the controller, and unpacked on hosts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ __all__ = ["localise", "make_bundle", "needs_trust", "with_neighbour"]
 
 Bundle: TypeAlias = Mapping[str, Any]  # plain JSON types
 LIMIT: Final = 64 << 20  # bytes of all files together
-MOST: Final = 50_000  # files of a folder that are looked at
-_SMALL: Final = 1 << 20  # bytes of a file that is no Python
+MOST: Final = 50_000  # files of a folder that are considered
+_SMALL: Final = 1 << 20  # largest size in bytes of a file other than Python code
 _DATA: Final = (".cfg", ".csv", ".ini", ".json", ".toml", ".tsv", ".txt", ".yaml", ".yml")
 _INSTALLED: Final = ("site-packages", "dist-packages")
 _NO_CODE: Final = ("pyvenv.cfg", "conda-meta", "journal.jsonl")  # of environments; of a study's folder
@@ -32,23 +32,23 @@ _MISSING: Final = re.compile(r"No module named '(\w+)")
 
 
 def make_bundle(target: Mapping[str, Any], send: str = "file") -> dict[str, Any]:
-    """Put a training function's code into plain JSON types, to be sent.
+    """Return a bundle of a training function's code, in plain JSON types.
 
     Parameters
     ----------
     target : mapping
-        Of `hbsim.executors.training_function.make_target`, made in this process.
+        From `hbsim.executors.training_function.make_target` in this process.
     send : "file" or "folder"
-        The function's file; or its folder, for a module in a package the package's outermost folder: all
-        Python files, and files of text up to 1 MiB. Not: what is hidden, ``__pycache__``, virtual
-        environments, installed packages, folders of studies, links to folders. Of a module in a package
-        nothing is sent with ``"file"``; of a function by value the first folder of the module path with
-        ``"folder"``.
+        Whether to send the function's file, or its folder (the outermost package's folder for a module in a
+        package): all Python files, and text files up to 1 MiB, without hidden files, ``__pycache__``, virtual
+        environments, installed packages, folders of studies and links to folders. With ``"file"`` nothing is
+        sent for a module in a package; with ``"folder"`` a function by value sends the first folder of the
+        module path.
 
     Returns
     -------
     bundle : dict
-        The same for the same code.
+        The bundle; equal code gives equal bundles.
 
     Raises
     ------
@@ -68,12 +68,12 @@ def make_bundle(target: Mapping[str, Any], send: str = "file") -> dict[str, Any]
 
 
 def needs_trust(bundle: Bundle) -> bool:
-    """Whether the bundle holds a pickle: loading it runs whatever whoever wrote it has put in."""
+    """Return whether the bundle holds a pickle, which can execute any code when it is loaded."""
     return "pickled" in bundle["target"]
 
 
 def with_neighbour(problem: str, bundle: Bundle) -> str:
-    """Return what a host has said, with a cure if it misses what lies beside the file that was sent."""
+    """Return a host's error, with a remedy if a module beside the function's file is missing there."""
     missing = _MISSING.search(problem)
     if missing is None or len(bundle["files"]) != 1:
         return problem
@@ -84,25 +84,25 @@ def with_neighbour(problem: str, bundle: Bundle) -> str:
 
 
 def localise(bundle: Bundle, work: Path) -> dict[str, Any]:
-    """Make a bundle's code loadable on this host.
+    """Unpack a bundle's code on this host.
 
-    Files that are at the same place here with the same content are used where they are. Else all are
-    written to ``work/code/DIGEST``; several processes may do so at once.
+    If all files exist on this host at the same paths with the same content, those are used. Else all files
+    are written to ``work/code/DIGEST``; several processes may do so at once.
 
     Parameters
     ----------
     bundle : mapping
-        Of `make_bundle`.
+        A bundle from `make_bundle`.
     work : Path
-        A folder that nobody else can write to; made if it does not exist.
+        A folder that no other user can write to; made if it does not exist.
 
     Returns
     -------
     target : dict
         For `hbsim.executors.training_function.load_target`. Its ``path`` is the code's folder, the entries of
-        the controller's module path that exist here and are no installed packages, and this process's own
-        path. One key more, ``cwd``: the working directory for trials, which is the controller's if it exists
-        here, else the code's folder; None if there is neither.
+        the controller's module path that exist on this host and are no installed packages, and this process's
+        own path. The additional key ``cwd`` is the working directory for trials: the controller's if it
+        exists on this host, else the code's folder; None if there is neither.
 
     Raises
     ------
@@ -119,11 +119,11 @@ def localise(bundle: Bundle, work: Path) -> dict[str, Any]:
     return target
 
 
-# What is sent
+# On the controller
 
 
 def _choose(target: Mapping[str, Any], send: str, entries: Sequence[str]) -> tuple[Path, list[str]]:
-    """Return the folder, and the names of the files in it that are sent, the function's first."""
+    """Return the folder, and the names of its files in the bundle, with the function's file first."""
     if "pickled" in target:
         first = Path(*target["path"][:1])
         return first, _files(first) if send == "folder" and str(first) in entries else []
@@ -131,7 +131,7 @@ def _choose(target: Mapping[str, Any], send: str, entries: Sequence[str]) -> tup
         file, package = Path(target["file"]), ()
     else:
         spec = find_spec(target["module"])
-        assert spec is not None  # it was found when the target was made
+        assert spec is not None  # `make_target` has found the module
         assert spec.origin is not None
         file = Path(spec.origin)
         parts = target["module"].split(".")
@@ -139,7 +139,7 @@ def _choose(target: Mapping[str, Any], send: str, entries: Sequence[str]) -> tup
     root = file.parents[len(package)]
     name = file.relative_to(root).as_posix()
     if send == "file":
-        return root, [] if package else [name]  # a package has to be there
+        return root, [] if package else [name]  # hosts must have the package
     if package:
         return root, [name, *(f"{package[0]}/{other}" for other in _files(root / package[0]))]
     return root, [name, *(_files(root) if _project_entries([str(root)]) else ())]
@@ -188,7 +188,7 @@ def _read(root: Path, names: Sequence[str]) -> dict[str, bytes]:
 
 
 def _project_entries(path: Sequence[str]) -> list[str]:
-    """Return the entries of this process's module path that are not of the Python installation it runs in."""
+    """Return the entries of this process's module path outside of its Python installation."""
     places = {key: os.path.realpath(value) for key, value in sysconfig.get_paths().items()}
     inside = [places[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     found = []
@@ -205,11 +205,11 @@ def _pack(content: bytes) -> str:
     return base64.b64encode(zlib.compress(content)).decode("ascii")
 
 
-# Where it goes
+# On a host
 
 
 def _place(bundle: Bundle, work: Path) -> str:
-    """Return the folder that the code is in."""
+    """Return the folder of the code; write the code if it is not there."""
     files = {name: zlib.decompress(base64.b64decode(data)) for name, data in bundle["files"].items()}
     if all(_is_same(Path(bundle["root"], name), content) for name, content in files.items()):
         return str(bundle["root"])
@@ -231,7 +231,7 @@ def _is_same(path: Path, content: bytes) -> bool:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all, unless it is there."""
+    """Write a file atomically, unless it has this content."""
     if _is_same(path, content):
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
