@@ -329,16 +329,16 @@ def _restored():
     np.random.set_state(numpy)  # noqa: NPY002
 
 
-def numbers(*words):
-    seed_everything(*words)
+def random_numbers(*seeds):
+    seed_everything(*seeds)
     return random.random(), np.random.uniform()  # noqa: NPY002, TID251
 
 
 def test_a_seed_a_start_and_an_attempt_each_give_their_own_numbers_again_and_again():
     jobs = [(7,), (8,), (7, 3.0), (7, 9.0), (7, 0.0, 1), (7, 3.0, 1), (7, 0.5)]
-    numbers = [numbers(*job) for job in jobs]
+    numbers = [random_numbers(*job) for job in jobs]
     assert len(set(numbers)) == len(jobs)
-    assert [numbers(*job) for job in jobs] == numbers
+    assert [random_numbers(*job) for job in jobs] == numbers
 
 
 def test_torch_is_seeded_where_it_is_loaded():

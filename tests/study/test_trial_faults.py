@@ -337,7 +337,7 @@ def test_nothing_is_removed_while_a_trial_waits_and_little_at_a_time(tmp_path):
     named = [list(range(6))]  # each once
     dropped = lambda: named.pop() if named else []  # noqa: E731
     scheduler = SimpleNamespace(dropped=dropped, status=lambda trial: "paused", started=7)
-    journal_state = SimpleNamespace(stays={}, best=SimpleNamespace(trial=6), gone=6)
+    journal_state = SimpleNamespace(runs={}, best=SimpleNamespace(trial=6), gone=6)
     retention = CheckpointRetention("best", tmp_path, scheduler, journal_state)
 
     def left():
@@ -355,7 +355,7 @@ def test_nothing_is_removed_while_a_trial_waits_and_little_at_a_time(tmp_path):
 def test_a_trial_that_stays_paused_keeps_its_newest_checkpoint_only(tmp_path):
     now = [0.0]
     scheduler = SimpleNamespace(dropped=list, status=lambda trial: "paused", started=2)
-    journal_state = SimpleNamespace(stays={}, best=None, gone=1)
+    journal_state = SimpleNamespace(runs={}, best=None, gone=1)
     retention = CheckpointRetention("best", tmp_path, scheduler, journal_state, clock=lambda: now[0])
     folder = tmp_path / "000001" / "checkpoint"
     for epoch in range(3):
