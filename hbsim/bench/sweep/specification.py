@@ -497,7 +497,7 @@ def _in_file_words(rule: str) -> str:
 
 
 def _as_given(value: object) -> str:
-    """Return a value as the file has it, with 1.0 as 1.0, since its form may be the fault."""
+    """Return a value as the file has it, so that 1.0 is not shown as 1: its form may be the fault."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_as_given, value))}]"
     return str(value) if isinstance(value, float) and value.is_integer() else shown(value)
