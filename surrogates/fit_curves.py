@@ -32,11 +32,11 @@ Base: TypeAlias = Literal["odds", "log", "plain"]
 
 QUANTILES: Final = 65
 TAIL: Final = 6  # how many outer quantiles set the slope beyond the last one,
-FLATTER: Final = 0.7  # so much flatter: errors have a floor, and the best of thousands is near it
-PLACES: Final = 12  # least relative distance between heights
+FLATTER: Final = 0.7  # factor on that slope: errors have a floor, and the best of thousands is near it
+PLACES: Final = 12  # decimals of heights, as shares of their range
 BEYOND: Final = 1.5  # how far a score may lie beyond the outermost quantile
 NEAREST: Final = 1e-3  # a share is kept this far from 0 and 1, unless the table has nearer ones
-LEAST: Final = 1e-15  # what 1 can be told from
+LEAST: Final = 1e-15  # the least distance from 1 that a float resolves
 LARGEST: Final = 3e38  # values are single precision
 DECIMALS: Final = 6  # decimals of scores and coefficients: further ones depend on the machine
 

@@ -34,7 +34,7 @@ ROUNDS: Final = 10
 # the best ones beyond anything recorded.
 DONORS: Final = 30
 EDGE: Final = 5
-CERTAIN: Final = 0.999  # unknown share of a coefficient's variance from which on a row carries no information
+CERTAIN: Final = 0.999  # the largest unknown share of a coefficient's variance
 
 
 @dataclass(frozen=True)
