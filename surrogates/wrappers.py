@@ -173,7 +173,7 @@ class ScaledCost(Wrapper):
         return values, seconds * factors[:, None]
 
     def _places(self, configurations: Floats | Ints) -> Floats:
-        """Return the place of each configuration from 0, the cheapest, to 1, the most expensive; shape (n,)."""
+        """Return the place of each configuration from 0, cheapest, to 1, most expensive; shape (n,)."""
         if self._axis is not None:
             return self._axis.places(configurations)
         return hashing.uniform(configuration_keys(self, configurations, self.seed, _COST))
