@@ -167,7 +167,7 @@ _FIXED: Final = "fixed_params"  # an attribute that Optuna gives to queued trial
 
 
 class OptunaStudy:
-    """Optuna's trials of our trials, by ask and tell.
+    """The Optuna trials that mirror ours, kept by ask and tell.
 
     What ends is told late, before the next question, since whoever ends a trial does not say why:
 
