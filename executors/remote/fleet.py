@@ -34,7 +34,7 @@ __all__ = ["MARGIN", "Effects", "Fleet"]
 RETRY: Final = 1.0  # seconds between two attempts to start waiting jobs
 FAILURES: Final = 3  # failures of a host in a row after which the study begins without it
 PLURAL: Final = {"answers": "answer", "does": "do", "is": "are", "runs": "run"}
-_PART: Final = 4  # acknowledge at once when this part of an agent's room was taken
+_PART: Final = 4  # acknowledge at once when one part in so many of an agent's room was taken
 _OURS: Final = ("hosts", "resource")  # fields of errors that are shown as their rules only
 _WRONG: Final = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
