@@ -105,17 +105,17 @@ def equal_scores(repetitions: int) -> list[dict[str, Any]]:
         for k in EQUALS:
             say(f"{k} equal variants, {shape}")
             random = np.random.default_rng(k)
-            draws = (_drawn(random, shape, k) for _ in range(repetitions))
+            draws = (_draw_scores(random, shape, k) for _ in range(repetitions))
             found.append({"scores": shape, "variants": k, **_equal(draws, repetitions)})
     return found
 
 
-def _drawn(random: np.random.Generator, shape: str, k: int) -> Array:
-    luck = random.lognormal(sigma=0.3, size=STUDIES)  # of each seed, the same for all variants
+def _draw_scores(random: np.random.Generator, shape: str, k: int) -> Array:
+    effects_of_seeds = random.lognormal(sigma=0.3, size=STUDIES)  # of each seed, the same for all variants
     if shape == "normal":
-        return luck + random.normal(size=(k, STUDIES))
+        return effects_of_seeds + random.normal(size=(k, STUDIES))
     if shape == "lognormal":
-        return luck * random.lognormal(size=(k, STUDIES))
+        return effects_of_seeds * random.lognormal(size=(k, STUDIES))
     return np.floor(1.5 * random.exponential(size=(k, STUDIES)))
 
 
@@ -133,9 +133,9 @@ def equal_digits(pool: Array, repetitions: int) -> dict[str, Any]:
     return {"rows": found, "pool": pool.shape[1]}
 
 
-def _studies(random: np.random.Generator, there: int) -> Ints:
+def _studies(random: np.random.Generator, pooled: int) -> Ints:
     """Draw studies of a pool, as many of each half as `halves` says, in its order."""
-    of_pool = np.stack(halves(there), axis=1) @ [2, 1]
+    of_pool = np.stack(halves(pooled), axis=1) @ [2, 1]
     chosen = np.empty(STUDIES, dtype=np.int64)
     wanted = np.stack(halves(STUDIES), axis=1) @ [2, 1]
     for cell in np.unique(wanted):
@@ -307,12 +307,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         return made
 
     repetitions, count = options.repetitions, options.tables
-    there = 4 * STUDIES
+    pooled = 4 * STUDIES
     content: dict[str, Any] = {"equal": equal_scores(repetitions)}
-    equal = kept("equal", lambda: equal_pool(max(EQUALS), there))
+    equal = kept("equal", lambda: equal_pool(max(EQUALS), pooled))
     content["digits"] = equal_digits(equal, repetitions)
     content["linear"] = linear(repetitions)
-    content["power"] = power(kept("digits", lambda: digits_pool(there)), repetitions // 2)
+    content["power"] = power(kept("digits", lambda: digits_pool(pooled)), repetitions // 2)
     populations = [(synthetic(), rows, count if rows < 1000 else count // 4) for rows in SIZES]
     if options.data is not None:
         populations.append((lcbench(options.data), 500, count // 2))

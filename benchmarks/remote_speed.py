@@ -24,9 +24,8 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks.measure import ROOT, describe_machine, run, say
+from benchmarks.measure import ROOT, describe_machine, environment, run, say, versions
 from benchmarks.pages import joined, publish, rounded
-from benchmarks.peers.environments import environment, versions
 from benchmarks.remote_study import KINDS
 from tests.remote.machines import dask_machines, processes, ssh_machines
 
@@ -141,8 +140,17 @@ def trial(began: Sequence[float]) -> float:
 
 def ray_costs(python: Path, trials: int, *options: str) -> Outcome:
     """Run trials that do nothing with Ray Tune, two at a time, once."""
-    driver = str(ROOT / "benchmarks" / "peers" / "ray_sleeping.py")
-    command = [str(python), driver, "--still", "--trials", str(trials), "--workers", "2", *options]
+    driver = str(ROOT / "benchmarks" / "peers" / "with_ray.py")
+    command = [
+        str(python),
+        driver,
+        "trials_that_do_nothing",
+        "--trials",
+        str(trials),
+        "--workers",
+        "2",
+        *options,
+    ]
     outcome = json.loads(run(command, ENVIRONMENT).output.splitlines()[-1])
     return figures("still", outcome)
 

@@ -15,8 +15,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from benchmarks.measure import ROOT, run, say
-from benchmarks.peers.environments import environment, versions
+from benchmarks.measure import ROOT, environment, run, say, versions
 from hbsim.bench.conclusions import ALPHA, mean_intervals
 from hbsim.bench.over_tasks import block_ranks, friedman, paired_differences, signed_rank
 from hbsim.bench.pool import default_jobs
@@ -225,7 +224,7 @@ def _pairs(scores: dict[str, Floats]) -> dict[str, Row]:
     for name, one, p_corrected in zip(differences, differences.values(), corrected, strict=True):
         interval = _interval(np.where(np.isfinite(one), one, np.nan))
         better, worse = int((one < 0).sum()), int((one > 0).sum())
-        told = "better" if better > worse else "worse"
+        call = "better" if better > worse else "worse"
         found[name] = {
             "n": len(one),
             "difference": interval["mean"],
@@ -234,7 +233,7 @@ def _pairs(scores: dict[str, Floats]) -> dict[str, Row]:
             "better": better,
             "worse": worse,
             "p": float(p_corrected),
-            "call": told if p_corrected <= ALPHA else OPEN,
+            "call": call if p_corrected <= ALPHA else OPEN,
         }
     return found
 
@@ -268,7 +267,12 @@ def spent(results: SweepResults, searchers: Sequence[str]) -> dict[str, Row]:
     return found
 
 
-HERE: Final = ROOT / "benchmarks" / "peers"
+PEER_DRIVERS: Final = ROOT / "benchmarks" / "peers"
+DRIVERS: Final = {
+    "optuna": ("with_optuna.py", "searching"),
+    "syne": ("searching_syne.py", "syne"),
+    "mobster": ("searching_syne.py", "mobster"),
+}
 SYNE: Final = "searching-syne"
 MOBSTER: Final = "searching-mobster"
 FEW: Final = 5  # seeds of MOBSTER, which is slow
@@ -317,7 +321,14 @@ def _studies(task: Row, wanted: Wanted, python: Path, name: str, work: Path) -> 
     if not (kept.is_file() and kept.read_text("utf-8").startswith(key + "\n")):
         say(f"{name}, {task['surrogate']}")
         surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        command = [str(python), "-W", "ignore", str(HERE / f"searching_{name}.py"), *words]
+        command = [
+            str(python),
+            "-W",
+            "ignore",
+            str(PEER_DRIVERS / DRIVERS[name][0]),
+            DRIVERS[name][1],
+            *words,
+        ]
         kept.write_text(key + "\n" + run(command, surroundings).output, "utf-8")
     return [json.loads(line) for line in kept.read_text("utf-8").splitlines() if line.startswith("{")]
 
@@ -349,7 +360,7 @@ LEVELS: Final = (1.0, 3.0, 9.0, 27.0, 81.0)
 ETA: Final = 3
 
 
-def told(name: str, observations: int) -> Searcher:
+def with_observations(name: str, observations: int) -> Searcher:
     """Return a searcher that has heard of so many values, of a third as many trials at each next level.
 
     Parameters
@@ -381,12 +392,12 @@ def costs(searchers: tuple[str, ...] = SEARCHERS, rounds: int = ROUNDS) -> list[
     The first fits a model; later ones may find it made.
     """
     for name in searchers:
-        told(name, OBSERVATIONS[0]).suggest(1)  # imports
+        with_observations(name, OBSERVATIONS[0]).suggest(1)  # imports
     return [_cost(name, count, rounds) for name in searchers for count in OBSERVATIONS]
 
 
 def _cost(name: str, observations: int, rounds: int) -> dict[str, Any]:
-    searcher = told(name, observations)
+    searcher = with_observations(name, observations)
     seconds = [_timed(searcher) for _ in range(1 + rounds)]
     return {"searcher": name, "observations": observations, "first": seconds[0], "next": median(seconds[1:])}
 

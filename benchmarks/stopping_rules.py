@@ -227,12 +227,12 @@ def _calls(when: str, rules: list[Row]) -> str:
     """Say on how many sets of curves a rule is told from the base."""
     said = []
     for rule in (rule for rule in RULES if rule != BASE):
-        better, worse = _told(rules, rule)
+        better, worse = _better_and_worse(rules, rule)
         said.append(f"- `{rule}`: better on {better} of {len(rules)} sets of curves, worse on {worse}")
     return "\n".join([f"{when}, beside `{BASE}`, and else not told apart:", "", *said])
 
 
-def _told(rules: list[Row], rule: str) -> tuple[int, int]:
+def _better_and_worse(rules: list[Row], rule: str) -> tuple[int, int]:
     """Return on how many sets of curves a rule is better than the base, and worse."""
     found = [entry[rule]["difference"] for entry in rules]
     better = sum(_is_told(one) and one["mean"] < 0 for one in found)
@@ -254,7 +254,7 @@ def summary(content: Row) -> str:
             for end in ends
         ]
         costs = [f"{_percent(min(one))} to {_percent(max(one))}" for one in more]
-        calls = [(*_told(rules, rule), len(rules)) for rules in (*ends, *times)]
+        calls = [(*_better_and_worse(rules, rule), len(rules)) for rules in (*ends, *times)]
         lines.append([f"`{rule}`", *costs, *(f"{b} better, {w} worse of {n}" for b, w, n in calls)])
     return table(head, lines)
 

@@ -18,9 +18,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Final
 
-from benchmarks.measure import ROOT, describe_machine, run, say
+from benchmarks.measure import ROOT, describe_machine, environment, run, say, versions
 from benchmarks.pages import joined, machine_lines, publish, table
-from benchmarks.peers.environments import environment, versions
 
 Outcome = dict[str, Any]
 
@@ -153,8 +152,8 @@ def render(content: Row) -> str:
 
 def _versions(content: Row) -> Iterator[str]:
     for peer, found in content["versions"].items():
-        where = "hbsim ran with" if peer == "hbsim" else "an environment of its own:"
-        yield f"- {where} " + ", ".join(f"{name} {v}" for name, v in found.items())
+        tool = "hbsim ran with" if peer == "hbsim" else "an environment of its own:"
+        yield f"- {tool} " + ", ".join(f"{name} {v}" for name, v in found.items())
 
 
 def _trials(contender: Row) -> Iterator[list[str]]:
@@ -228,17 +227,30 @@ class Contender:
 
 
 # Its epochs are the warm ones; it runs first.
-WARM: Final = Contender("no tuner, one process", "hbsim", ("bare_local.py",), 200, workers=(1,))
+WARM: Final = Contender("no tuner, one process", "hbsim", ("local_training.py",), 200, workers=(1,))
 CONTENDERS: Final = (
     WARM,
     Contender("hbsim", "hbsim", ("hbsim_local.py",), 200),
-    Contender("Ray Tune, a process a trial", "ray", ("ray_local.py",), 20),
-    Contender("Ray Tune, reuse_actors", "ray", ("ray_local.py", "--reuse-actors"), 200),
     Contender(
-        "Ray Tune, reuse_actors, no loggers", "ray", ("ray_local.py", "--reuse-actors", "--no-loggers"), 200
+        "Ray Tune, a process a trial",
+        "ray",
+        (
+            "with_ray.py",
+            "trials_that_train",
+        ),
+        20,
+    ),
+    Contender("Ray Tune, reuse_actors", "ray", ("with_ray.py", "trials_that_train", "--reuse-actors"), 200),
+    Contender(
+        "Ray Tune, reuse_actors, no loggers",
+        "ray",
+        ("with_ray.py", "trials_that_train", "--reuse-actors", "--no-loggers"),
+        200,
     ),
     Contender("Syne Tune, LocalBackend", "syne-local", ("syne_local.py",), 20),
-    Contender("no tuner, a new Python a trial", "hbsim", ("bare_local.py", "--processes"), 20, reports=False),
+    Contender(
+        "no tuner, a new Python a trial", "hbsim", ("local_training.py", "--processes"), 20, reports=False
+    ),
 )
 
 
@@ -257,8 +269,8 @@ def measure(
     trials = min(contender.trials, options.trials)
     costs: Outcome = {}
     for workers in contender.workers:
-        told = outcome("--trials", trials, "--workers", workers)
-        costs[f"workers_{workers}"] = study_costs(told, trials, workers, warm)
+        found = outcome("--trials", trials, "--workers", workers)
+        costs[f"workers_{workers}"] = study_costs(found, trials, workers, warm)
         beyond = costs[f"workers_{workers}"]["beyond_warm_ms"]
         say(f"{contender.name}, {workers} at a time: {beyond:.1f} ms a trial beyond training")
     if contender.reports:

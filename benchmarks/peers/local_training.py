@@ -1,7 +1,7 @@
-"""What every tuner runs for `benchmarks.peers.local`, and what its driver says of it.
+"""The training code that every tuner runs for `benchmarks.peers.local`, and what its driver says of it.
 
-Knows no tuner: each driver gives the rows to its own reporter. Times are of the monotonic clock, which all
-processes of a machine share.
+Knows no tuner: each driver gives the rows to its own reporter; run by itself it trains without any. Times are
+of the monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
-
-__all__ = ["flood", "options", "outcome", "rows", "training"]
 
 STEPS = 3  # of SGD in an epoch
 R = 9
@@ -97,3 +98,43 @@ def outcome(last: list[Row], seen: int, called: float, ended: float) -> str:
     kept = ("epoch", "began", "trained", "spent")
     trials = [{name: float(row[name]) for name in kept if name in row} for row in last]
     return json.dumps({"called": called, "ended": ended, "seen": seen, "trials": trials})
+
+
+def in_this_process(reports: int, count: int) -> list[list[Row]]:
+    """Train one trial after the other."""
+    return [list(rows(0.1, reports)) for _ in range(count)]
+
+
+def in_processes(reports: int, count: int, workers: int) -> list[list[Row]]:
+    """Train each trial in a new Python, `workers` at a time."""
+    command = [sys.executable, __file__, "--trials", "1", "--reports", str(reports), "--rows"]
+
+    def train_one(_: int) -> list[Row]:
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        (trial,) = json.loads(output)
+        return list(trial)
+
+    with ThreadPoolExecutor(workers) as pool:  # its threads only wait
+        return list(pool.map(train_one, range(count)))
+
+
+def main() -> None:
+    """Train without any tuner, all nine epochs of each trial; print one line of JSON."""
+    parser = options(__doc__)
+    parser.add_argument("--processes", action="store_true", help="a new Python a trial")
+    parser.add_argument("--rows", action="store_true", help="print all rows instead")
+    chosen = parser.parse_args()
+    count = 1 if chosen.reports else chosen.trials
+    called = time.monotonic()
+    trials: list[Any]
+    if chosen.processes:
+        trials = in_processes(chosen.reports, count, chosen.workers)
+    else:
+        trials = in_this_process(chosen.reports, count)
+    ended = time.monotonic()
+    last, seen = [trial[-1] for trial in trials], sum(map(len, trials))
+    print(json.dumps(trials) if chosen.rows else outcome(last, seen, called, ended))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,9 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.measure import ROOT, describe_machine, run, say, yardstick
+from benchmarks.measure import ROOT, describe_machine, environment, run, say, versions, yardstick
 from benchmarks.pages import joined, machine_lines, publish, table
-from benchmarks.peers.environments import environment, versions
 from hbsim.searchers import SearchTask, make_searcher
 from hbsim.surrogates import load
 
@@ -144,7 +143,7 @@ def compare(peer: str, python: Path, curves: Path, trials: int, workers: int) ->
     ours = measure(f"hbsim, {workers} workers", [*study, "--surrogate", str(curves), "--repeats", "5"])
     # mfhpo-simulator counts evaluations: as many as hbsim has jobs.
     size = ["--trials", str(trials)] if peer == "syne" else ["--evaluations", str(ours["jobs"])]
-    driver = [str(python), str(HERE / f"{peer}.py"), "--curves", str(curves), *size, *common]
+    driver = [str(python), str(HERE / f"{peer}.py"), "replay", "--curves", str(curves), *size, *common]
     theirs = [measure(name, [*driver, *options]) for name, options in VARIANTS[peer].items()]
     return {"peer": PEERS[peer], "workers": workers, "hbsim": ours, "variants": theirs}
 

@@ -177,18 +177,24 @@ class Peer:
 
 
 RESULTS: Final = 1300  # as many as leave rows to start with to the end, at 100 workers too
-MFHPO: Final = ("same_mfhpo.py", "--results", str(RESULTS))
+MFHPO: Final = ("mfhpo.py", "same_study", "--results", str(RESULTS))
 PEERS: Final = (
-    Peer("Syne Tune", ("syne-tune", "numpy"), "syne", ("same_syne.py",), "rank"),
+    Peer("Syne Tune", ("syne-tune", "numpy"), "syne", ("syne.py", "same_study"), "rank"),
     Peer(
         "Syne Tune, polls every 0.25 s, no delays",
         ("syne-tune", "numpy"),
         "syne",
-        ("same_syne.py", "--poll", "0.25", "--instant"),
+        ("syne.py", "same_study", "--poll", "0.25", "--instant"),
         "rank",
     ),
-    Peer("Ray Tune's ASHAScheduler", ("ray", "numpy"), "ray-scheduler", ("same_ray.py",), "quantile"),
-    Peer("Optuna", ("optuna", "numpy"), "optuna", ("same_optuna.py",), "top-k"),
+    Peer(
+        "Ray Tune's ASHAScheduler",
+        ("ray", "numpy"),
+        "ray-scheduler",
+        ("with_ray.py", "same_study"),
+        "quantile",
+    ),
+    Peer("Optuna", ("optuna", "numpy"), "optuna", ("with_optuna.py", "same_study"), "top-k"),
     Peer("mfhpo-simulator", ("mfhpo-simulator", "numpy"), "mfhpo", MFHPO, None, RESULTS),
     Peer(
         "mfhpo-simulator, every job a configuration",

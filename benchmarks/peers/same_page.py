@@ -210,17 +210,16 @@ def _better(studies: list[Row]) -> str:
     quicker = [study for study in studies if _ratio(study) < 1 - SLIGHT]
     text = "**Where the others do better.** Regret over time differs by more than 1 %, with an interval that "
     text += f"leaves out 0, in {sum(map(abs, sides))} of {len(studies)} lines, where one in twenty would by "
-    text += (
-        f"chance; in {len(theirs) or 'none'} of these the other tool's is less{_where(theirs)}. Its study "
-    )
+    text += f"chance; in {len(theirs) or 'none'} of these the other tool's is less"
+    text += f"{_named_studies(theirs)}. Its study "
     text += "ends more than 1 % earlier in "
-    text += f"{len(quicker) or 'none'} of {len(studies)}{_where(quicker)}. "
+    text += f"{len(quicker) or 'none'} of {len(studies)}{_named_studies(quicker)}. "
     if any(not _is_same(shares) for study in studies for shares in study["overlap"]):
         text += "Other orders of results make other trials survive; "
     return text + "nothing here says that one tool searches better than another."
 
 
-def _where(studies: list[Row]) -> str:
+def _named_studies(studies: list[Row]) -> str:
     places = [f"{study['peer']}: `{study['table']}`, {study['workers']} workers" for study in studies]
     return f" ({'; '.join(places)})" if places else ""
 
@@ -234,9 +233,9 @@ def _again(studies: list[Row]) -> str:
     same = {study["peer"]: True for study in studies}
     for study in studies:
         same[study["peer"]] &= study["again"]
-    here = ["hbsim"] if all(study["hbsim_again"] for study in studies) else []
-    here += [name for name, again in same.items() if again]
-    text = f"**Run again**, the first study of each table has the very same log in: {', '.join(here)}."
+    unchanged = ["hbsim"] if all(study["hbsim_again"] for study in studies) else []
+    unchanged += [name for name, again in same.items() if again]
+    text = f"**Run again**, the first study of each table has the very same log in: {', '.join(unchanged)}."
     moved = [name for name, again in same.items() if not again]
     if moved:
         text += f" It has another in: {'; '.join(moved)}."

@@ -18,9 +18,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import ROOT, describe_machine, run, say
+from benchmarks.measure import ROOT, describe_machine, environment, run, say, versions
 from benchmarks.pages import publish
-from benchmarks.peers.environments import environment, versions
 from benchmarks.peers.same_figures import PEERS, Columns, Mode, Peer, compare, head, read_log
 from benchmarks.peers.same_page import render
 from hbsim.searchers import SearchTask, make_searcher

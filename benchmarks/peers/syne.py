@@ -1,4 +1,4 @@
-"""Replay a table of learning curves with Syne Tune's simulator; prints one line of JSON.
+"""Syne Tune's simulator on a table of learning curves: `syne.py replay|same_study`; prints JSON a study.
 
 Runs in an environment of its own (`requirements-syne.txt`), and knows nothing of hbsim.
 """
@@ -10,12 +10,16 @@ import contextlib
 import json
 import logging
 import os
+import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.peers.same_log import Log, drive
 
 with contextlib.redirect_stdout(None):
     from syne_tune import StoppingCriterion, Tuner
@@ -109,7 +113,7 @@ def reached(tuner: Tuner) -> dict[str, int]:
     return {str(level): counts[level] for level in RUNGS}
 
 
-def main() -> None:
+def replay() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--curves", type=Path, required=True)
     parser.add_argument("--trials", type=int, required=True)
@@ -139,5 +143,94 @@ def main() -> None:
     )
 
 
+with contextlib.redirect_stdout(None):
+    from syne_tune import StoppingCriterion, Tuner
+    from syne_tune.backend.simulator_backend.simulator_backend import SimulatorConfig
+    from syne_tune.backend.simulator_backend.simulator_callback import SimulatorCallback
+    from syne_tune.blackbox_repository import UserBlackboxBackend
+    from syne_tune.constants import ST_TUNER_TIME
+    from syne_tune.optimizer.schedulers.asha import AsynchronousSuccessiveHalving
+    from syne_tune.tuner_callback import TunerCallback
+
+INSTANT = {
+    "delay_on_trial_result": 0.0,
+    "delay_complete_after_final_report": 0.0,
+    "delay_complete_after_stop": 0.0,
+    "delay_start": 0.0,
+    "delay_stop": 0.0,
+}
+
+
+class Watch(TunerCallback):
+    """Writes down what the scheduler was told, in simulated time."""
+
+    def __init__(self, log: Log, delay: float) -> None:
+        self.log = log
+        self.delay = delay
+
+    def on_tuning_start(self, tuner):
+        self.clock = tuner.trial_backend.time_keeper
+
+    def on_trial_result(self, trial, status, result, decision):
+        # Syne Tune stamps a result with the time at which its backend has it.
+        due = result[ST_TUNER_TIME] - self.delay
+        level, value = result["epoch"], result["value"]
+        self.log.add(self.clock.time(), due, trial.trial_id, level, value, decision == "CONTINUE")
+
+
+def make_tuner(curves: Path, mode: str, workers: int, log: Log, options: argparse.Namespace) -> Tuner:
+    table = Curves(curves, list(RUNGS), "value")
+    scheduler = AsynchronousSuccessiveHalving(
+        table.configuration_space,
+        metric="value",
+        do_minimize=mode == "min",
+        searcher=InOrder(table.configuration_space, len(table.curves)),
+        time_attr="epoch",
+        max_t=RUNGS[-1],
+        grace_period=RUNGS[0],
+        reduction_factor=3,
+        random_seed=0,
+    )
+    simulator = SimulatorConfig(**INSTANT) if options.instant else SimulatorConfig()
+    backend = UserBlackboxBackend(
+        blackbox=table,
+        elapsed_time_attr="seconds",
+        simulator_config=simulator,
+        tuner_sleep_time=options.poll,
+    )
+    return Tuner(
+        trial_backend=backend,
+        scheduler=scheduler,
+        stop_criterion=StoppingCriterion(),  # the searcher has no more after the last row
+        n_workers=workers,
+        sleep_time=0,
+        wait_trial_completion_when_stopping=True,
+        callbacks=[SimulatorCallback(), Watch(log, simulator.delay_on_trial_result)],
+        results_update_interval=600,
+        print_update_interval=600,
+        save_tuner=False,
+        suffix_tuner_name=False,
+        tuner_name="study",
+    )
+
+
+def run(curves: Path, mode: str, workers: int, log: Log, options: argparse.Namespace) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+        os.environ["SYNETUNE_FOLDER"] = folder
+        with contextlib.redirect_stdout(nowhere):
+            tuner = make_tuner(curves, mode, workers, log, options)
+            start = time.process_time()
+            tuner.run()
+            return {"cpu": time.process_time() - start}
+
+
+def same_study() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--poll", type=float, default=5.0, help="simulated seconds; 5 is Syne Tune's default")
+    parser.add_argument("--instant", action="store_true", help="without its delays of 0.05 s each")
+    logging.disable(logging.CRITICAL)
+    drive(parser, lambda options: partial(run, options=options))
+
+
 if __name__ == "__main__":
-    main()
+    {"replay": replay, "same_study": same_study}[sys.argv.pop(1)]()

@@ -1,1 +1,1 @@
-"""Variants of schedulers against each other: studies, their scores, and what can be concluded."""
+"""Comparisons of scheduler variants: their studies, their scores, and the conclusions from them."""

@@ -48,7 +48,7 @@ __all__ = [
 Chart: TypeAlias = alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart
 Row: TypeAlias = dict[str, object]
 
-VEGA_LITE: Final = alt.SCHEMA_VERSION.rpartition(".")[0].lstrip("v")  # that Altair's charts are written for
+VEGA_LITE: Final = alt.SCHEMA_VERSION.rpartition(".")[0].lstrip("v")  # the version of Altair's charts
 
 # The look
 
@@ -61,7 +61,7 @@ COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f0
 DASHES: Final = ([1, 0], [6, 2], [2, 2], [7, 2, 2, 2])
 GREY: Final = "#8b939c"
 OVERHEAD: Final = "#b5bbc2"
-# The points of curves, which cannot be seen: they have the tooltips.
+# Invisible points on curves, which carry the tooltips.
 HOVER: Final[dict[str, Any]] = {"clip": True, "opacity": 0, "size": 70}
 UNITS: Final = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0))
 
@@ -121,12 +121,12 @@ def theme(*, dark: bool = False) -> dict[str, Any]:
 def save(chart: Chart, path: Path, *, scale: float = 2.0) -> None:
     """Write a chart as ``.png``, ``.svg`` or ``.pdf``.
 
-    The same chart gives the same bytes, but for a PDF: its fonts come in any order.
+    The same chart gives the same bytes, except as a PDF, whose fonts are in no fixed order.
 
     Raises
     ------
     ParameterError
-        The name of the file ends in something else.
+        The name of the file has another ending.
     OutputError
         The file cannot be written.
     """
@@ -140,19 +140,19 @@ def save(chart: Chart, path: Path, *, scale: float = 2.0) -> None:
 
 
 def svg_of(chart: Chart) -> str:
-    """Return a chart as SVG, without what only a pointer can use."""
+    """Return a chart as SVG, without its tooltips and other interaction."""
     import vl_convert
 
     spec = _without_hover(chart.to_dict(validate=False))
     svg = vl_convert.vegalite_to_svg(spec, VEGA_LITE, config=theme(), allowed_base_urls=[])
-    # Vega counts its clip paths through the life of the process.
+    # Vega numbers clip paths across all charts of the process.
     places: dict[str, int] = {}
     pattern = r'(id="|url\(#)(clip|gradient_?)(\d+)'
     return re.sub(pattern, lambda m: f"{m[1]}{m[2]}{places.setdefault(m[2] + m[3], len(places))}", svg)
 
 
 def file_content(svg: str, kind: str, scale: float) -> bytes:
-    """Return a chart's SVG as what a file of a `kind`, as ``.png``, holds."""
+    """Convert a chart's SVG to the content of a file of a `kind`, such as ``.png``."""
     import vl_convert
 
     if kind == ".svg":
@@ -174,11 +174,11 @@ def _without_hover(part: Any) -> Any:
     return part
 
 
-MOST: Final = 5000  # rows that Altair takes as a frame
+MOST: Final = 5000  # the most rows that Altair accepts in a frame
 
 
 def data(rows: Iterable[Row]) -> pl.DataFrame | dict[str, Any]:
-    """Return rows as a chart's own data: a frame, or where they are too many for Altair's frames the rows."""
+    """Return rows as a chart's data: a frame, or inline rows where a frame would be too long for Altair."""
     found = list(rows)
     if len(found) > MOST:
         return {"values": found}
@@ -186,12 +186,12 @@ def data(rows: Iterable[Row]) -> pl.DataFrame | dict[str, Any]:
 
 
 def digits(value: float, count: int = 5) -> float | None:
-    """Return a number with so many digits, None where it is not finite."""
+    """Round a number to `count` digits; return None where it is not finite."""
     return float(f"{value:.{count}g}") if math.isfinite(value) else None
 
 
 def legend_below(labels: Sequence[str], width: float, **more: Any) -> alt.Legend | None:
-    """Return a legend in as many columns as fit; None without labels."""
+    """Return a legend below a chart, in as many columns as fit; None without labels."""
     if not labels:
         return None
     longest, total = max(map(len, labels)), sum(34 + 5.6 * len(label) for label in labels)
@@ -200,12 +200,12 @@ def legend_below(labels: Sequence[str], width: float, **more: Any) -> alt.Legend
 
 
 def time_unit(end: float) -> tuple[str, float]:
-    """Return the unit of an axis from 0 to `end` seconds, and how many seconds it has."""
+    """Return the unit of an axis from 0 to `end` seconds, and its length in seconds."""
     return next(((name, length) for name, length in UNITS if end >= 5 * length), ("seconds", 1.0))
 
 
 def ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Return round numbers for a logarithmic axis: 1, 2 and 5, powers of ten over many decades."""
+    """Return the ticks of a logarithmic axis: 1, 2, 5 in each decade, or powers of ten over many decades."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for parts in ((1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
         found = [float(f"{part}e{power}") for power in powers for part in parts]
@@ -216,18 +216,18 @@ def ticks(low: float, high: float, most: int = 8) -> list[float]:
 
 
 def log_scale(low: float, high: float) -> dict[str, Any]:
-    """Return scale and axis of a logarithmic encoding."""
+    """Return the scale and the axis of a logarithmic encoding."""
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
     return {"scale": scale, "axis": alt.Axis(values=ticks(low, high), format=",~g", labelOverlap="greedy")}
 
 
 def number(name: str, **more: Any) -> alt.Tooltip:
-    """Return what a tooltip says of a field of numbers."""
+    """Return the tooltip of a field of numbers."""
     return alt.Tooltip(f"{name}:Q", format=".4~g", **more)
 
 
 def variant_rows(labels: Sequence[str]) -> alt.Y:
-    """Return an axis of variants, a row each."""
+    """Return an axis with a row for each variant."""
     axis = alt.Axis(domain=False, ticks=False, labelPadding=8, grid=False)
     return alt.Y("variant:N", sort=list(labels), title=None, axis=axis)
 
@@ -235,13 +235,13 @@ def variant_rows(labels: Sequence[str]) -> alt.Y:
 def coloured(
     field: str, values: Mapping[str, Any], legend: alt.Legend | None, channel: Any = alt.Color
 ) -> Any:
-    """Return the colour of each text of a field, or its dashes or shape as the channel is; no title."""
+    """Return an encoding of a text field by colour, dashes or shape, as `channel` says; without a title."""
     scale = alt.Scale(domain=list(values), range=list(values.values()))
     return channel(field, scale=scale, legend=legend, title=None)
 
 
 def level_colours(count: int) -> list[str]:
-    """Return a colour a level, from light to dark: an order that eyes without red or green see too."""
+    """Return a colour for each level, from light to dark, in an order that colour-blind readers see too."""
     viridis = (
         (253, 231, 37),
         (159, 218, 58),
@@ -270,18 +270,18 @@ GONE: Final = "absent"
 def worker_bars(
     rows: pl.DataFrame | dict[str, Any], shown: Collection[str], levels: Sequence[float], workers: int
 ) -> alt.Chart:
-    """Return a bar a stretch of time on a worker, without an axis of time.
+    """Return a chart with a bar for each stretch of a worker's time, without a time axis.
 
     Parameters
     ----------
     rows : frame or mapping
         Columns worker, start, end and level: a text of `levels`, `OTHER` or `GONE`.
     shown : collection of str
-        Which of these the legend has: not all of very many levels.
+        The levels in the legend, which leaves some out where there are very many.
     levels : sequence of float
-        All that have a colour.
+        All levels that have a colour.
     workers : int
-        How many have a row.
+        How many workers have a row.
     """
     colours = {
         **dict(zip((f"{level:g}" for level in levels), level_colours(len(levels)), strict=False)),
@@ -323,7 +323,7 @@ OTHERS: Final = {OTHER: OVERHEAD, GONE: "#f3dccf"}
 
 
 def spread(count: int, most: int = 10) -> list[int]:
-    """Return the indices of at most so many of `count` items, evenly, the first and the last among them."""
+    """Return at most `most` evenly spread indices of `count` items, the first and the last included."""
     if count <= most:
         return list(range(count))
     return [round(index * (count - 1) / (most - 1)) for index in range(most)]

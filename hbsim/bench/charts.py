@@ -1,4 +1,4 @@
-"""Charts of a report: of its tasks, and over them.
+"""Charts of a report: those of each task, and those over all tasks.
 
 A function takes parts of a `SweepReport` and returns a chart, or None where there is nothing to draw.
 """
@@ -76,14 +76,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class VariantStyles:
-    """What each variant is called in charts, and how it is drawn: the same in all charts of a report."""
+    """The label, colour and dashes of each variant, the same in all charts of a report."""
 
     label: Mapping[str, str]
     colour: Mapping[str, str]
     dashes: Mapping[str, Sequence[int]]
 
     def shown(self, names: Iterable[str]) -> list[str]:
-        """Return those of `names` that are variants, once each, in the order of the sweep's file."""
+        """Return the variants among `names`, once each, in the order of the sweep's file."""
         wanted = set(names)
         return [name for name in self.label if name in wanted]
 
@@ -93,7 +93,7 @@ class VariantStyles:
 
 
 def variant_styles(variants: Sequence[VariantInfo]) -> VariantStyles:
-    """Return the styles of a report's variants, no two the same up to 28.
+    """Return a style for each variant of a report; up to 28 variants all styles differ.
 
     Where there are several types and few variants of each, a type has one colour, and its variants differ in
     dashes; else each variant has the next colour.
@@ -120,9 +120,9 @@ def _titled(title: str, *subtitles: str, width: float = WIDTH) -> alt.TitleParam
 
 # Curves over time
 
-EARLIEST: Final = 0.01  # of the time: what came before is chance, of the first few trials
-DECADES: Final = 4  # of regret, at most
-BANDED: Final = 3  # the best variants have a band: more would hide each other
+EARLIEST: Final = 0.01  # share of the time; earlier scores depend on the first few trials by chance
+DECADES: Final = 4  # decades of regret that are shown, at most
+BANDED: Final = 3  # how many of the best variants have a band: more bands would hide each other
 REGRET: Final = "normalised regret"
 
 
@@ -142,7 +142,7 @@ def anytime(task: TaskReport, styles: VariantStyles, time: tuple[str, float] | N
 def anytime_mean(across: Across, tasks: Sequence[TaskReport], styles: VariantStyles) -> Chart | None:
     """Return the mean of the anytime curves over groups of tasks, over the share of each task's budget.
 
-    Of tasks that have all variants, so that all means are over the same ones; None below two groups.
+    Only tasks with all variants count, so that all means are over the same tasks. None below two groups.
     """
     names = across.variants
     whole = [task for task in tasks if {line.variant for line in task.anytime if line.x}.issuperset(names)]
@@ -177,7 +177,7 @@ def chances(task: TaskReport, styles: VariantStyles) -> Chart | None:
 
 
 def _percent(title: str) -> dict[str, Any]:
-    """Return title, scale and axis of shares."""
+    """Return the options of an axis of shares: title, scale and axis."""
     return {"title": title, "scale": alt.Scale(domain=[0, 1]), "axis": alt.Axis(format=".0%")}
 
 
@@ -202,7 +202,7 @@ class _Curves:
         time: tuple[str, float] | None = None,
     ) -> _Curves | None:
         shown = [line for line in lines if any(map(math.isfinite, line.mean))]
-        every = [line for line in (*task.anytime, *task.reached, *task.chances) if line.x]  # one axis for all
+        every = [line for line in (*task.anytime, *task.reached, *task.chances) if line.x]  # one shared axis
         last = max((line.x[-1] for line in every), default=0.0)
         if not shown or not 0 < last < math.inf:
             return None
@@ -213,7 +213,7 @@ class _Curves:
     def chart(
         self, y: dict[str, Any], least: float = -math.inf, levels: Sequence[tuple[float, str]] = ()
     ) -> Chart:
-        """Return them as a chart; what is below `least` is drawn there."""
+        """Return the curves as a chart; values below `least` are drawn at `least`."""
         task, styles, length = self.task, self.styles, self.length
         names = styles.shown(line.variant for line in self.lines)
         colours = styles.colours(names)
@@ -244,7 +244,7 @@ class _Curves:
             across.mark_rule(strokeDash=[2, 3]).encode(y=at),
             text.encode(y=at, x=alt.value("width"), text="text:N"),
         ]
-        if 0 < task.budget < 0.98 * self.last:  # curves go on after it
+        if 0 < task.budget < 0.98 * self.last:  # the curves continue after the budget
             budget = alt.Chart(data([{"x": task.budget / length}]))
             rules.append(budget.mark_rule(strokeDash=[5, 3]).encode(x=x))
         layers: list[Any] = [alt.layer(*rules)]
@@ -269,7 +269,7 @@ class _Curves:
 
 
 def _from(line: Line, first: float) -> Line:
-    """Return a curve in steps from `first` on, with what holds there."""
+    """Return the part of a step curve from `first` on; it starts with the value that holds at `first`."""
     start = max(0, sum(x <= first for x in line.x) - 1)
     x = (max(line.x[start], first), *line.x[start + 1 :])
     return Line(line.variant, x, line.mean[start:], line.low[start:], line.high[start:])
@@ -296,7 +296,7 @@ BRACKET_SHARES: Final = {"trials": "trials started", "resource": "resource train
 
 
 def scores(task: TaskReport, styles: VariantStyles) -> Chart | None:
-    """Return each variant's mean score and its interval, the best first; marks say who is not told apart."""
+    """Return each variant's mean score and its interval, best first; marks show which are not told apart."""
     rows = [(row.variant, row.score, row.call) for row in task.rows if row.call != NO_SCORE]
     return _intervals(rows, styles, _titled(task.surrogate, task.setting), REGRET)
 
@@ -339,7 +339,7 @@ def _intervals(
 
 
 def _bars(rows: Sequence[Row], labels: Sequence[str], parts: Mapping[str, str], **x: Any) -> alt.Chart:
-    """Return stacked bars of the rows' values, a bar a variant; what is below 0 goes to the left."""
+    """Return a stacked bar for each variant; negative values extend to the left."""
     legend = legend_below(list(parts), 1.3 * WIDTH, symbolType="square", symbolStrokeWidth=0)
     return (
         alt.Chart(data(rows))
@@ -357,7 +357,7 @@ def _bars(rows: Sequence[Row], labels: Sequence[str], parts: Mapping[str, str], 
 def _part_rows(
     names: Sequence[str], records: Mapping[str, object], parts: Iterable[str], styles: VariantStyles
 ) -> list[Row]:
-    """Return rows for `_bars` from the fields of a record a variant; what is unknown counts as 0."""
+    """Return the rows for `_bars` from the fields of each variant's record; unknown values count as 0."""
     return [
         {
             "variant": styles.label[name],
@@ -371,7 +371,7 @@ def _part_rows(
 
 
 def regrets(view: View, styles: VariantStyles, title: alt.TitleParams) -> Chart | None:
-    """Return where the final regret of each variant came from, the least sum first; a diamond is the sum."""
+    """Return bars of the parts of each variant's final regret, the least sum first; a diamond is the sum."""
     known = {row.variant: row for row in view.regrets}
     names = view.order(styles.shown(known))
     rows = _part_rows(names, known, REGRET_PARTS, styles)
@@ -391,7 +391,7 @@ def regrets(view: View, styles: VariantStyles, title: alt.TitleParams) -> Chart 
 
 
 def shares(view: View, styles: VariantStyles, title: alt.TitleParams) -> Chart | None:
-    """Return how workers spent their time; None where nothing is known of it, or all of it was training."""
+    """Return bars of how workers spent their time; None where it is unknown, or was all training."""
     known = {row.variant: row for row in view.shares if math.isfinite(row.training)}
     used = {
         part: colour
@@ -409,7 +409,7 @@ def shares(view: View, styles: VariantStyles, title: alt.TitleParams) -> Chart |
 
 
 def brackets(view: View, styles: VariantStyles, title: alt.TitleParams) -> Chart | None:
-    """Return each bracket's share of trials, of resource and of winners; None where no variant has two."""
+    """Return each bracket's share of trials, resource and winners; None if no variant has two brackets."""
     known = [row for row in view.brackets if math.isfinite(row.trials)]
     count = 1 + max((row.bracket for row in known), default=0)
     if count < 2:
@@ -435,7 +435,7 @@ def brackets(view: View, styles: VariantStyles, title: alt.TitleParams) -> Chart
 
 
 def rungs(view: View, styles: VariantStyles, title: alt.TitleParams) -> Chart | None:
-    """Return what the decisions at each rung cost, a panel a bracket; None where nothing was decided."""
+    """Return the cost of the decisions at each rung, a panel for each bracket; None without decisions."""
     known = [row for row in view.rungs if math.isfinite(row.loss) and row.recorded]
     if not any(row.loss for row in known):
         return None
@@ -488,7 +488,7 @@ def rungs(view: View, styles: VariantStyles, title: alt.TitleParams) -> Chart | 
 
 
 def timeline(timeline: Timeline, styles: VariantStyles, title: str) -> Chart | None:
-    """Return what workers did in one study, coloured by the level that they trained towards."""
+    """Return a timeline of the workers of one study, coloured by the level that they trained towards."""
     if not timeline.segments:
         return None
     unit, length = time_unit(max(one.end for one in timeline.segments))
@@ -595,7 +595,7 @@ def ranks(across: Across, styles: VariantStyles) -> Chart | None:
 
 
 def stacked(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float, int]]:
-    """Return spans with the line each is drawn in: those that touch are in different ones."""
+    """Return each span with the line that it is drawn in; spans that touch are in different lines."""
     ends: list[float] = []
     made = []
     for low, high in sorted(spans):
@@ -617,7 +617,7 @@ def heatmap(heatmap: Heatmap) -> Chart | None:
         return None
     known = [float(str(cell["score"])) for cell in cells]
     low, high = min(known), max(known)
-    # Colours span at least a quarter of the mean: what is nearly equal styles it.
+    # Colours span at least a quarter of the mean: nearly equal scores look nearly equal.
     margin = max(0.0, 0.25 * sum(map(abs, known)) / len(known) - (high - low)) / 2
     for cell in cells:
         cell["dark"] = float(str(cell["score"])) > (low + high) / 2
@@ -671,7 +671,7 @@ TASK_CHARTS: Final = (*CURVES, *DIAGNOSIS)
 def task_charts(
     task: TaskReport, styles: VariantStyles, names: Collection[str] = TASK_CHARTS
 ) -> dict[str, Chart]:
-    """Return the charts of a task by their names, without those that have nothing to show."""
+    """Return the charts of a task by name, without empty ones."""
     made = {name: draw(task, styles) for name, draw in CURVES.items() if name in names}
     curves = {name: chart for name, chart in made.items() if chart is not None}
     return curves | diagnosis_charts(task.view, styles, _titled(task.surrogate, task.setting), names)
@@ -680,13 +680,13 @@ def task_charts(
 def diagnosis_charts(
     view: View, styles: VariantStyles, title: alt.TitleParams, names: Collection[str] = TASK_CHARTS
 ) -> dict[str, Chart]:
-    """Return what decisions cost, where winners came from and what time went to, where there is any."""
+    """Return the diagnosis charts that are not empty: regrets, rungs, brackets and workers' time."""
     made = {name: draw(view, styles, title) for name, draw in DIAGNOSIS.items() if name in names}
     return {name: chart for name, chart in made.items() if chart is not None}
 
 
 def across_charts(report: SweepReport, styles: VariantStyles) -> list[tuple[str, Across, Chart]]:
-    """Return the charts over tasks: name, what of, chart."""
+    """Return the charts over tasks, each with its name and a description of what it covers."""
     made: list[tuple[str, Across, Chart | None]] = []
     for across in report.across:
         made += [("ranks", across, ranks(across, styles)), ("means", across, means(across, styles))]
@@ -697,7 +697,7 @@ def across_charts(report: SweepReport, styles: VariantStyles) -> list[tuple[str,
 
 
 def overview(report: SweepReport) -> Chart:
-    """Return the one chart of a report, as a notebook shows it: over tasks the mean ranks, else of a task.
+    """Return the chart that a notebook shows: mean ranks over tasks, or the chart of the only task.
 
     Raises
     ------
@@ -720,14 +720,14 @@ def overview(report: SweepReport) -> Chart:
     raise ParameterError("report", report.title, "has no scores to draw")
 
 
-TIMELINES: Final = 3  # tasks with timelines, and variants of each
+TIMELINES: Final = 3  # how many tasks have timelines, and how many variants of each
 
 
 def write_figures(report: SweepReport, folder: Path) -> list[Path]:
     """Write every figure of a report as ``NAME.png`` and ``NAME.svg``.
 
-    Each task has its curves; the diagnosis is of tasks where they are few, else the mean of each setting. The
-    same report gives the same bytes.
+    Each task has its curves. The diagnosis is drawn for each task where there are few, else as the mean of
+    each setting. The same report gives the same bytes.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Studies of many seeds from Python: `hbsim.compare`, `hbsim.sweep` and `hbsim.load_sweep`."""
+"""The Python interface to studies over many seeds: `hbsim.compare`, `hbsim.sweep` and `hbsim.load_sweep`."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ __all__ = ["Sweep", "cluster_table", "compare", "confirmation", "load_sweep", "s
 
 @dataclass(frozen=True, repr=False)
 class Sweep:
-    """The studies of a comparison or a sweep, and what can be concluded from them.
+    """The studies of a comparison or a sweep, and the conclusions from them.
 
     Attributes
     ----------
     results : SweepResults
-        All tables as they are kept; docs/reference/sweep.md lists their columns.
+        All tables as the folder stores them; docs/reference/sweep.md lists their columns.
     folder : path or None
-        CellPattern they are; None if they are in memory only.
+        Where the results are kept; None if they are in memory only.
     matters : str or None
         The smallest difference that matters, in the metric's unit or as a percentage of the least regret.
     """
@@ -54,7 +54,7 @@ class Sweep:
     matters: str | None = None
 
     def __repr__(self) -> str:
-        """Return its title, how many cells are done, and its folder."""
+        """Return the title, how many cells are done, and the folder."""
         title, done = self.results.manifest["title"], self.results.done.height
         folder = "" if self.folder is None else f", folder {str(self.folder)!r}"
         return f"<Sweep {title!r}: {done:,} of {self.cells.height:,} cells are done{folder}>"
@@ -76,7 +76,7 @@ class Sweep:
 
     @cached_property
     def report(self) -> SweepReport:
-        """All that a report says, as plain objects."""
+        """The content of the report, as plain objects."""
         from hbsim.bench.report.build import build
 
         folder = "DIR" if self.folder is None else str(self.folder)
@@ -105,12 +105,12 @@ class Sweep:
 
     @cached_property
     def confirm(self) -> Sweep | None:
-        """The variants that led, on fresh seeds; None if these were not asked for."""
+        """The studies of the leading variants on fresh seeds; None if no fresh seeds were asked for."""
         found = self.results.confirm
         return None if found is None else Sweep(found, matters=self.matters)
 
     def plot(self) -> alt.TopLevelMixin:
-        """Return the one chart that answers, which notebooks show and `save` writes.
+        """Return the main chart of the report; a notebook shows it, and its `save` writes it to a file.
 
         Over several tasks the mean ranks, else scores and curves over time of the task.
 
@@ -129,7 +129,7 @@ class Sweep:
         Parameters
         ----------
         path : path, optional
-            A file that it is written to as well; one that is there is replaced.
+            A file to which the page is written as well; an existing file is replaced.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class Sweep:
         return text
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the answer in a sentence, and the tables behind it."""
+        """Return the HTML that a notebook shows: the answer in a sentence, and the tables behind it."""
         from html import escape
 
         from hbsim.bench.report.render import as_html
@@ -202,7 +202,7 @@ def compare(
         Each ``"TYPE[,OPTION=VALUE...]"``, as in ``"promotion,brackets=3"``; or a table of a variant as a
         sweep's file has it: ``{"type": "promotion", "brackets": 3}``.
     vary : mapping, optional
-        Options and their values: every variant that has the option, and does not set it, with each.
+        Options and their values. Every variant that has the option and does not set it runs with each.
     surrogate : str or mapping
         Learning curves, as ``hbsim simulate --surrogate``; or a table of them, with how they are read.
     workers : int, optional
@@ -216,22 +216,22 @@ def compare(
     max_t : float, optional
         R, where variants are scored; by default where the curves end.
     seeds : int or range
-        How many seeds, from 0 on; or which.
+        How many seeds, from 0 on; or the range of seeds.
     searcher, search_options : optional
-        Who chooses configurations, and its options; of the variants that do not say it themselves.
+        The searcher that chooses configurations, and its options, for variants that do not set their own.
     replace : bool
-        Whether rows of a table may come again.
+        Whether a study may draw the same row of a table more than once.
     halves : bool
         Whether each study sees one half of a table's rows only, where `num_trials` is at most half of them:
         what conclusions about another draw of configurations are made from.
     beyond : float
-        Simulate on to so many times the budget; scores stay at the budget.
+        Simulate until so many times the budget; scores are still taken at the budget.
     confirm : int, optional
-        Judge the best, and what is not told apart from it, on so many fresh seeds alone.
+        Judge the best variant, and those not told apart from it, on so many fresh seeds alone.
     matters : str, optional
         The smallest difference that matters: ``"0.005"`` in the metric's unit, ``"10%"`` of the least regret.
     folder : path, optional
-        CellPattern results are kept, and go on from: with more seeds only the new ones are run.
+        Where results are kept and reused: with more seeds only the new ones are run.
     jobs : int, optional
         How many processes; by default one a core, 1 starts none.
     executor : Hosts or Dask, optional
@@ -287,8 +287,8 @@ def sweep(
 ) -> Sweep:
     """Simulate variants on learning curves, clusters, numbers of workers and seeds.
 
-    The same as ``hbsim sweep``. What is finished in the folder is never run again. A study that fails is kept
-    with its error, as a row of `Sweep.cells`. A script needs no ``if __name__ == "__main__":``.
+    The same as ``hbsim sweep``. Studies that are finished in the folder are never run again. A study that
+    fails is kept with its error, as a row of `Sweep.cells`. A script needs no ``if __name__ == "__main__":``.
 
     Parameters
     ----------
@@ -296,9 +296,9 @@ def sweep(
         A sweep's TOML file, or the same as plain objects; docs/reference/sweep.md says what it has. Relative
         paths start at the file, or where this process is.
     folder : path, optional
-        CellPattern results are kept, and go on from; by default they are in memory only.
+        Where results are kept and reused; by default they are in memory only.
     data : path, optional
-        CellPattern relative paths of learning curves start; by default at the file.
+        The folder that relative paths of learning curves start from; by default the file's.
     retry_failed : bool
         Whether studies that failed before are run again.
     jobs, executor : optional
@@ -322,7 +322,7 @@ def sweep(
 
 @named_options
 def load_sweep(folder: str | os.PathLike[str], matters: str | None = None) -> Sweep:
-    """Return what a comparison or a sweep has left in a folder, also one that is not finished.
+    """Read the results of a comparison or a sweep, finished or not, from its folder.
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ def load_sweep(folder: str | os.PathLike[str], matters: str | None = None) -> Sw
     ParameterError
         `matters` is neither a number above 0 nor a percentage.
     OutputError
-        It is none, of another version, damaged, or empty.
+        The folder is not a sweep's, is of another version, damaged, or empty.
     """
     _check_matters(matters)
     return Sweep(read_results(Path(folder)), Path(folder), matters)
@@ -375,15 +375,15 @@ def _run(
 
 
 def confirmation(plan: SweepPlan, folder: Path, count: int) -> tuple[SweepPlan, Path] | None:
-    """Return what is to be run to confirm a choice, and where: fresh seeds of the variants that lead.
+    """Plan the studies that confirm a choice: the leading variants on fresh seeds. Return plan and folder.
 
-    On each task these are the best variant and those that are not told apart from it; a task with a single
-    one is left out.
+    On each task the best variant and those that are not told apart from it lead. A task with a single
+    leading variant is left out.
 
     Parameters
     ----------
     plan : SweepPlan
-        What was run.
+        The plan of the studies that were run.
     folder : path
         Its results.
     count : int
@@ -421,7 +421,7 @@ def specification(
     seeds: tuple[int, int],
     top: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[tuple[str | int, ...], tuple[str, object]]]:
-    """Return the specification of a comparison on one task, and the options that its places stand for.
+    """Return the specification of a comparison on one task, and the option for each place in it.
 
     Parameters
     ----------
@@ -430,7 +430,7 @@ def specification(
     surrogate : mapping
         The table of learning curves.
     cluster : Cluster
-        CellPattern studies run.
+        The cluster of all studies.
     defaults : mapping
         Settings of all studies.
     seeds : (int, int)
@@ -480,7 +480,7 @@ def _own(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cluster_table(cluster: Cluster) -> dict[str, object]:
-    """Return a cluster as a table of a specification has it, what is as it is by default left out.
+    """Return a cluster as a table of a specification, without fields at their defaults.
 
     Raises
     ------
@@ -493,7 +493,7 @@ def cluster_table(cluster: Cluster) -> dict[str, object]:
     if trace is not None and not os.path.isfile(str(trace)):
         raise ParameterError("cluster", str(trace), "its trace must be a file")
     if not cluster.names_workers or cluster.machines or trace is not None:
-        table.pop("workers", None)  # it says how many itself
+        table.pop("workers", None)  # a trace sets the number of workers
     if isinstance(trace, str):
         table["trace"] = os.path.abspath(trace)
     return {"name": "cluster" if table.keys() - {"workers"} else "plain", **table}

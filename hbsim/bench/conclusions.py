@@ -1,6 +1,6 @@
-"""Which variants are worse than the best, on these curves and on another draw of configurations.
+"""Conclusions: which variants are worse than the best, on these curves and on another draw of configurations.
 
-The method, what it was held against, and how to read it: docs/explanation/statistics.md.
+The method, its validation, and how to read the results: docs/explanation/statistics.md.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Bools: TypeAlias = NDArray[np.bool_]
 Call: TypeAlias = Literal["best", "not told apart", "worse", "no score"]
 
 ALPHA: Final = 0.05  # of every test of a report
-MISSING: Final = 0.1  # of the studies may lack a score where a variant still takes part
-_LEAST: Final = 3  # studies, from which on there are conclusions
-_POWER: Final = 0.8  # of what `seeds_needed` and `rows_factor` promise
-_ROWS_RULE: Final = 0.8  # of the variance wanted: where rows alone make more, seeds are not the answer
-_DRAWS: Final = 2_000  # for the probability of being best
+MISSING: Final = 0.1  # the share of studies in which a variant may lack a score and still take part
+_LEAST: Final = 3  # the fewest studies that allow conclusions
+_POWER: Final = 0.8  # the probability for which `seeds_needed` and `rows_factor` are computed
+_ROWS_RULE: Final = 0.8  # share of the wanted variance; where rows alone exceed it, more seeds do not help
+_DRAWS: Final = 2_000  # samples for the probability of being best
 _SEED: Final = 0
-_ROUNDING: Final = 1e-12  # of the largest score: differences that vary by less do not vary
+_ROUNDING: Final = 1e-12  # relative to the largest score: differences that vary by less count as constant
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """All variants against the best, for one question; arrays have one value a variant.
+    """All variants against the best, on these curves or on another draw; arrays have one value a variant.
 
     Attributes
     ----------
@@ -80,18 +80,18 @@ class Column:
     p : array
         Adjusted for all variants: one is worse where p is at most the level.
     better, same, worse : array, or None
-        How probable it is that the difference is below what matters, within it, and above; None unless it is
-        said what matters.
+        How probable it is that the difference is below, within or above the smallest difference that
+        matters; None unless `matters` is given.
     seeds_needed : array
         How many studies in all would call a true difference of this size worse with probability 0.8; infinite
         where no number of them would.
     rows_factor : array
-        How many times as many rows would, with as many studies or, where that is more, as many as halve the
-        variance wanted; NaN where rows have no part in the variance, as on these curves.
+        How many times as many rows would do so, with the present number of studies or, if larger, the number
+        that halves the wanted variance; NaN where rows add no variance, as on these curves.
     errors : array, shape (variants, variants)
-        The standard error of the difference between any two.
+        The standard error of the difference between any two variants.
     df : float
-        Degrees of freedom of all of these.
+        Degrees of freedom of all these errors.
     """
 
     rank: Ints
@@ -112,7 +112,7 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Conclusions:
-    """What can be said of variants that ran in the same studies of one task.
+    """Conclusions on variants that ran in the same studies of one task.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class Conclusions:
     draw : Column or None
         On another draw of configurations of this task: seeds and rows are a sample.
     no_curves, no_draw : str
-        Why there is no such column; empty where there is one.
+        The reason why `curves` or `draw` is None; empty where it is not.
     """
 
     studies: int
@@ -158,7 +158,7 @@ def conclude(
     matters: float | None = None,
     alpha: float = ALPHA,
 ) -> Conclusions:
-    """Say which variants are worse than the best; the error rate holds for the whole table.
+    """Find which variants are worse than the best, with an error rate for the whole table.
 
     Studies of one column have the same seed under all variants. Where they saw halves of a table's rows,
     the variance between halves of a split says how far another draw of rows would lead.
@@ -168,9 +168,9 @@ def conclude(
     scores : array, shape (variants, studies)
         Less is better; NaN for no score.
     split, part : array of int, shape (studies,), optional
-        Which half of the rows each study saw: of which split, and part 0 or 1. None: all rows.
+        Which half of the rows each study saw: the number of the split, and part 0 or 1. None: all rows.
     median : float, optional
-        What stands in for a missing score: that of the table's median configuration. Without it, the worst
+        The score that replaces a missing one: that of the table's median configuration. Without it, the worst
         score of all. A variant that lacks more than one in ten has no score. A study in which no variant has
         one is left out.
     matters : float, optional
@@ -216,9 +216,9 @@ def best_probability(
     *,
     median: float | None = None,
 ) -> Floats:
-    """Return how probable it is that each variant has the lowest mean, over time; shape (variants, times).
+    """Return the probability that each variant has the lowest mean, over time; shape (variants, times).
 
-    Means are drawn around those seen, with the covariance that `conclude` finds: of another draw of
+    Means are drawn around the observed ones, with the covariance that `conclude` finds: of another draw of
     configurations where studies saw halves of the rows, else of other seeds. Ties share.
 
     Parameters
@@ -286,7 +286,7 @@ def mean_intervals(data: Floats) -> tuple[Floats, Floats, Floats]:
 def _settle(
     scores: Floats, split: Ints | None, part: Ints | None, median: float | None
 ) -> tuple[Floats, Bools, Ints, Ints | None]:
-    """Return the scores of variants that have them, which these are, what is missing, and the halves."""
+    """Return the scores of variants with enough of them, their indices, missing counts, and the halves."""
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 2:
         raise ParameterError("scores", scores.shape, "must have two dimensions: variants and studies")
@@ -312,12 +312,12 @@ def _settle(
 
 @dataclass(frozen=True, eq=False)
 class _Variance:
-    """The variance of the mean paired difference of any two variants, for one question.
+    """The variance of the mean paired difference of any two variants, on these curves or on another draw.
 
     Attributes
     ----------
     seeds, rows : array, shape (k, k)
-        Its parts: what falls with the number of studies, and with that of rows.
+        Its two parts: one falls with the number of studies, the other with the number of rows.
     df : int
         Degrees of freedom.
     scale, constant : float
@@ -333,9 +333,9 @@ class _Variance:
 
 
 def _variances(table: Floats, cells: Ints | None) -> tuple[Floats, _Variance, _Variance | None]:
-    """Return what is left of scores less the means of their halves, shape (k, studies), and the variances.
+    """Return scores less the means of their halves, shape (k, studies), and the two variances.
 
-    Those on these curves, and on another draw; None where the halves are too few.
+    The first is on these curves, the second on another draw; None where there are too few halves.
     """
     k, studies = table.shape
     halves, counts = np.zeros((2, 1), dtype=np.int64), np.array([studies])
@@ -354,7 +354,7 @@ def _variances(table: Floats, cells: Ints | None) -> tuple[Floats, _Variance, _V
     curves = _Variance(within / studies, np.zeros_like(within), df, 1.0 / studies, 0.0)
     if len(counts) == 1:
         return residuals, curves, None
-    # The halves of a split that has both: their difference is that of two tables of half the rows.
+    # Splits with both halves: the difference of the halves is that of two tables of half the rows.
     both = np.isin(halves[0], complete)
     first, second = np.flatnonzero(both & (halves[1] == 0)), np.flatnonzero(both & (halves[1] == 1))
     j, contrasts = len(complete), max(k - 1, 1)
@@ -414,7 +414,7 @@ def _column(
     rank_of = np.full(k, len(mean) + 1)
     rank_of[scored] = ranks
     with np.errstate(divide="ignore", invalid="ignore"):
-        # The variance at which a difference of this size is found.
+        # The variance at which a difference of this size is called worse.
         wanted = np.square(difference / (critical + norm.ppf(_POWER)))
         by_seeds, by_rows = variance.seeds[best], variance.rows[best]
         seeds = np.ceil(studies * by_seeds / (wanted - by_rows))
@@ -423,7 +423,7 @@ def _column(
         rows = np.where(wanted > 0.0, rows, np.inf) if variance.rows.any() else np.full(len(mean), np.nan)
         better = same = worse = None
         if matters is not None:
-            # Without an error the difference is what it is.
+            # Without an error the difference is exact.
             sure = error == 0.0
             below = np.where(sure, difference < -matters, t.cdf((-matters - difference) / error, df))
             above = np.where(sure, difference > matters, t.sf((matters - difference) / error, df))
@@ -449,10 +449,10 @@ def _column(
 
 
 def _step_down(mean: Floats, errors: Floats, df: int, alpha: float) -> tuple[Ints, Floats, Floats]:
-    """Return ranks, p-values against the best, and the quantile that each difference was held against.
+    """Return ranks, p-values against the best, and the quantile that each difference was compared with.
 
-    Those that differ from the best of the live variants leave, and the quantile is that of the ones that
-    are left, until none differs. They share the rank. Those that left are ranked the same way.
+    Variants that differ from the best remaining one are removed, and the quantile is recomputed for the rest,
+    until none differs. The rest share a rank. The removed variants are ranked the same way.
     """
     ranks = np.zeros(len(mean), dtype=np.int64)
     p, critical = np.ones(len(mean)), np.zeros(len(mean))
@@ -480,10 +480,10 @@ def _step_down(mean: Floats, errors: Floats, df: int, alpha: float) -> tuple[Int
 
 
 def _tails(away: Floats, k: int, df: int) -> Floats:
-    """Return how probable it is that any two of k equal variants differ by more than so many errors.
+    """Return the probability that any two of k equal variants differ by more than `away` errors.
 
     Each difference has an error of its own, with `df` degrees of freedom: its t becomes the normal deviate
-    of the same probability, and that is held against the range of k normal numbers. With few studies and
+    of the same probability, and that is compared with the range of k normal numbers. With few studies and
     many variants the studentized range of `df`, which is for one error that all share, rejects too often.
     """
     from scipy.stats import norm, studentized_range, t
@@ -497,7 +497,7 @@ def _tails(away: Floats, k: int, df: int) -> Floats:
 
 @cache
 def _critical(alpha: float, k: int, df: int) -> float:
-    """Return the number of errors of which that is alpha; 0 for one variant."""
+    """Return the number of errors at which that probability is alpha; 0 for one variant."""
     from scipy.stats import norm, studentized_range, t
 
     if k < 2:
@@ -513,7 +513,7 @@ def _chi(uniform: Floats, df: float) -> Floats:
 
 
 def _spread_out(values: Floats, scored: Bools) -> Floats:
-    """Return values of the variants that have a score at their places, NaN at the others."""
+    """Return an array over all variants: the values of those with a score, NaN for the others."""
     every = np.full(len(scored), np.nan)
     every[scored] = values
     return every

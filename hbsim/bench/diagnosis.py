@@ -1,4 +1,4 @@
-"""What decisions cost, exactly: the simulator knows how every trial ends at R."""
+"""The diagnosis of a study: what its decisions cost, exactly, since the simulator knows all values at R."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Diagnosis", "FinalValues", "RegretParts", "diagnose", "timeline"]
 
 @dataclass(frozen=True)
 class FinalValues:
-    """The n trials of a study at R.
+    """The values that the n trials of a study have, or would have, at R.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class FinalValues:
         What each trial shows, or would show, at R: the metric, with the other sign if it is minimised, so
         that more is better. -inf where it is no number, which is worse than any.
     bracket : int array, shape (n,)
-        Where each trial started.
+        The bracket in which each trial started.
     is_held : bool array, shape (n,)
         Whether a decision below R holds the trial back at the end of the study: it is stopped or paused.
     is_completed : bool array, shape (n,)
@@ -53,7 +53,7 @@ class FinalValues:
 
     @classmethod
     def of(cls, result: Result) -> FinalValues:
-        """Return the trials of a study at R."""
+        """Read the value at R of each trial of a study."""
         scheduler, curves = result.scheduler, result.curves
         count, width = scheduler.started, len(scheduler.levels)
         # The engine has read every curve in full, up to R: nothing is evaluated again.
@@ -71,11 +71,11 @@ class FinalValues:
         )
 
     def best(self, trials: NDArray[np.bool_]) -> float:
-        """Return the most that any of these trials is worth; -inf if none has a number."""
+        """Return the greatest worth among these trials; -inf if none has a number."""
         return float(self.worth.max(where=trials, initial=-np.inf))
 
     def metric(self, worth: Floats) -> Floats:
-        """Return what the metric shows where a trial is worth so much; NaN for -inf."""
+        """Convert a worth back to a value of the metric; NaN for -inf."""
         signed = worth if self.mode == "max" else -worth
         return np.where(np.isfinite(worth), signed + 0.0, np.nan)  # no -0.0
 
@@ -95,7 +95,7 @@ SCHEMA: Final = {
 
 
 def _early_decisions(result: Result, ended: FinalValues) -> pl.DataFrame:
-    """Return what was decided at each rung below R, held against how the trials end at R.
+    """Compare the decisions at each rung below R with the trials' values at R.
 
     A row is all trials of a bracket that recorded a value at a level, as in `Result.rungs`: with
     `shared_rungs` too, and where a synchronous bracket was opened more than once. NaN at R is worse than
@@ -107,14 +107,14 @@ def _early_decisions(result: Result, ended: FinalValues) -> pl.DataFrame:
         Ordered by bracket and level; no rows for fifo. Columns:
 
         - bracket, level, recorded: the rung, and how many trials have a value there.
-        - went_on, stopped: how many of them went on, at once or later; and how many did not until the end
-          of the study, stopped or paused.
-        - better: how many of those that did not go on end better at R than the best of those that did. The
-          best of none is worse than any number.
+        - went_on, stopped: how many of them went on, at once or later; and how many were stopped, or
+          still paused at the end of the study.
+        - better: how many of those that did not go on end better at R than the best of those that did. If
+          none went on, that best is worse than any number.
         - false_promotions: how many went on without being among the best `went_on` of the recorded at R.
           Ties are among them.
-        - best_recorded, best_went_on: the best at R of either, in the metric's unit; NaN for none.
-        - loss: how far these two are apart, at least 0; NaN if one is NaN.
+        - best_recorded, best_went_on: the best value at R of either set, in the metric's unit; NaN for none.
+        - loss: the difference of these two, at least 0; NaN if one is NaN.
     """
     rows, levels = result.simulated.decisions.rows(), result.scheduler.levels
     rows = rows[rows["at"] < len(levels) - 1]
@@ -124,7 +124,7 @@ def _early_decisions(result: Result, ended: FinalValues) -> pl.DataFrame:
     last = np.full(len(ended.worth), -1)
     np.maximum.at(last, trial, at)
     stayed = ended.is_held[trial] & (at == last[trial])
-    # By rung, and in it from the worst to the best: what is among the best m stands at its end.
+    # Ordered by rung, then from the worst to the best: the best m of a rung are its last m rows.
     order = np.lexsort((ended.worth[trial], at, ended.bracket[trial]))
     at, bracket = at[order], ended.bracket[trial][order]
     firsts = np.flatnonzero(np.diff(bracket * len(levels) + at, prepend=-1))
@@ -164,15 +164,15 @@ class RegretParts:
     Attributes
     ----------
     sampling : float
-        The best of the space against the best of all trials that were started; NaN where either is unknown.
+        The best of the space less the best of all trials that were started; NaN where either is unknown.
     decisions : float
-        That one against the best of those that no decision below R held back, at least 0.
+        The best started trial less the best that no decision below R held back, at least 0.
     unfinished : float
-        That one against the best of those that reached R, at least 0: what failures and the end of the
-        study took.
+        The best trial not held back less the best that reached R, at least 0: the cost of failures and of
+        the end of the study.
     choice : float
-        That one against the incumbent. Negative where the incumbent would end better than all that
-        reached R.
+        The best trial that reached R less the incumbent. Negative where the incumbent would end better
+        than all that reached R.
     best_started : float
         What the best of all trials that were started shows at R: the metric itself. NaN for none.
     """
@@ -190,7 +190,7 @@ class RegretParts:
 
 
 def _regret_parts(result: Result, ended: FinalValues) -> RegretParts:
-    """Return the parts that the final regret came from; they sum to `Result.summary`'s.
+    """Split the final regret into parts, which sum to the regret in `Result.summary`.
 
     Where a set of trials has no number at R its best is that of the set before: then that part is 0, and
     the next one takes up the rest. Where the incumbent is better at R than what the surrogate calls its
@@ -217,7 +217,7 @@ def _or(best: float, before: float) -> float:
 
 
 def _optimum(result: Result, ended: FinalValues) -> float:
-    """Return what the best of the space is worth at R; -inf where it is unknown."""
+    """Return the worth of the best of the space at R; -inf where it is unknown."""
     best = result.curves.surrogate.optimum(result.scheduler.levels[-1])
     if best is None:
         return -math.inf
@@ -230,7 +230,7 @@ def _distance(better: float, worse: float) -> float:
 
 
 def _bracket_mix(result: Result, ended: FinalValues) -> pl.DataFrame:
-    """Return a row a bracket, those without trials too.
+    """Return a row for each bracket, also for those without trials.
 
     Returns
     -------
@@ -258,7 +258,7 @@ def _bracket_mix(result: Result, ended: FinalValues) -> pl.DataFrame:
 
 
 def _worker_shares(result: Result) -> dict[str, float]:
-    """Return what the workers' time went to, and what resuming saved.
+    """Return how the workers' time was spent, and how much training resuming saved.
 
     Parameters
     ----------
@@ -271,15 +271,15 @@ def _worker_shares(result: Result) -> dict[str, float]:
         Shares of all worker seconds, workers times the last end; they sum to 1, and are NaN if no time went
         by:
 
-        - training: what brought a trial further, or was still under way at the end.
+        - training: training that brought a trial further, or was still under way at the end.
         - retrained: trained again below where the trial stood, lost in a failure, or run on after the
           milestone at which the trial paused, stopped or completed (the seconds of `wasted_resource`).
         - overhead: the rest of what jobs occupied: start-up, checkpoints, waits.
-        - idle, absent: workers without a job, and not there.
+        - idle, absent: workers that had no job, and workers that were not there.
 
         And of the jobs that went on from a checkpoint:
 
-        - saved_resource, saved_seconds: what they would have had to train again from zero. The seconds are
+        - saved_resource, saved_seconds: the training they would have had to repeat from zero. The seconds are
           those of the trials' own curves, stragglers' slowness included, on a worker of speed 1. A job that
           was lost before it brought its trial further, to a milestone or to what it saved upon a notice,
           saved nothing; nor did one that never trained.
@@ -304,7 +304,7 @@ def _worker_shares(result: Result) -> dict[str, float]:
 
 
 class _Clock:
-    """When each job's trial is where: seconds of its curve from zero to a resource."""
+    """The training clock of each job's trial: seconds of its curve from zero to a resource."""
 
     def __init__(self, result: Result, jobs: NDArray[np.void]) -> None:
         curves, geometry = result.curves, result.scheduler.geometry
@@ -332,7 +332,7 @@ class _Clock:
 
 
 def _wasted_seconds(result: Result, jobs: NDArray[np.void], clock: _Clock) -> Floats:
-    """Return the seconds of each job that brought its trial no further; see `hbsim.runner.summaries`."""
+    """Return the seconds of each job that did not bring its trial further; see `hbsim.runner.summaries`."""
     start, reached = jobs["start_resource"], jobs["stop_resource"]
     again = np.maximum(np.minimum(reached, jobs["stood"]), start)
     kept = np.where(jobs["verdict"] == CENSORED, reached, np.maximum(jobs["milestone"], start))
@@ -365,7 +365,7 @@ def _absent_seconds(result: Result) -> float:
 
 
 def timeline(result: Result, workers: int = 12, most: int = 600) -> tuple[pl.DataFrame, float | None]:
-    """Return what the first workers did, until there are too many stretches of time.
+    """Return the timeline of the first workers, cut when it has too many stretches of time.
 
     Parameters
     ----------
@@ -382,7 +382,7 @@ def timeline(result: Result, workers: int = 12, most: int = 600) -> tuple[pl.Dat
         Columns worker, start, end (simulated seconds) and level: what was trained towards, null for start-up,
         checkpoints and waits. Ordered by worker and start; those of a worker do not overlap.
     cut : float or None
-        When the stretch would start that is one too many: all ends there. None if there are no more.
+        The start of the first stretch beyond `most`, where all stretches end. None if there are no more.
 
     Raises
     ------
@@ -410,18 +410,18 @@ def timeline(result: Result, workers: int = 12, most: int = 600) -> tuple[pl.Dat
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What one study's decisions cost, in the metric's own unit.
+    """The diagnosis of one study: what its decisions cost, in the metric's own unit.
 
     Attributes
     ----------
     rungs : polars.DataFrame
         A row a rung below R: columns in docs/reference/diagnosis.md.
     regrets : RegretParts
-        Where the final regret came from.
+        The parts of the final regret.
     brackets : polars.DataFrame
         A row a bracket: columns in docs/reference/diagnosis.md.
     shares : mapping
-        What the workers' time went to: parts in docs/reference/diagnosis.md.
+        How the workers' time was spent: parts in docs/reference/diagnosis.md.
     """
 
     rungs: pl.DataFrame
@@ -431,7 +431,7 @@ class Diagnosis:
 
 
 def diagnose(result: Result) -> Diagnosis:
-    """Return what a study's decisions cost, with each trial's value at R read once."""
+    """Diagnose a study: work out what its decisions cost. Each trial's value at R is read once."""
     ended = FinalValues.of(result)
     return Diagnosis(
         _early_decisions(result, ended),

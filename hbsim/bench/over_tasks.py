@@ -1,4 +1,4 @@
-"""All variants over independent tasks, a number a task and variant; see docs/explanation/statistics.md."""
+"""Tests of variants over independent tasks, one score a task and variant: docs/explanation/statistics.md."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ __all__ = [
     "signed_rank",
 ]
 
-_COUNTED: Final = 50  # differences, up to which all their signs are counted
-_MANY: Final = 10  # blocks, from which on Iman and Davenport's F is near enough
+_COUNTED: Final = 50  # the most differences for which all combinations of signs are counted
+_MANY: Final = 10  # the fewest blocks for which Iman and Davenport's F is accurate enough
 _PERMUTATIONS: Final = 9_999
 _RESAMPLES: Final = 500
 _SIDES: Final[tuple[Literal["left", "right"], ...]] = ("left", "right")
-_SEED: Final = 0  # of permutations and resamples: the same scores give the same numbers
+_SEED: Final = 0  # the seed of permutations and resamples: the same scores give the same numbers
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two variants, block by block.
+    """A comparison of two variants, block by block.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Pair:
     p : float
         As `holm_pairs` returns it; NaN for fewer than two blocks.
     p_nemenyi : float
-        Of `nemenyi`, which is corrected as well; NaN for fewer than two blocks.
+        As `nemenyi` returns it, corrected as well; NaN for fewer than two blocks.
     """
 
     first: int
@@ -68,7 +68,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class AcrossTasks:
-    """All variants over blocks.
+    """A comparison of all variants over blocks.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ def across_tasks(scores: Floats, alpha: float = 0.05) -> AcrossTasks:
     scores : array, shape (g, k)
         A row a block, a column a variant; less is better. NaN, no score, is worse than any.
     alpha : float
-        The level of the critical difference.
+        The level of significance of the critical difference.
 
     Raises
     ------
@@ -166,8 +166,8 @@ def group_means(scores: Floats, groups: list[str]) -> tuple[tuple[str, ...], Flo
     groups : tuple of str
         The g groups, as they first appear.
     scores : array, shape (g, k)
-        NaN where a variant has no score in a task of the group: tasks that differ in level are not averaged
-        over other tasks for one variant than for another.
+        NaN where a variant has no score in some task of the group: all variants are averaged over the same
+        tasks, since tasks differ in level.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def group_means(scores: Floats, groups: list[str]) -> tuple[tuple[str, ...], Flo
 def block_ranks(scores: Floats) -> Floats:
     """Return the ranks within each block, 1 for the least score, shape (g, k).
 
-    Ties share their mean rank; NaN comes last, and is tied with NaN.
+    Ties share their mean rank. NaN ranks last, and several NaN are tied.
     """
     from scipy.stats import rankdata
 
@@ -203,8 +203,8 @@ def friedman(ranks: Floats) -> tuple[float, float, float]:
     Friedman Statistic", Communications in Statistics A9(6), 1980. `scipy.stats.friedmanchisquare` has the
     first only, and not for two variants.
 
-    For fewer than 10 blocks the F distribution is not near enough: three variants that are the same would be
-    told apart on 3 blocks in one of five cases. There, p counts how many of 9,999 random orders within the
+    For fewer than 10 blocks the F distribution is too inaccurate: three equal variants would be told apart
+    on 3 blocks in one of five cases. There, p counts how many of 9,999 random orders within the
     blocks lead to ranks as uneven; the seed is fixed.
 
     Parameters
@@ -225,7 +225,7 @@ def friedman(ranks: Floats) -> tuple[float, float, float]:
     if g < 2 or k < 2:
         return math.nan, math.nan, math.nan
     middle = (k + 1) / 2
-    spread = float(((ranks - middle) ** 2).sum())  # 0 if all are tied in each block
+    spread = float(((ranks - middle) ** 2).sum())  # 0 if all variants are tied in each block
     if spread == 0.0:
         return 0.0, 0.0, 1.0
     between = g * float(((ranks.mean(axis=0) - middle) ** 2).sum())
@@ -238,7 +238,7 @@ def friedman(ranks: Floats) -> tuple[float, float, float]:
 
 
 def _permuted(ranks: Floats) -> float:
-    twice = np.rint(2 * ranks).astype(np.int64)  # whole also where tied, so that sums are exact
+    twice = np.rint(2 * ranks).astype(np.int64)  # whole numbers even for ties, so that sums are exact
     orders = np.broadcast_to(twice, (_PERMUTATIONS, *ranks.shape))
     orders = np.random.default_rng(_SEED).permuted(orders, axis=2)
     seen = int((twice.sum(axis=0) ** 2).sum())
@@ -305,15 +305,15 @@ def cliques(mean_ranks: Floats, difference: float) -> tuple[tuple[int, ...], ...
     Parameters
     ----------
     mean_ranks : array, shape (k,)
-        Of the variants.
+        The mean ranks of the variants.
     difference : float
         `critical_difference`; if it is NaN there are no groups.
 
     Returns
     -------
     tuple of tuples of int
-        Indices of two or more variants, by mean rank. All of a group lie less than `difference` apart, and no
-        group lies inside another.
+        Indices of two or more variants, by mean rank. All of a group lie less than `difference` apart;
+        no group lies inside another.
     """
     order = np.argsort(mean_ranks, kind="stable")
     sorted_ranks = np.asarray(mean_ranks)[order]
@@ -332,7 +332,7 @@ def holm_pairs(scores: Floats) -> Floats:
 
     S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics
     6(2), 1979, as statsmodels has it. All pairs count, also where only those with the best variant are
-    shown: which is the best was read off the same scores.
+    shown, because the same scores decided which variant is the best.
 
     Parameters
     ----------
@@ -365,7 +365,7 @@ def holm_pairs(scores: Floats) -> Floats:
 
 
 def paired_differences(a: Floats, b: Floats) -> Floats:
-    """Return a - b, shape (n,): infinite where one has no score, 0 where neither has.
+    """Return a - b, shape (n,): infinite where only one has a score, 0 where neither has.
 
     A missing score is worse than any, so such a seed counts as the largest difference.
 
@@ -386,11 +386,11 @@ def paired_differences(a: Floats, b: Floats) -> Floats:
 
 
 def signed_rank(differences: Floats) -> float:
-    """Return the two-sided p that every paired difference is as likely to have either sign.
+    """Return the two-sided p-value for the hypothesis that either sign of each difference is equally likely.
 
     F. Wilcoxon, "Individual Comparisons by Ranking Methods", Biometrics Bulletin 1(6), 1945, with zeros as in
     J. W. Pratt, "Remarks on Zeros and Ties in the Wilcoxon Signed Rank Procedures", JASA 54(287), 1959. Up to
-    50 differences other than 0 all their signs are counted, ties and all; beyond, p is scipy's.
+    50 differences other than 0, p is exact: all combinations of signs are counted. Beyond, p is scipy's.
 
     Parameters
     ----------
@@ -406,13 +406,13 @@ def signed_rank(differences: Floats) -> float:
 
     if not len(differences):
         return math.nan
-    ranks = rankdata(np.abs(differences)) * np.sign(differences)  # their ranks are the same, and finite
+    ranks = rankdata(np.abs(differences)) * np.sign(differences)  # finite ranks, tied for infinite values
     there = np.abs(ranks[ranks != 0.0])
     if len(there) > _COUNTED:
         return float(wilcoxon(ranks, zero_method="pratt").pvalue)
-    # scipy counts signs too, but not with ties, or in minutes.
-    twice = np.rint(2 * there).astype(np.int64)  # ranks of ties are halves
-    chance = np.zeros(twice.sum() + 1)  # of each sum of the ranks with a plus
+    # scipy counts signs too, but not with ties, and it may take minutes.
+    twice = np.rint(2 * there).astype(np.int64)  # doubled, since ties may have half ranks
+    chance = np.zeros(twice.sum() + 1)  # the count of each sum of positive ranks
     chance[0] = 1.0
     for rank in twice:
         chance[rank:] += chance[: len(chance) - rank].copy()
@@ -422,7 +422,7 @@ def signed_rank(differences: Floats) -> float:
 
 
 def least_pairs(alpha: float = 0.05, comparisons: int = 1) -> int:
-    """Return with how many pairs, all of them of one sign, Wilcoxon's test can be significant at all.
+    """Return the least number of pairs, all of one sign, with which Wilcoxon's test can be significant.
 
     That is the least n with 2/2^n <= alpha / comparisons: 6 at 0.05.
 
@@ -431,7 +431,7 @@ def least_pairs(alpha: float = 0.05, comparisons: int = 1) -> int:
     alpha : float
         In (0, 1).
     comparisons : int
-        In the family that Holm corrects, at least 1.
+        The number of comparisons that Holm corrects for, at least 1.
 
     Raises
     ------
@@ -445,7 +445,7 @@ def least_pairs(alpha: float = 0.05, comparisons: int = 1) -> int:
 def interquartile_means(tasks: Sequence[Floats]) -> tuple[Interval, ...]:
     """Return the interquartile mean of each variant over all studies of all tasks, and its 95 % interval.
 
-    The mean of the middle half of the scores: few bad studies, and few easy tasks, do not decide (R. Agarwal
+    The mean of the middle half of the scores is robust to a few bad studies or easy tasks (R. Agarwal
     and others, "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021, section
     4). The interval is a percentile bootstrap that draws studies within each task, so it is about other
     seeds of these tasks, not about other tasks.
@@ -473,10 +473,10 @@ def interquartile_means(tasks: Sequence[Floats]) -> tuple[Interval, ...]:
 
 
 def improvements(tasks: Sequence[Floats]) -> tuple[tuple[Interval, ...], ...]:
-    """Return how probable it is that a study of one variant has a lower score than one of another.
+    """Return the probability that a study of one variant has a lower score than a study of another.
 
-    Of two studies of one task, drawn independently, with ties counted half; the mean over tasks, with the
-    interval of `interquartile_means` (Agarwal and others, section 4: the probability of improvement).
+    The two studies are drawn independently from one task, and ties count half. The result is the mean over
+    tasks, with an interval as in `interquartile_means` (Agarwal and others, section 4).
 
     Parameters
     ----------
@@ -486,7 +486,7 @@ def improvements(tasks: Sequence[Floats]) -> tuple[tuple[Interval, ...], ...]:
     Returns
     -------
     tuple of tuple of Interval
-        Of each variant over each.
+        The probability for each variant over each other one.
 
     Raises
     ------
@@ -500,7 +500,7 @@ def improvements(tasks: Sequence[Floats]) -> tuple[tuple[Interval, ...], ...]:
     for one in scores:
         n = len(one)
         picks = random.integers(0, n, (_RESAMPLES, n))
-        counts = [np.ones(n), *(np.bincount(row, minlength=n) for row in picks)]  # the first is all studies
+        counts = [np.ones(n), *(np.bincount(row, minlength=n) for row in picks)]  # first: all studies
         shares = np.stack(counts) / n
         for second in range(k):
             order = np.argsort(one[:, second])
@@ -514,7 +514,7 @@ def improvements(tasks: Sequence[Floats]) -> tuple[tuple[Interval, ...], ...]:
 
 
 def _tasks(tasks: Sequence[Floats]) -> list[Floats]:
-    """Return the scores of tasks, infinite where there is none."""
+    """Return the scores of each task, infinite where a score is missing."""
     scores = [np.asarray(one, dtype=np.float64) for one in tasks]
     shapes = [one.shape for one in scores]
     if not scores or any(len(one) != 2 or not one[0] or one[1:] != shapes[0][1:] for one in shapes):
@@ -549,7 +549,7 @@ def _check_share(field: str, value: float) -> None:
 
 
 def _need_report(package: str) -> None:
-    """Refuse to go on without a package of the extra `report`."""
+    """Raise a ParameterError if a package of the extra `report` is missing."""
     try:
         importlib.import_module(package)
     except ImportError:

@@ -50,7 +50,7 @@ def _asset(name: str) -> str:
 
 TEXTS: Final = tomllib.loads(_asset("texts.toml"))  # captions of figures, and the glossary
 LIMIT: Final = 9_700_000  # bytes
-NEEDED: Final = 4  # of columns that give way: in the table that is open, the others are folded away
+NEEDED: Final = 4  # the open table leaves out columns of greater `need`, which folded ones show
 FOLDS: Final = {
     "Over time": ("anytime", "best", "target"),
     "What early decisions cost": ("regret", "rungs"),
@@ -61,7 +61,7 @@ FOLDS: Final = {
 
 @dataclass(frozen=True)
 class PageLimits:
-    """How much of a task is kept: points of a curve, variants with a timeline, stretches of each."""
+    """The limits on a task's data: points of a curve, variants with a timeline, stretches of a timeline."""
 
     points: int
     timelines: int
@@ -86,10 +86,10 @@ def render(report: SweepReport, *, limit: int = LIMIT) -> str:
     Parameters
     ----------
     report : SweepReport
-        What it says. All its texts may be anything; they are escaped.
+        The report. Its texts may hold anything; they are escaped.
     limit : int
-        Bytes that the page should not exceed. Of a report that is too large for that, curves are thinned and
-        timelines left out, and the page says so. What remains may exceed a very small limit.
+        The size in bytes that the page should not exceed. For a report that is too large, curves are thinned
+        and timelines left out, and the page says so. The page may still exceed a very small limit.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -127,7 +127,7 @@ def _bundle() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script."""
     import vl_convert
 
-    # A browser reads one kind of line end; the hash of the policy is of what it reads.
+    # A browser normalises line ends before it hashes a script for the policy.
     text = (
         vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)
         .replace("\r\n", "\n")
@@ -148,18 +148,18 @@ def _policy(scripts: Iterable[str]) -> str:
 
 
 def _json(content: object) -> str:
-    """Return JSON that is harmless within a script element."""
+    """Return JSON that is safe within a script element."""
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _packed(content: Mapping[str, object]) -> str:
-    """Return what the page's script unpacks: charts as JSON, deflated, in letters that need no escape."""
+    """Pack charts for the page's script: JSON, deflated, in characters that need no escape."""
     return base64.b64encode(zlib.compress(_json(content).encode(), 9)).decode()
 
 
 def _specs(charts: Mapping[str, Chart]) -> dict[str, object]:
-    """Return charts without the titles, which the page has."""
+    """Return charts without their titles, which the page shows itself."""
     made: dict[str, object] = {}
     for name, chart in charts.items():
         spec = chart.to_dict(validate=False)
@@ -180,20 +180,20 @@ def _tables(tables: Iterable[ReportTable], styles: VariantStyles) -> list[str]:
 
 
 def _top_table(report: SweepReport, styles: VariantStyles) -> str:
-    """Return the table that answers: of the task, or of all of them."""
+    """Return the main table: of the only task, or over all tasks."""
     tables = overview_table(report) or [task_table(task) for task in report.tasks]
     return next(iter(_tables(map(_narrow, tables), styles)), "")
 
 
 def _narrow(table: ReportTable) -> ReportTable:
-    """Return a table with the columns that most readers need, which a page has room for."""
+    """Return a table with only the columns that most readers need, so that it fits the page."""
     kept = [place for place, column in enumerate(table.columns) if column.need <= NEEDED]
     rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
     return replace(table, columns=tuple(table.columns[place] for place in kept), rows=rows)
 
 
 def _top_chart(report: SweepReport, styles: VariantStyles) -> dict[str, str] | None:
-    """Return the chart that answers, and a picture of it for who has no scripts."""
+    """Return the main chart, and a picture of it for readers without scripts."""
     over = report.overall
     ranked = None if over is None else ranks(over, styles)
     curves = (pair for task in report.tasks for pair in task_charts(task, styles, ("anytime",)).items())
@@ -206,7 +206,7 @@ def _top_chart(report: SweepReport, styles: VariantStyles) -> dict[str, str] | N
 
 
 def _over(report: SweepReport, styles: VariantStyles) -> dict[str, object]:
-    """Return what there is over tasks: folds of charts (name in the data, kind, what it is of) and tables."""
+    """Return charts over tasks (name in the data, kind, what the chart covers), and the tables."""
     charts: dict[str, Chart] = {}
 
     def named(kind: str, of: str, chart: Chart) -> tuple[str, str, str]:
@@ -237,15 +237,15 @@ class Section:
     Attributes
     ----------
     id, name : str
-        What an address calls it, and people.
+        Its name in addresses, and for readers.
     notes : sequence of str
-        What to know of it.
+        Remarks on the task.
     table : str
-        How its variants stand.
+        The standings of its variants, as HTML.
     charts : sequence of str
         The names of its charts.
     timelines : sequence of (str, str)
-        The names of those in the data, and whose they are.
+        The name of each timeline in the data, and its variant.
     data : str
         Charts and further tables, packed.
     """
@@ -260,7 +260,7 @@ class Section:
 
 
 def _fitting(report: SweepReport, styles: VariantStyles, room: int) -> tuple[list[Section], str]:
-    """Return the tasks, in at most `room` bytes if that can be, and what was left out for it."""
+    """Return the tasks, in at most `room` bytes if possible, and what was left out to fit."""
     names = FileNames()
     ids = [names.make("task", (task.surrogate, task.setting)) for task in report.tasks]
     for limits in LIMITS:
@@ -268,7 +268,7 @@ def _fitting(report: SweepReport, styles: VariantStyles, room: int) -> tuple[lis
         for id_, task in zip(ids, report.tasks, strict=True):
             sections.append(_section(id_, task, report, styles, limits))
             if limits is not LIMITS[-1] and len(sections) == 1 and _size(sections) * len(ids) > room:
-                break  # to make them all takes long
+                break  # making all of them takes long
         if len(sections) == len(ids) and _size(sections) <= room:
             break
     if limits is LIMITS[0]:
@@ -314,7 +314,7 @@ def _thinned(task: TaskReport, limits: PageLimits) -> TaskReport:
 
 
 def _of_stretches(timeline: Timeline, most: int) -> Timeline:
-    """Return a timeline until there are too many stretches, of all its workers."""
+    """Return a timeline of all its workers, cut when it has too many stretches."""
     if len(timeline.segments) <= most:
         return timeline
     cut = sorted(one.start for one in timeline.segments)[most]
@@ -323,7 +323,7 @@ def _of_stretches(timeline: Timeline, most: int) -> Timeline:
 
 
 def _of_points(line: Line, most: int) -> Line:
-    """Return a curve in steps with at most so many points, the first and the last among them."""
+    """Return a step curve with at most `most` points, the first and the last among them."""
     at = spread(len(line.x), most)
     parts = ([column[i] for i in at if column] for column in (line.x, line.mean, line.low, line.high))
     return Line(line.variant, *map(tuple, parts))

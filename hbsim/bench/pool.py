@@ -1,4 +1,4 @@
-"""A pool: many calls at once, in processes of this machine or of others, with the same results."""
+"""A pool that runs many calls in parallel, on this machine or on others, with the same results."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ __all__ = ["AHEAD", "POLL", "Pool", "Processes", "Workers", "default_jobs", "ope
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
-AHEAD: Final = 3  # calls handed out for each that can run, so that no process waits for the next one
-CHUNKS: Final = 8  # for each process: few enough to send little, enough that all end at about the same time
-LARGEST: Final = 8  # items in a chunk, so that progress is seen
-POLL: Final = 0.1  # seconds between two looks for Ctrl-C
-CLOSING: Final = 5.0  # seconds for what is to take none
+AHEAD: Final = 3  # calls handed out for each place, so that no process waits for its next call
+CHUNKS: Final = 8  # chunks a process: few, to send little, but enough that all end at about the same time
+LARGEST: Final = 8  # the most items in a chunk, so that progress is shown often
+POLL: Final = 0.1  # seconds between two checks for Ctrl-C
+CLOSING: Final = 5.0  # seconds to wait for things that should take no time
 
 # There is a process for each core: threads that libraries start beside it would only wait for each other.
 THREADS: Final = ("POLARS_MAX_THREADS", *THREAD_VARIABLES)
 
 
 def default_jobs(items: int) -> int:
-    """Return how many processes serve this many items: one a core, and no more than items."""
+    """Return the number of processes for this many items: one a core, and no more than items."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, items))
 
 
 class Workers:
-    """What runs calls: how much at once, and how it broke."""
+    """The interface of whatever runs a pool's calls: this process, other processes, hosts or a cluster."""
 
-    pause = POLL  # seconds that may pass between two calls of `poll` while nothing comes back
+    pause = POLL  # the most seconds between two calls of `poll` while no result arrives
 
     def places(self) -> int:
         """Return how many calls run at once now; 0 if they run while they are handed out."""
@@ -58,18 +58,18 @@ class Workers:
         raise NotImplementedError
 
     def poll(self) -> None:
-        """Look after what runs.
+        """Check the state of the workers.
 
         Raises
         ------
         BrokenExecutor
-            Nothing will come back any more, not even an error.
+            No result will arrive any more, not even an error.
         ParameterError
             Hosts or a cluster cannot be used.
         """
 
     def error(self, done: Future[Any]) -> BaseException | None:
-        """Return what a call has raised; raise a ParameterError if it is no fault of the call's."""
+        """Return the exception of a call; raise a ParameterError if the call was not at fault."""
         return done.exception()
 
     def ending(self, cause: BaseException) -> str:
@@ -78,7 +78,7 @@ class Workers:
 
 
 class Pool:
-    """Calls functions with many items, on workers that are made anew when a process has died.
+    """A caller of functions on many items, whose workers are replaced when a process has died.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Pool:
         self._open = open_workers
 
     def chunks(self, items: Sequence[Item]) -> list[tuple[Item, ...]]:
-        """Cut items into chunks of a size that suits what can run at once now."""
+        """Cut items into chunks of a size that suits the number of calls that can run at once."""
         if not items:
             return []
         with self._open() as workers:
@@ -103,23 +103,23 @@ class Pool:
     ) -> Iterator[tuple[Item, Found | BaseException]]:
         """Call a function with every item.
 
-        When a process dies, all that had been handed out runs again, each item alone. So an item that takes
-        its process with it costs the others nothing but time.
+        When a process dies, all items that had been handed out run again, one at a time. So an item that
+        kills its process costs the others nothing but time.
 
         Parameters
         ----------
         function : callable
             Called with one item: a function of a module, or a `partial` of one.
         items : iterable
-            Read as they are handed out.
+            The items, which are read as they are handed out.
         ahead : int, optional
-            How many are handed out at a time, at most; by default three for each that can run.
+            The most items handed out at a time; by default three for each call that can run.
 
         Yields
         ------
         item, found
-            As they are finished: what the function returned, or the exception that it raised. For an item
-            whose process died though it ran alone, a BrokenProcessPool that says how.
+            Each item once it is finished, with what the function returned or the exception it raised. For an
+            item whose process died though it ran alone, a BrokenProcessPool that says how.
 
         Raises
         ------
@@ -135,7 +135,7 @@ class Pool:
     def _run(
         self, function: Callable[[Item], Found], items: Iterator[Item], ahead: int | None
     ) -> Generator[tuple[Item, Found | BaseException], None, list[tuple[Item, BrokenProcessPool]]]:
-        """Give what `imap` gives, until all is done or a process has died; return what was lost with it."""
+        """Yield what `imap` yields, until all is done or a process has died; return the lost items."""
         running: dict[Future[Found], Item] = {}
         done: SimpleQueue[Future[Found]] = SimpleQueue()
         lost: list[Item] = []
@@ -175,7 +175,7 @@ class Pool:
 
 
 def _next(done: SimpleQueue[Future[Found]], workers: Workers) -> Future[Found]:
-    # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
+    # Many short waits: one endless wait would miss Ctrl-C, as Polars' handler has SA_RESTART.
     while True:
         with suppress(Empty):
             return done.get(timeout=workers.pause)
@@ -189,17 +189,17 @@ def _next(done: SimpleQueue[Future[Found]], workers: Workers) -> Future[Found]:
 
 @contextmanager
 def open_pool(jobs: int, remote: Remote | None = None, isolated: bool = False) -> Iterator[Pool]:
-    """Give a pool. What it runs ends with the block, also if the block is left by an exception.
+    """Open a pool. Its calls end with the block, also if the block is left by an exception.
 
     Parameters
     ----------
     jobs : int
         How many processes of this machine; 1 runs everything in this process.
     remote : Remote, optional
-        The hosts, or the Dask cluster, that run all in place of this machine. Processes that are started on
-        hosts end with the block.
+        The hosts, or the Dask cluster, that run all calls in place of this machine. Processes that are
+        started on hosts end with the block.
     isolated : bool
-        Whether 1 job is a process of its own, too, which may die.
+        Whether even a single job runs in a separate process, which may die.
 
     Raises
     ------
@@ -223,7 +223,7 @@ def open_pool(jobs: int, remote: Remote | None = None, isolated: bool = False) -
 
 
 class _ThisProcess(Workers):
-    """Runs what it is given at once; Ctrl-C goes on to the caller."""
+    """Workers that run each call at once in this process; Ctrl-C reaches the caller."""
 
     def call(self, function: Callable[[Item], Found], item: Item) -> Future[Found]:
         future: Future[Found] = Future()
@@ -247,7 +247,7 @@ def _processes(jobs: int) -> Iterator[Processes]:
 
 
 class Processes(ProcessPoolExecutor, Workers):
-    """New processes, started as they are needed, which leave Ctrl-C to this one."""
+    """Workers in new processes, which are started when needed and leave Ctrl-C to this process."""
 
     def __init__(self, jobs: int) -> None:
         super().__init__(jobs, multiprocessing.get_context("spawn"), initializer=_leave_with_parent)
@@ -260,7 +260,7 @@ class Processes(ProcessPoolExecutor, Workers):
 
     def poll(self) -> None:
         """Raise a BrokenExecutor if a process has died."""
-        # The pool itself sees the death of a process that it has just started only at the next result.
+        # The executor notices that a process it has just started died only at the next result.
         if any(process.exitcode is not None for process in self._children):
             raise BrokenExecutor
 
@@ -281,12 +281,12 @@ class Processes(ProcessPoolExecutor, Workers):
             process.terminate()
         for process in self._children:
             process.join()
-        if thread is not None:  # or Python, as it ends, writes into a pipe that the pool's thread closes then
+        if thread is not None:  # else Python writes at exit into a pipe that the pool's thread closes then
             thread.join(CLOSING)
 
     def ending(self, cause: BaseException) -> str:
         """Return how a process ended."""
-        # The first signal or exit code that the pool itself has not caused.
+        # The first signal or exit code that the executor did not cause itself.
         codes = [process.exitcode for process in self._children]
         own = [code for code in codes if code not in (None, 0, -signal.SIGTERM)]
         if own:
@@ -297,7 +297,7 @@ class Processes(ProcessPoolExecutor, Workers):
 
 
 def _leave_with_parent() -> None:
-    """End this process when its parent has died, of ``kill -9`` say, and could not end it."""
+    """End this process when its parent has died without ending it, for example by ``kill -9``."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -317,7 +317,7 @@ def _how(code: int) -> str:
 
 @contextmanager
 def _for_children() -> Iterator[None]:
-    """Start processes that have one thread each, leave Ctrl-C to this one, and do not run its script."""
+    """Set up the start of processes that have one thread each, ignore Ctrl-C, and do not run this script."""
     main = sys.modules["__main__"].__dict__
     hidden: dict[str, object] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
     main.pop("__file__", None)

@@ -1,4 +1,4 @@
-"""A pool on a Dask cluster: calls on its workers.
+"""A pool that runs its calls on the workers of a Dask cluster.
 
 `distributed` is an extra, and is imported only when a cluster is used.
 """
@@ -31,16 +31,16 @@ __all__ = ["open_cluster"]
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
-PATIENCE: Final = 10.0  # seconds for an answer
-EMPTY: Final = 30.0  # seconds without a worker, until that is said
-LOOK: Final = 1.0  # seconds between two looks at which workers there are
+PATIENCE: Final = 10.0  # seconds to wait for the scheduler's answer
+EMPTY: Final = 30.0  # seconds without a worker before a warning
+LOOK: Final = 1.0  # seconds between two checks of which workers there are
 GONE: Final = "the Dask scheduler has gone"
 
-_passed: list[tuple[Mapping[str, str], tuple[str, ...]]] = []  # what a worker's process was held against
+_passed: list[tuple[Mapping[str, str], tuple[str, ...]]] = []  # the checks this process has passed
 
 
 class Unfit(Exception):
-    """A process that cannot be given anything to do; the text says why, and which it is."""
+    """An error: a worker's process cannot run calls; the text says why, and which process."""
 
 
 def run(
@@ -57,7 +57,7 @@ def run(
 
 @contextmanager
 def open_cluster(remote: Remote) -> Iterator[Callable[[], AbstractContextManager[Workers]]]:
-    """Give what connects to a cluster, again and again.
+    """Yield a function that connects to a cluster and can be called again.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def open_cluster(remote: Remote) -> Iterator[Callable[[], AbstractContextManager
 
 @contextmanager
 def _connect(remote: Remote, address: str, security: Any, thread: LoopThread) -> Iterator[Workers]:
-    """Give the workers of a scheduler, once it has answered and they were checked."""
+    """Yield the workers of a scheduler, once it has answered and its workers were checked."""
     thread.run(check_scheduler(address, security, PATIENCE))
     with client_of(address, security, PATIENCE) as client:
         workers = _Cluster(client, address, remote)
@@ -83,34 +83,34 @@ def _connect(remote: Remote, address: str, security: Any, thread: LoopThread) ->
 class _Cluster(Workers):
     """The workers of a scheduler; each of their threads is a place.
 
-    A worker that dies is replaced by Dask, and what it ran is run by others. While there is no worker all
-    waits, and after half a minute that is said.
+    Dask replaces a worker that dies, and others run its calls again. While there is no worker all calls
+    wait, and after half a minute a warning says so.
 
     Parameters
     ----------
     client : distributed.Client
-        Its connection.
+        The connection to the scheduler.
     address : str
-        The scheduler's.
+        The address of the scheduler.
     remote : Remote
-        What was asked for.
+        The options of the cluster.
     """
 
     def __init__(self, client: Any, address: str, remote: Remote) -> None:
         self._client, self._address, self._remote = client, address, remote
         self._versions = versions()
-        # Not pure: what is asked for twice, after a death, is to be run twice.
+        # Not pure: a call that is repeated after a worker's death must run again.
         self._executor = client.get_executor(pure=False)
         self._threads: dict[str, int] = client.nthreads()
         self._looked = self._seen = time.monotonic()
 
     def check(self) -> None:
-        """Hold all workers that are there against this process; those that come later check themselves.
+        """Check that all present workers match this process; workers that join later check themselves.
 
         Raises
         ------
         ParameterError
-            One has another version of hbsim or Python, or lacks a file.
+            A worker has another version of hbsim or Python, or lacks a file.
         """
         try:
             self._remote.check("the scheduler", self._client.run_on_scheduler(inspect_process))
@@ -119,7 +119,7 @@ class _Cluster(Workers):
         for address, found in self._client.run(
             inspect_process, self._remote.files, on_error="return"
         ).items():
-            if isinstance(found, OSError):  # it has gone meanwhile
+            if isinstance(found, OSError):  # the worker has gone meanwhile
                 continue
             if isinstance(found, BaseException):
                 raise self._no_hbsim(f"the worker {address}", found)
@@ -134,7 +134,7 @@ class _Cluster(Workers):
         return max(1, sum(self._threads.values()))
 
     def poll(self) -> None:
-        """Look once a second which workers there are."""
+        """Check once a second which workers there are."""
         if self._client.status != "running":
             raise BrokenExecutor(GONE)
         now = time.monotonic()
@@ -157,7 +157,7 @@ class _Cluster(Workers):
         return future
 
     def error(self, done: Future[Any]) -> BaseException | None:
-        """Return what a call has raised; a BrokenExecutor if Dask has given it up."""
+        """Return the exception of a call; a BrokenExecutor if Dask has given the call up."""
         from distributed.scheduler import KilledWorker
 
         try:

@@ -1,4 +1,4 @@
-"""A pool of processes on hosts by SSH: the side of this machine, and the process on each host."""
+"""A pool of processes on hosts by SSH: the part on this machine, and the service on each host."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from hbsim.executors.remote.ssh import SshCarrier
 
 __all__ = ["decode", "encode", "main", "open_hosts"]
 
-LONGEST: Final = 64 << 20  # bytes of a line
+LONGEST: Final = 64 << 20  # the most bytes in a line
 MANY: Final = 10**9
 
 
 def encode(found: object) -> str:
-    """Return what a call has returned as JSON, with data frames as polars writes them."""
+    """Encode the result of a call as JSON, with data frames as polars writes them."""
     return json.dumps(found, default=_frame_text)
 
 
 def decode(text: str) -> Any:
-    """Return what `encode` was given. Whatever the text is, none of it is run.
+    """Decode the result that `encode` has encoded. No text can make this run code.
 
     Raises
     ------
     ValueError, polars.exceptions.PolarsError
-        It is not of `encode`.
+        The text was not made by `encode`.
     """
     return json.loads(text, object_hook=_frame)
 
@@ -69,7 +69,7 @@ def run(host: str, data: str) -> str:
 
 
 class Service:
-    """Runs calls in processes, and answers them on a stream.
+    """A service that runs calls in processes, and writes the answers to a stream.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Service:
             self._send(m="raised", call=call, text=f"{type(error).__name__}: {error}")
 
     async def _watch(self) -> None:
-        """Look for processes that have died; the pool itself may see that late."""
+        """Check for processes that have died, which the executor itself may notice late."""
         while True:
             await asyncio.sleep(POLL)
             pool = self._pool
@@ -117,7 +117,7 @@ class Service:
                 await self._end(pool)
 
     async def _end(self, pool: Processes) -> None:
-        """End a pool one of whose processes has died; calls that come later get another one."""
+        """End an executor one of whose processes has died; later calls get a new one."""
         if self._pool is pool:
             self._pool = Processes(self._jobs)
             self._ending[pool] = asyncio.create_task(asyncio.to_thread(pool.end))
@@ -138,7 +138,7 @@ async def _serve(source: int, sink: int) -> None:
 
 def main() -> None:
     """Serve the machine at the other end of standard input and output."""
-    source, sink = os.dup(0), os.dup(1)  # not inherited; whatever else is printed goes to stderr
+    source, sink = os.dup(0), os.dup(1)  # not inherited; all other output goes to stderr
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     with suppress(BrokenPipeError, KeyboardInterrupt):
@@ -150,14 +150,14 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 MODULE: Final = "hbsim.bench.pool_ssh"
-AHEAD: Final = 2  # calls that a host has for each of its processes
-LOSSES: Final = 3  # hosts that may be lost with a call: it may be what ends them
-EMPTY: Final = 60.0  # seconds without a host until there is an error
+AHEAD: Final = 2  # calls sent to a host for each of its processes
+LOSSES: Final = 3  # how many hosts may be lost while they run one call, which may have killed them
+EMPTY: Final = 60.0  # seconds without a host before an error
 
 
 @contextmanager
 def open_hosts(remote: Remote) -> Iterator[Callable[[], AbstractContextManager[Workers]]]:
-    """Give what gives workers, again and again: processes on hosts, which end with the block.
+    """Yield a function that opens workers on hosts and can be called again; all end with the block.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def open_hosts(remote: Remote) -> Iterator[Callable[[], AbstractContextManager[W
 
 @dataclass(eq=False)
 class _Call:
-    """A call: what is sent of it, who waits for it, and how many hosts were lost with it."""
+    """A call: its message, the future that waits for its result, and how many hosts were lost with it."""
 
     number: int
     data: str
@@ -187,7 +187,7 @@ class _Call:
 
 @dataclass(eq=False)
 class _Host:
-    """A host that has joined: its name, how many calls run at once there, and what it has been given."""
+    """A host that has joined: its name, how many calls it runs at once, and the calls sent to it."""
 
     name: str
     places: int = 0
@@ -195,16 +195,16 @@ class _Host:
 
 
 class _Hosts(Workers):
-    """The processes of hosts. What a host was given when it is lost, others run.
+    """The workers on hosts. When a host is lost, other hosts run its calls.
 
     Parameters
     ----------
     remote : Remote
-        What was asked for.
+        The hosts and their options.
     carrier : SshCarrier
-        Runs processes on hosts,
+        The carrier that runs processes on hosts.
     thread : LoopThread
-        in this loop.
+        The event loop of the carrier.
     """
 
     pause = 0.0  # `poll` waits
@@ -213,7 +213,7 @@ class _Hosts(Workers):
         self._remote, self._carrier, self._thread = remote, carrier, thread
         self._events: SimpleQueue[CarrierEvent] = SimpleQueue()
         self._hosts: dict[str, _Host] = {}  # by agent
-        self._failed: dict[str, str] = {}  # why a host could not be used when that was last tried
+        self._failed: dict[str, str] = {}  # why a host could not be used at the last attempt
         self._waiting: deque[_Call] = deque()
         self._number = 0
         self._empty_since = time.monotonic()
@@ -229,7 +229,7 @@ class _Hosts(Workers):
 
     @contextmanager
     def use(self) -> Iterator[Workers]:
-        """Give the workers; what was handed out and is not done when the block ends is forgotten."""
+        """Yield the workers; calls that are unfinished when the block ends are dropped."""
         while not any(host.places for host in self._hosts.values()):
             self.poll()
         try:
@@ -251,7 +251,7 @@ class _Hosts(Workers):
         return future
 
     def poll(self) -> None:
-        """Take what hosts have sent, and hand out what waits."""
+        """Read the answers of hosts, and hand out waiting calls."""
         with suppress(Empty):
             self._handle(self._events.get(timeout=POLL))
             while True:
@@ -305,7 +305,7 @@ class _Hosts(Workers):
             else:
                 call = host.calls.pop(int(message["call"]))
                 found = decode(message["found"]) if message["m"] == "found" else str(message["text"])
-        except Exception as error:  # whatever it is, it is not from the same hbsim
+        except Exception as error:  # an answer that the same hbsim would not send
             rule = f"has sent what is no answer ({error!r})"
             raise ParameterError("hosts", host.name, rule) from None
         match message["m"]:
@@ -322,7 +322,7 @@ class _Hosts(Workers):
                 call.future.set_exception(RuntimeError(found))
 
     def _assign(self) -> None:
-        """Hand out what waits, to the host with the most room."""
+        """Hand out waiting calls, each to the host with the most room."""
         while self._waiting and self._hosts:
             room = {agent: host.places * AHEAD - len(host.calls) for agent, host in self._hosts.items()}
             agent = max(room, key=lambda agent: room[agent])

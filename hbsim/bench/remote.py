@@ -35,7 +35,7 @@ Found = TypeVar("Found")
 
 DANGER: Final = "whoever answers there, or sits between, can run anything here: results come as pickles"
 SAME: Final = "the same version of hbsim and Python must be there as here"
-PACKAGES: Final = {  # and what may be where the versions of them are others
+PACKAGES: Final = {  # how results may differ where their versions differ
     "numpy": "the last digits of results may differ",
     "scipy": "the last digits of results may differ",
     "polars": "the last digits of results may differ",
@@ -52,19 +52,19 @@ class Remote:
     options : Hosts or Dask
         Where they are.
     insecure : bool
-        Whether what a Dask cluster sends over a network without TLS is trusted.
+        Whether to trust what a Dask cluster sends over a network without TLS.
     processes : int, optional
         How many processes are started on each host; by default one a core there.
     files : tuple of str
-        Whole paths of what every process needs.
+        Whole paths of the files that every process needs.
     say : callable
-        Takes lines for people, on what takes a while.
+        Called with a line of text for the user on whatever takes a while.
 
     Raises
     ------
     ParameterError
         No cluster is named; or connections would go over a network without TLS, and `insecure` is not set:
-        Dask's results are pickles, and to read one is to run what its sender wants.
+        Dask's results are pickles, and reading one can run any code of its sender.
     """
 
     options: Hosts | Dask
@@ -88,23 +88,23 @@ class Remote:
             raise self.wrong(f"{DANGER}. Give a tls:// address, or insecure=True")
 
     def wrong(self, rule: str) -> ParameterError:
-        """Return an error about it."""
+        """Return an error about the hosts or the cluster."""
         if isinstance(self.options, Hosts):
             return ParameterError("hosts", ",".join(self.options.hosts), rule)
         return ParameterError("scheduler_address", self.options.scheduler_address, rule)
 
     def check(self, name: str, found: Mapping[str, Any]) -> None:
-        """Hold what a process there has (`look`) against this one.
+        """Compare what a process there has (as `inspect_process` returns it) with this process.
 
         Raises
         ------
         ParameterError
-            It has another version of hbsim or Python, or lacks a file.
+            The process has another version of hbsim or Python, or lacks a file.
 
         Warns
         -----
         HbsimWarning
-            It has another version of a package that computes.
+            The process has another version of a package that results depend on.
         """
         ours, theirs = versions(), found["versions"]
         if problem := find_problem(ours, found, name):
@@ -129,13 +129,13 @@ def versions() -> dict[str, str]:
 
 
 def inspect_process(files: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what this process has: its host, its versions, and which of these files are absent."""
+    """Return this process's host, its versions, and which of these files are absent."""
     absent = [file for file in files if not Path(file).exists()]
     return {"host": socket.gethostname(), "versions": versions(), "absent": absent}
 
 
 def find_problem(wanted: Mapping[str, str], found: Mapping[str, Any], name: str) -> str:
-    """Return why a process of this name cannot give the same results; empty if it can."""
+    """Return the reason why a process cannot give the same results; empty if it can."""
     if problem := differences(wanted, found["versions"])[0]:
         return f"{name} has {problem}: {SAME}"
     for file in found["absent"]:
@@ -143,22 +143,22 @@ def find_problem(wanted: Mapping[str, str], found: Mapping[str, Any], name: str)
     return ""
 
 
-_host = ""  # of this process, if it works for one elsewhere
+_host = ""  # this process's host, if it runs calls of another machine
 
 
 def work_for(host: str) -> None:
-    """Have this process's errors name its host."""
+    """Make this process's errors name its host."""
     global _host
     _host = host
 
 
 def on_host() -> str:
-    """Return " on HOST" if this process works for one elsewhere, nothing else."""
+    """Return " on HOST" if this process runs calls of another machine, else an empty text."""
     return f" on {_host}" if _host else ""
 
 
 class LoopThread:
-    """An event loop in a thread of its own: the caller's thread may have one that runs, as in a notebook."""
+    """An event loop in a separate thread, since the caller's may already run one, as in a notebook."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -174,10 +174,10 @@ class LoopThread:
         self.loop.close()
 
     def run(self, work: Coroutine[Any, Any, Found]) -> Found:
-        """Return what a coroutine returns; it is cancelled by Ctrl-C."""
+        """Run a coroutine and return its result; Ctrl-C cancels it."""
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
-            # Not one wait without end: it would not see Ctrl-C, whose handler is Polars' (with SA_RESTART).
+            # Many short waits: one endless wait would miss Ctrl-C, as Polars' handler has SA_RESTART.
             while not future.done():
                 concurrent.futures.wait([future], timeout=POLL)
         except BaseException:

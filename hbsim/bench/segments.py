@@ -1,4 +1,4 @@
-"""What each worker did when, for a study's timeline, and when it was not there."""
+"""The stretches of time of each worker of a study: training, overhead, and absence."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Segments:
     Attributes
     ----------
     worker : int array, shape (n,)
-        Whose time it was.
+        The worker of each stretch.
     start, end : float array, shape (n,)
-        From when to when, simulated seconds.
+        When each stretch starts and ends, simulated seconds.
     level : int array, shape (n,)
         The index of the level that was trained towards; `OVERHEAD` for start-up, loading and saving.
     job : int array, shape (n,)
-        Of which job it is a part.
+        The job that each stretch is part of.
     levels : tuple of float
         The scheduler's levels.
     lost : array, shape (k, 2)
@@ -43,7 +43,7 @@ class Segments:
     cut : array, shape (c, 2)
         Worker and time of the c jobs cut at the end of the study.
     workers : int
-        How many there were.
+        How many workers there were.
     end_time : float
         When the last job ended.
     absent : array, shape (m, 3)
@@ -63,7 +63,7 @@ class Segments:
     absent: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
 
     def in_units(self, seconds: float) -> Segments:
-        """Return the same with times in units of so many seconds."""
+        """Convert all times to units of `seconds` seconds."""
         return replace(
             self,
             start=self.start / seconds,
@@ -110,7 +110,7 @@ def _reached(jobs: pl.DataFrame, decisions: pl.DataFrame, levels: tuple[float, .
 
 
 def _before(jobs: pl.DataFrame) -> pl.DataFrame:
-    """Return start-up and loading: from a job's start until it trains."""
+    """Return the start-up and loading of jobs: from a job's start until it trains."""
     overhead = pl.lit(OVERHEAD, pl.Int64)
     return jobs.select("worker", "job", start="start_time", end="train_start", level=overhead)
 
@@ -124,7 +124,7 @@ def _stretches(jobs: pl.DataFrame, reached: pl.DataFrame) -> pl.DataFrame:
 
 
 def _after(jobs: pl.DataFrame, reached: pl.DataFrame, result: Result) -> pl.DataFrame:
-    """Return what jobs did after their last milestone: saved, or trained on."""
+    """Return the saving or training of jobs after their last milestone."""
     levels, first = np.array(result.scheduler.levels), np.array(result.scheduler.geometry.first)
     last = reached.group_by("job").agg(pl.col("time").last(), pl.col("level").last())
     rows = jobs.join(last, on="job", how="left", maintain_order="left")
@@ -148,7 +148,7 @@ def absences(result: Result) -> NDArray[np.float64]:
     Returns
     -------
     absent : array, shape (k, 3)
-        Worker, from when, to when; ordered by worker and time.
+        Worker, start and end; ordered by worker and time.
     """
     cluster, end = result.cluster, result.end_time
     if not cluster.has_absences:
@@ -173,10 +173,10 @@ def _of_machine(presence: MachineAvailability, machine: int, end: float) -> list
 
 
 def raster(segments: Segments, columns: int) -> NDArray[np.int64]:
-    """Return what each worker does in the middle of each column of time, shape (workers, columns).
+    """Return the activity of each worker in the middle of each column of time, shape (workers, columns).
 
-    Indices of levels; `OVERHEAD`, `IDLE` or `ABSENT`. One moment stands for a column, so that where columns
-    hold many jobs colours are as frequent as their shares of time.
+    Indices of levels; `OVERHEAD`, `IDLE` or `ABSENT`. One moment stands for a column, so
+    that where columns hold many jobs, colours are as frequent as their shares of time.
     """
     middles = (np.arange(columns) + 0.5) * segments.end_time / columns
     picture = np.full((segments.workers, columns), IDLE, dtype=np.int64)
@@ -227,9 +227,9 @@ def absent_shares(absent: NDArray[np.float64], workers: int, end: float, columns
 
 
 def _until(times: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
-    """Return how much of each column lies before each time, summed over times; in columns."""
+    """Return the part of each column that lies before a time, summed over times; in columns."""
     whole = np.minimum(times.astype(np.int64), columns)
     counts = np.bincount(whole, minlength=columns + 1)
     parts = np.bincount(whole, weights=times - whole, minlength=columns + 1)
-    beyond = np.cumsum(counts[::-1])[::-1] - counts  # how many times lie in later columns
+    beyond = np.cumsum(counts[::-1])[::-1] - counts  # the number of times in later columns
     return np.asarray(beyond + parts, dtype=np.float64)[:columns]

@@ -67,7 +67,7 @@ def plot_study(result: Result, folder: Path) -> list[Path]:
 
 
 def _study_line(result: Result) -> str:
-    """Return a study in a line: scheduler, curves, workers, trials."""
+    """Describe a study in a line: scheduler, curves, workers, trials."""
     options = result.scheduler.options.as_dict()
     parts = [f"{options['type']} on {result.curves.surrogate.name}"]
     if "reduction_factor" in options:
@@ -116,9 +116,9 @@ def incumbent(result: Result, study: str) -> Chart:
     return alt.layer(line).properties(width=WIDTH, height=280, title=_title("Best value so far", study))
 
 
-WIDE: Final = 30.0  # a greatest value so many times the least takes a logarithmic scale
+WIDE: Final = 30.0  # the ratio of the greatest to the least value from which on the scale is logarithmic
 OPTIMUM: Final = "best of the space at R"
-KINDS: Final = {  # of incumbents: colour and dashes
+KINDS: Final = {  # the colours and dashes of the two incumbents
     "at any level": ("#0072b2", [1, 0]),
     "of completed trials": (MARKED, [6, 3]),
     OPTIMUM: (GREY, [2, 3]),
@@ -131,12 +131,12 @@ def _title(what: str, study: str) -> alt.TitleParams:
 
 # Workers over time
 
-BARS: Final = 4000  # no more are drawn one by one
-COLUMNS: Final = 1200  # of an image
+BARS: Final = 4000  # the most stretches that are drawn one by one
+COLUMNS: Final = 1200  # the size of an image
 
 
 def workers(parts: Segments, study: str) -> Chart:
-    """Return who did what when, and below it the share of workers that train towards each level."""
+    """Return the timeline of workers, and below it the share of workers that train towards each level."""
     unit, length = time_unit(parts.end_time)
     parts = parts.in_units(length)
     above = worker_chart(parts, None).properties(
@@ -151,7 +151,7 @@ def _time(end: float) -> dict[str, Any]:
 
 
 def worker_chart(parts: Segments, what: str | None, end: float | None = None) -> alt.LayerChart:
-    """Return a row a worker, from 0 to `end`; of very many stretches an image."""
+    """Return a chart with a row for each worker, from 0 to `end`; an image where there are many stretches."""
     x = alt.X("start:Q", title=what, **_time(parts.end_time if end is None else end))
     height = float(np.clip(16 * parts.workers, 70, 520))
     rows = _stretches(parts)
@@ -203,7 +203,7 @@ def _names(parts: Segments) -> list[str]:
 
 
 def _image(parts: Segments, height: float) -> alt.Chart:
-    """Return what each worker did in each column of time as a picture: of many stretches a pixel each."""
+    """Return the timeline as a picture, with a pixel for each worker and column of time."""
     picture = raster(parts, COLUMNS)
     others = [OTHERS[GONE], "#ffffff", OTHERS[OTHER]]  # ABSENT, IDLE, OVERHEAD
     colours = [*level_colours(len(parts.levels)), *others]
@@ -251,7 +251,7 @@ def _busy(parts: Segments) -> alt.Chart:
 
 
 def survival(result: Result, study: str) -> Chart:
-    """Return how many of the trials of each bracket came to each level."""
+    """Return a chart of the number of trials of each bracket that reached each level."""
     rungs = result.rungs().filter(pl.col("recorded") > 0)
     brackets = rungs["bracket"].unique(maintain_order=True).to_list()
     started = np.bincount(np.array(result.scheduler.trial_brackets()), minlength=1)
@@ -282,13 +282,13 @@ def survival(result: Result, study: str) -> Chart:
 
 
 def _level_axis(levels: Sequence[float], low: float, high: float, **axis: Any) -> dict[str, Any]:
-    """Return scale and axis of a logarithmic encoding by levels."""
+    """Return the scale and the axis of a logarithmic encoding by levels."""
     scale = alt.Scale(type="log", domain=[low, high], nice=False)
     return {"scale": scale, "axis": alt.Axis(values=_apart(levels), format=",~g", **axis)}
 
 
 def _apart(levels: Sequence[float]) -> list[float]:
-    """Return levels that can be named on a logarithmic axis: R, and those below that leave room."""
+    """Return the levels that a logarithmic axis can name without overlap: R, and lower ones with room."""
     least = np.log10(levels[-1] / levels[0]) * 0.045
     named = [levels[-1]]
     for level in reversed(levels):
@@ -298,7 +298,7 @@ def _apart(levels: Sequence[float]) -> list[float]:
 
 
 def _placed(rungs: pl.DataFrame, ends: tuple[float, float]) -> list[tuple[int, float, float, float]]:
-    """Return bracket, level and count of each rung, and the height of its number: none over another."""
+    """Return the bracket, level and count of each rung, and a height for its number so that none overlap."""
     apart = (np.log10(ends[1]) - np.log10(ends[0])) * 0.05
     made, heights = [], dict[float, float]()
     for bracket, level, count in rungs.sort("recorded").select("bracket", "level", "recorded").iter_rows():
@@ -309,8 +309,8 @@ def _placed(rungs: pl.DataFrame, ends: tuple[float, float]) -> list[tuple[int, f
 
 # Training curves
 
-FEW: Final = 12  # trials up to which each has its number beside it
-# Okabe and Ito, "Color Universal Design" (2008): what became of a trial, the least of it first.
+FEW: Final = 12  # the most trials for which each number is drawn
+# Colours of Okabe and Ito, "Color Universal Design" (2008), for each status, the least important first.
 STATUSES: Final = {
     "stopped": "#9a9a9a",
     "paused": "#56b4e9",
@@ -318,7 +318,7 @@ STATUSES: Final = {
     "running": "#e69f00",
     "completed": "#009e73",
 }
-FAR: Final = 3.0  # so many times the span of the middle half, and further, is far from all others
+FAR: Final = 3.0  # a value this many spans of the middle half away is far from all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,9 +332,9 @@ class TrialCurve:
 
 
 def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
-    """Return the metric that decides over the resource, a line a trial.
+    """Return a chart of the metric that decides over the resource, with a line for each trial.
 
-    Lines are coloured by what became of the trial; the incumbent's is thick. Up to twelve trials have their
+    Lines are coloured by the status of the trial; the incumbent's is thick. Up to twelve trials have their
     numbers beside them. Vertical lines are the rung levels. Values that are far worse than all others are
     left outside, and counted. Where a trial trained again what it had, its later report counts.
     """
@@ -400,7 +400,7 @@ def curves_of(result: RunResult) -> list[TrialCurve]:
 
 
 def _legend_names(curves: Sequence[TrialCurve], best: object) -> dict[str, str]:
-    """Return what the legend says of each status, and of the incumbent: how many trials have it."""
+    """Return the legend's names of each status, with its number of trials, and of the incumbent."""
     names = {}
     for curve in curves:
         if curve.trial == best:
@@ -426,7 +426,7 @@ def _reports(curves: Sequence[TrialCurve], names: Mapping[str, str], mode: str, 
 
 
 def _heights(curves: Sequence[TrialCurve], mode: str) -> tuple[float, float, int]:
-    """Return the ends of the axis, and how many values are outside: they would squeeze the others."""
+    """Return the ends of the axis, and how many outlying values it leaves out to give the others room."""
     if not curves:
         return 0.0, 1.0, 0
     values = np.concatenate([curve.value for curve in curves])
@@ -440,7 +440,7 @@ def _heights(curves: Sequence[TrialCurve], mode: str) -> tuple[float, float, int
 def _numbers(
     curves: Sequence[TrialCurve], names: Mapping[str, str], best: object, scale: _Scale
 ) -> list[Row]:
-    """Return where the numbers of trials stand: beside the ends of their lines, none over another."""
+    """Place the numbers of trials beside the ends of their lines, without overlap."""
     below: dict[float, float] = {}  # by resource: the height of the last number
     rows: list[Row] = []
     for curve in sorted(curves, key=lambda curve: float(curve.value[-1])):
@@ -473,7 +473,7 @@ class _Scale:
         return self.low - margin, self.high + margin
 
     def share(self, value: float) -> float:
-        """Return how far up the axis a value is."""
+        """Return the height of a value as a share of the axis."""
         low, high = self.ends
         if not self.is_log:
             return (value - low) / (high - low)

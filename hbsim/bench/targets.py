@@ -1,4 +1,4 @@
-"""Scores over time: their steps, the area under them, and when a target is reached."""
+"""Scores over time as step curves: the area under them, and the time to a target."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def normalise(regret: Floats, median_regret: float) -> Floats:
-    """Return regrets over that of the median configuration: 0 is the best there is, 1 no better than that.
+    """Divide regrets by that of the median configuration: 0 is the best there is, 1 is the median.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def normalise(regret: Floats, median_regret: float) -> Floats:
 
 
 def on_grid(time: Floats, score: Floats, x: Floats) -> Floats:
-    """Return the score of the incumbent at each of `x`, included; NaN where there is none, or it has none.
+    """Return the score of the incumbent at each time `x`, inclusive; NaN without an incumbent or a score.
 
     Parameters
     ----------
@@ -100,10 +100,10 @@ def area_under(time: Floats, score: Floats, budget: float) -> float:
 
 
 def first_time(time: Floats, score: Floats, target: float) -> float:
-    """Return when a study first has an incumbent whose score is at most `target`; infinity if never.
+    """Return the first time at which the incumbent's score is at most `target`; infinity if never.
 
-    The first time counts, not whether it stays: a later incumbent can be worse at R, since incumbents are
-    picked by what was seen. A user who stops there has reached the target.
+    The first time counts even if a later incumbent is worse at R, which can happen since incumbents are
+    picked by reported values. A user who stops there has reached the target.
 
     Parameters
     ----------
@@ -128,9 +128,9 @@ def restricted_time(reach: Floats, horizon: float) -> Floats:
     """Return the time each study spends before it reaches the target, until the horizon; shape of `reach`.
 
     A study that has not reached it by then counts the whole horizon, also one that ended before for lack of
-    trials. As all have the same horizon this is seen of every study, and its mean is the restricted mean
-    time (P. Royston and M. K. B. Parmar, "Restricted Mean Survival Time", BMC Medical Research Methodology
-    13, 2013); nothing is assumed of what comes after.
+    trials. All studies have the same horizon, so this time is known for each. Its mean is the
+    restricted mean time (P. Royston and M. K. B. Parmar, "Restricted Mean Survival Time", BMC Medical
+    Research Methodology 13, 2013); nothing is assumed about later times.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def restricted_time(reach: Floats, horizon: float) -> Floats:
 
 
 def median_time(reach: Floats, horizon: float) -> Interval:
-    """Return the median time to a target, with an interval between two of the times seen.
+    """Return the median time to a target, with an interval between two of the observed times.
 
     The interval inverts the sign test (W. J. Conover, "Practical Nonparametric Statistics", 3rd ed., 1999,
     section 3.2): it holds whatever the distribution.
@@ -159,7 +159,7 @@ def median_time(reach: Floats, horizon: float) -> Interval:
     reach : array, shape (n,)
         When each study reaches the target; infinity or NaN for never.
     horizon : float
-        What comes after it was not seen.
+        The time until which studies were observed.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def reached_curve(times: Floats, ends: Floats, horizon: float) -> tuple[Floats, 
     """Return the share of studies that have reached a target over time.
 
     One less the estimator of E. L. Kaplan and P. Meier, "Nonparametric Estimation from Incomplete
-    Observations", JASA 53(282), 1958. It takes a study that was cut for one that would have gone on as the
+    Observations", JASA 53(282), 1958. It assumes that a study that was cut would have gone on as the
     others did. A study that ran out of trials would not: give the horizon as its end.
 
     Parameters
@@ -200,7 +200,7 @@ def reached_curve(times: Floats, ends: Floats, horizon: float) -> tuple[Floats, 
     times : array, shape (n,)
         When each study reaches the target; infinity or NaN for never.
     ends : array, shape (n,)
-        Until when each was watched; what comes after is not known.
+        Until when each study was observed.
     horizon : float
         Where the curve ends, or at the last of `ends` if that is before.
 
@@ -241,13 +241,13 @@ def _censored(times: Floats, ends: Floats, horizon: float) -> CensoredData:
 
 
 def _check_above_zero(field: str, value: float) -> None:
-    """Refuse what is not a finite number above 0."""
+    """Raise a ParameterError unless `value` is a finite number above 0."""
     if not (math.isfinite(value) and value > 0.0):
         raise ParameterError(field, value, "must be a finite number above 0")
 
 
 def _check_lengths(first: str, one: Floats, second: str, other: Floats) -> None:
-    """Refuse arrays that are not one-dimensional and of one length."""
+    """Raise a ParameterError unless two arrays are one-dimensional and of the same length."""
     if np.ndim(one) != 1 or np.shape(one) != np.shape(other):
         rule = f"must be one-dimensional and of the same length as {first}, {np.shape(one)}"
         raise ParameterError(second, np.shape(other), rule)

@@ -1,4 +1,4 @@
-"""Variants: schedulers with options, from text such as promotion,brackets=3, and their searchers."""
+"""Variants: schedulers with options, read from text such as promotion,brackets=3, and their searchers."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ __all__ = [
     "variant_tables",
 ]
 
-SEARCHER: Final = "searcher"  # an option of variants of all types
+SEARCHER: Final = "searcher"  # an option that variants of all types have
 RANDOM: Final = "random"
-MANY: Final = 3  # variants that a note lists by name
+MANY: Final = 3  # the most variants that a note lists by name
 
 
 def taken(searcher: str | None, options: Mapping[str, object]) -> dict[str, object]:
-    """Return those options that a searcher takes."""
+    """Select the options that a searcher takes."""
     known = takes(searcher)
     return {name: value for name, value in options.items() if name in known}
 
 
 def search_named(searcher: str | None, options: Mapping[str, object]) -> dict[str, int | float | bool | str]:
-    """Return a searcher and its options beside those of a scheduler; of random search without any nothing."""
+    """Return a searcher and its options as options of a variant; empty for random search without options."""
     named: dict[str, int | float | bool | str] = {}
     if searcher not in (None, RANDOM):
         named[SEARCHER] = str(searcher)
@@ -54,12 +54,12 @@ def search_named(searcher: str | None, options: Mapping[str, object]) -> dict[st
 
 
 def check_taken(searchers: Iterable[str | None], options: Mapping[str, object]) -> None:
-    """Check that each option is taken by a searcher.
+    """Check that each option is taken by one of the searchers.
 
     Raises
     ------
     ParameterError
-        None of them takes it.
+        No searcher takes an option.
     """
     names = list(dict.fromkeys(name or RANDOM for name in searchers))
     known = dict.fromkeys(option for name in names for option in takes(name))
@@ -78,12 +78,12 @@ class Searching(NamedTuple):
 
 
 def pairing(variants: Sequence[Searching]) -> list[str]:
-    """Say where trial i has not the same configuration under all variants, in a line each.
+    """Describe where trial i has different configurations under some variants, in a line each.
 
     Parameters
     ----------
     variants : sequence of Searching
-        Those that are held against each other.
+        The variants that are compared.
     """
     if len(variants) < 2:
         return []
@@ -126,15 +126,15 @@ class Variant:
     Attributes
     ----------
     label : str
-        What it is called: the type and the options that were set for it, as they are written.
+        The name: the type and the options that were set for it, as they are written.
     type : str
         One of the types of `hbsim.make_scheduler`.
     own : mapping
-        The options that were set for it, without mode and seed.
+        The options that were set for this variant, without mode and seed.
     shared : mapping
-        Further ones, which several variants have.
+        Further options, which several variants share.
     notes : tuple of str
-        What was chosen for the user, in a line each.
+        The choices that hbsim made for the user, in a line each.
     """
 
     label: str
@@ -149,12 +149,12 @@ class Variant:
         return {**self.shared, **self.own}
 
     def checked(self, mode: Mode = "min", seed: int = 0) -> Options:
-        """Return all options, those included that were not set.
+        """Return all options, with defaults for those that were not set.
 
         Raises
         ------
         ParameterError
-            An option is unknown or breaks its rule; it is the variant's, or a shared one's.
+            An option, of the variant or shared, is unknown or breaks its rule.
         """
         try:
             return make_options(self.type, {**self.options, "mode": mode, "seed": seed})
@@ -200,8 +200,8 @@ def variant_tables(variants: Sequence[str], vary: Sequence[str] = ()) -> list[di
     Raises
     ------
     ParameterError
-        A text is none of a variant, or something is there twice (field ``variant`` or ``vary``). What values
-        may be is checked with the specification.
+        A text does not describe a variant, or a name is given twice (field ``variant`` or ``vary``). Values
+        are checked later, with the specification.
     """
     if not variants:
         raise ParameterError("variant", None, "at least one is needed: TYPE[,OPTION=VALUE...]")
@@ -259,7 +259,7 @@ def _parse_grid(vary: Iterable[str]) -> dict[str, list[Value]]:
 
 
 def _spelled(name: str) -> str:
-    """Take the command line's spellings too: ``eta``, and hyphens."""
+    """Translate the command line's spellings: ``eta``, and hyphens."""
     return "reduction_factor" if name == "eta" else name.replace("-", "_")
 
 
@@ -275,14 +275,14 @@ def _typed(text: str) -> Value:
 
 
 def label(first: str, own: Mapping[str, Value]) -> str:
-    """Return what a variant is called: its type or another name, and options."""
+    """Return the label of a variant: its type or another name, and its options."""
     return ",".join([first, *(f"{name}={_written(value)}" for name, value in own.items())])
 
 
 def complete(label: str, type: str, own: Mapping[str, Value], given: Mapping[str, Value]) -> Variant:
-    """Make a variant of its own options, and of those of `given` that its type takes and it does not set.
+    """Make a variant from its own options, and the options in `given` that its type takes and `own` lacks.
 
-    Successive halving without `n` gets one, and a note that says so.
+    Successive halving without `n` gets a default, and a note that says so.
 
     Raises
     ------
@@ -298,7 +298,7 @@ def complete(label: str, type: str, own: Mapping[str, Value], given: Mapping[str
 
 
 def _with_size(variant: Variant) -> Variant:
-    """Give successive halving as many trials as leave one at the top: eta^K, rounded up."""
+    """Set the number of trials of successive halving so that one is left at the top: eta^K, rounded up."""
     o = replace(variant, shared={**variant.shared, "n": 1}).checked()
     levels = make_levels(o.grace_period, o.max_t, o.reduction_factor, o.resource_type, synchronous=True)
     n = math.ceil(levels.eta**levels.k)

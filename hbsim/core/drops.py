@@ -1,11 +1,11 @@
 """Dropped trials of the promotion type: paused ones that can never go on.
 
 A paused trial can go on only while its rung may still have a place for it. A rung has at most
-floor(n / eta) places, n being all values that may still be recorded there. A better trial holds its
-place for good once it cannot fail any more: it has completed, or can never go on itself. Where the
-places of failed trials are held, it does so from the first. So a trial is lost when at least as many
-better ones hold theirs as there can ever be places. Only heaps are kept, O(log n) an event; nothing is
-kept at all until `Promotion.dropped` is called.
+floor(n / eta) places, n being all values that may still be recorded there. A better trial keeps its
+place for good once it cannot fail any more: it has completed, or can never go on itself. With
+``failed_places="held"`` it keeps its place from the start. So a trial is lost when as many better trials
+keep their places as there can ever be places. The rungs are followed in heaps, O(log n) an event, from
+the first call of `Promotion.dropped` on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Key = tuple[float, int]  # (value, -order): the smaller, the worse
 
 
 class WatchedRung:
-    """A rung, the trials that pause there, and those that hold a place there for good."""
+    """A rung, the trials that pause in it, and those that keep a place in it for good."""
 
     __slots__ = ("paused", "permanent_places", "rung", "seen")
 
@@ -40,7 +40,7 @@ class DroppedTrialFinder:
     Parameters
     ----------
     groups : sequence of sequence of TopRung
-        The rungs of one bracket, or of all where they are shared; lowest level first, the last is R's.
+        The rungs of one bracket, or of all brackets if they share rungs; lowest level first, the last is R's.
     eta : Fraction
         The reduction factor.
     passes_on : bool
@@ -59,14 +59,14 @@ class DroppedTrialFinder:
         self._keys: dict[int, dict[int, Key]] = {}  # trial -> level index -> key
 
     def update(self, to_start: int, is_paused: Callable[[int, int], bool]) -> list[int]:
-        """Return trials that are lost now; call again until none is.
+        """Return the trials that are lost now; call it again until it returns none.
 
         Parameters
         ----------
         to_start : int
-            How many new ones may still start.
+            How many new trials may still start.
         is_paused : callable
-            Whether a trial is paused at the level of this index, and was not named yet.
+            Whether a trial is paused at the level with this index, and was not returned as dropped yet.
         """
         lost: list[int] = []
         for watched in self._groups:
@@ -75,9 +75,9 @@ class DroppedTrialFinder:
         return lost
 
     def slack(self, to_start: int, named: int) -> int:
-        """Return how many places the fullest rung has left at least; above 0 no trial is lost.
+        """Return a lower bound of the free places in the fullest rung; if it is above 0, no trial is lost.
 
-        Only completed trials and the `named` can hold places; others hold theirs once they have failed.
+        Completed and `named` (dropped) trials keep places; with failed places held, all recorded trials do.
         """
         least = 1 << 62
         for watched in self._groups:
@@ -91,12 +91,12 @@ class DroppedTrialFinder:
         return least
 
     def hold(self, trial: int, at: int, group: int) -> None:
-        """Count the places of `trial`, of the rungs of this index: it can never go on from level `at`."""
+        """Count the places that `trial`, which can never go on from level `at`, keeps in its group."""
         self._read(self._groups[group])
         self._hold(self._groups[group], trial, at)
 
     def _read(self, watched: Sequence[WatchedRung]) -> None:
-        """Read what was recorded since the last time."""
+        """Read the values recorded since the last call."""
         for at, one in enumerate(watched):
             rung = one.rung
             for order in range(one.seen, len(rung.values)):
@@ -118,7 +118,7 @@ class DroppedTrialFinder:
     def _sweep(
         self, watched: Sequence[WatchedRung], to_start: int, is_paused: Callable[[int, int], bool]
     ) -> list[int]:
-        """Return the trials that are lost, by one pass over the rungs from the lowest."""
+        """Find the lost trials in one pass over the rungs from the lowest."""
         lost = []
         coming = to_start
         for at, one in enumerate(watched[:-1]):

@@ -1,4 +1,4 @@
-"""Making a scheduler from its options."""
+"""The construction of a scheduler from its options."""
 
 from __future__ import annotations
 
@@ -67,16 +67,16 @@ def make_scheduler(
     mode : "max" or "min"
         Whether the metric is maximised (default) or minimised.
     num_trials : int, optional
-        How many trials are started in all; by default there is no end.
+        How many trials are started in all; by default there is no limit.
     retries : int
-        How often a trial may fail and be tried again; default 0.
+        How often a failed trial is tried again; default 0.
     loss_retries : int, optional
-        How often a trial may be lost or preempted, with its host say, and be tried again. Then these
-        failures do not count against `retries`. By default all kinds of failure do.
+        How often a trial that was lost or preempted, with its host for example, is tried again. These
+        failures then do not count against `retries`. By default all kinds of failure do.
     seed : int
-        Of the bracket draws; default 0.
+        Seed of the random choice of brackets; default 0.
     resource_type : "int" or "float"
-        Whole units (default), or any.
+        Whether resources are whole numbers (default) or any numbers.
     bracket_sampling : "softmax" or "hyperband"
         P(b) ~ exp(K + 1 - b) (default), or in proportion to Hyperband's sizes.
     shared_rungs : bool
@@ -88,16 +88,17 @@ def make_scheduler(
         Promotion, pasha: a trial that is promotable when it is recorded goes on in the same job; default
         True.
     keep_size_ratios : bool
-        Promotion, pasha: none while the next rung has more than 1/eta of this one's jobs; default False.
+        Promotion, pasha: no promotion while the next rung has more than 1/eta of the jobs of this one;
+        default False.
     failed_places : "passed-on" or "held"
         Promotion, pasha: a trial that failed for good leaves its place among the best floor(n / eta) to the
-        next best (default), or holds it for ever, as in AutoTorch, where a failed promotion is lost.
+        next best (default), or keeps it, as in AutoTorch, where a failed promotion is lost.
     n : int
         Successive halving: trials in the lowest rung. Required there.
     quota : "actual" or "nominal"
-        Synchronous: floor(m / eta) of the m results that are in (default), or n divided down.
+        Synchronous: promote floor(m / eta) of the m results received (default), or of the planned n.
     overlap : bool
-        Synchronous: an idle worker opens the next bracket; default False.
+        Synchronous: an idle worker starts the next bracket before this one has ended; default False.
     n_formula : "ceil" or "floor"
         Hyperband's sizes: the paper's algorithm (default), or its printed table.
     epsilon : float, optional
@@ -106,22 +107,22 @@ def make_scheduler(
     interval : float
         Median: the distance between milestones, from `grace_period` on; by default `grace_period`.
     among : "completed" or "recorded"
-        Median: whose running averages a trial is held against: those of completed trials (default), or of
-        all that were recorded at the milestone before.
+        Median: whose running averages a trial is compared with: those of completed trials (default), or of
+        all trials recorded at the milestone before.
     min_samples : int
         Median: how many running averages there must be before a trial is stopped; default 1.
 
     Raises
     ------
     ParameterError
-        Names the option, its value and the rule; also for an option of another type, whatever its value.
+        If an option is out of range, or belongs to another type; it names the option, its value and the rule.
     """
-    given: dict[str, Any] = dict(locals())  # all parameters: nothing else is defined so far
+    given: dict[str, Any] = dict(locals())  # all parameters: no other local is defined yet
     return build(make_options(given.pop("type"), given))
 
 
 def build(options: Options) -> Scheduler:
-    """Make the scheduler of checked options."""
+    """Make a scheduler from checked options."""
     if options.type == "fifo":
         least = options.max_t
         return Fifo(options, make_levels(least, options.max_t, 2, options.resource_type, synchronous=True))

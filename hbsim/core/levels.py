@@ -1,7 +1,7 @@
-"""Rung levels, brackets, their sizes, and how a trial's bracket is drawn; worked out in integers.
+"""Rung levels, brackets, their sizes, and the random choice of a trial's bracket; in exact arithmetic.
 
 Hyperband is Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization",
-JMLR 18(185), 2018, algorithm 1. That paper counts brackets the other way: its s is K - b here.
+JMLR 18(185), 2018, algorithm 1. That paper numbers brackets in reverse: its s is K - b in this module.
 """
 
 from __future__ import annotations
@@ -62,16 +62,16 @@ class Levels:
 def make_levels(
     grace_period: object, max_t: object, reduction_factor: object, resource_type: str, *, synchronous: bool
 ) -> Levels:
-    """Work out r * eta^b, ..., r * eta^K, and R itself, for every bracket b.
+    """Compute the levels r * eta^b, ..., r * eta^K, and R itself, for every bracket b.
 
     Parameters
     ----------
     grace_period, max_t, reduction_factor : numbers
-        r, R and eta, each the decimal that it prints as.
+        r, R and eta; each counts as the decimal that it prints as.
     resource_type : "int" or "float"
-        Whole units (levels are rounded, halves up), or any.
+        Whether levels are whole (rounded, halves up) or any numbers.
     synchronous : bool
-        R takes the place of r * eta^K, instead of coming after it.
+        Whether R replaces r * eta^K instead of coming after it.
 
     Raises
     ------
@@ -99,14 +99,14 @@ def make_levels(
 
 
 def make_even_levels(grace_period: object, interval: object, max_t: object, resource_type: str) -> Levels:
-    """Work out r, r + interval, r + 2 * interval, ..., and R itself: one bracket, without a reduction factor.
+    """Compute the levels r, r + interval, r + 2 * interval, ..., R of one bracket; no reduction factor.
 
     Parameters
     ----------
     grace_period, interval, max_t : numbers
-        r, the distance and R, each the decimal that it prints as.
+        r, the distance and R; each counts as the decimal that it prints as.
     resource_type : "int" or "float"
-        Whole units, or any.
+        Whether levels are whole or any numbers.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def bracket_probabilities(k: int, brackets: int, eta: Fraction, sampling: str) -
 
 
 class BracketSampler:
-    """Bracket draws: the k-th draw is the k-th number of a generator of its own.
+    """Chooses brackets at random: the k-th choice uses the k-th number of its own generator.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ class BracketSampler:
         self._buffer: list[int] = []
 
     def peek(self) -> int:
-        """Return the next draw without using it up."""
+        """Return the next choice without moving on."""
         if not self._last:
             return 0
         if not self._buffer:
@@ -211,7 +211,7 @@ class BracketSampler:
         return self._buffer[-1]
 
     def take(self) -> None:
-        """Use the draw up that `peek` returned."""
+        """Move on from the choice that `peek` returned to the next one."""
         if not self._last:
             return
         self._buffer.pop()
@@ -224,7 +224,7 @@ class BracketSampler:
         self._drawn = 0
 
     def state_dict(self) -> JSON:
-        """Return the generator's state, plain JSON types."""
+        """Return the generator's state in plain JSON types."""
         here = PCG64()
         here.state = self._bits.state
         here.advance(self._drawn)
@@ -232,7 +232,7 @@ class BracketSampler:
         return {"state": str(inner["state"]), "inc": str(inner["inc"])}
 
     def load_state_dict(self, state: dict[str, str]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Restore a state that `state_dict` returned."""
         whole = self._bits.state
         whole["state"] = {"state": int(state["state"]), "inc": int(state["inc"])}
         self._bits.state = whole

@@ -1,4 +1,4 @@
-"""The median rule: a trial is stopped that never was as good as the median of running averages.
+"""The median rule: stops a trial whose best value is worse than the median of others' running averages.
 
 Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017, section 3.2.
 """
@@ -23,10 +23,10 @@ HALF: Final = Fraction(2)  # the (1 - 1/2) quantile
 
 
 class RunningAverages:
-    """What a trial that is under way has reported at its milestones.
+    """The running averages of an active trial's values at its milestones.
 
-    Averages are the floats nearest to the exact ones, so that equal values have themselves as average. A
-    non-number, worse than any number, ends a curve; the average that it is part of is -inf.
+    Averages are the floats nearest to the exact ones, so that the average of equal values is that value. A
+    NaN or infinite value is worse than any number and ends a curve; an average that includes it is -inf.
     """
 
     __slots__ = ("averages", "best", "total")
@@ -37,7 +37,7 @@ class RunningAverages:
         self.averages: list[float] = []  # up to each milestone
 
     def add(self, value: float) -> None:
-        """Take in the value at the next milestone."""
+        """Add the value at the next milestone."""
         if value == -inf:
             self.averages.append(-inf)
             return
@@ -49,7 +49,7 @@ class RunningAverages:
 
 
 class MedianRung:
-    """What was recorded at one milestone, in order, and the running averages up to it."""
+    """The values recorded at one milestone, in order, and the running averages up to it."""
 
     __slots__ = ("averages", "trials", "values")
 
@@ -63,14 +63,14 @@ class Median(Scheduler):
     """Stops a trial whose best value so far is worse than the median of the running averages of others.
 
     Milestones are at `grace_period`, then every `interval`, and at R. Bests and averages are over the
-    values at milestones, since the core sees no others. A milestone's population are the trials that
-    have completed, ended by themselves included (as far as they came), or with ``among="recorded"`` all
-    others that were recorded there before. While it is smaller than `min_samples` no trial is stopped.
+    values at milestones, since the core sees no others. A milestone's population are the completed
+    trials, including those whose training ended early, or with ``among="recorded"`` all other trials
+    recorded there before. While it is smaller than `min_samples` no trial is stopped.
     The median of an even number lies halfway between the two in the middle.
 
-    A trial whose value is no number is stopped, whatever its best and `min_samples` are. The average that
-    such a value is part of is worse than any number; a median in which it has weight is no cutoff, and every
-    trial with a number goes on.
+    A trial whose value is not a finite number is stopped, whatever its best and `min_samples` are. An average
+    that includes such a value is worse than any number. If the median depends on such an average there is no
+    cutoff, and every trial with a finite value goes on.
 
     Cost: O(log n) a milestone, by two heaps; a completed trial costs that at each of its milestones.
     """
@@ -78,7 +78,7 @@ class Median(Scheduler):
     def __init__(self, options: Options, geometry: Levels) -> None:
         super().__init__(options, geometry)
         self._rungs = [MedianRung() for _ in self.levels]
-        self._curves: dict[int, RunningAverages] = {}  # of trials under way
+        self._curves: dict[int, RunningAverages] = {}  # of active trials
         self._least = options.min_samples
         self._of_recorded = options.among == "recorded"
 
@@ -123,10 +123,10 @@ class Median(Scheduler):
         if curve is not None:
             self._complete(curve)
 
-    # Looking and keeping
+    # Explanations and state
 
     def standing_since(self, trial: int) -> str:
-        """Return what became of a trial since its last milestone; and its best, where that counted there."""
+        """Say what happened to a trial since its last milestone, and its best value if that decided there."""
         since = super().standing_since(trial)
         at = self._at[trial]
         if not 0 < at <= self._top:

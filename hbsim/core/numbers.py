@@ -1,6 +1,6 @@
-"""Numbers that are given to a scheduler: exact decimals in its options, checked floats in reports.
+"""Checks of numbers given to a scheduler: exact decimals in its options, floats in reports.
 
-Options count as the decimals that they print as, so that nothing hangs on a float's last bit.
+Options count as the decimals that they print as, so that no decision depends on a float's last bit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def exact(field: str, value: object) -> Fraction:
     Raises
     ------
     ParameterError
-        If it is no finite number; names `field`.
+        If `value` is not a finite number; it names `field`.
     """
     if isinstance(value, (bool, str)):
         raise ParameterError(field, value, "must be a number")
@@ -43,7 +43,7 @@ def whole(field: str, value: object, least: int) -> int:
     Raises
     ------
     ParameterError
-        If it is not whole, or below `least`; names `field`.
+        If `value` is not whole, or below `least`; it names `field`.
     """
     number = exact(field, value)
     if number.denominator != 1 or number < least:
@@ -52,7 +52,7 @@ def whole(field: str, value: object, least: int) -> int:
 
 
 def finite(value: object) -> float | None:
-    """Return a number that is finite, whole ones as they are; None for anything else."""
+    """Return a finite number, integers unchanged; None for anything else."""
     kind = type(value)
     if (kind is int or kind is float) and -1e300 < value < 1e300:  # type: ignore[operator]
         return value  # type: ignore[return-value]

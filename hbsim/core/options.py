@@ -1,4 +1,4 @@
-"""The options of a scheduler, and which type takes which."""
+"""The options of a scheduler, and which scheduler type takes which of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DEFAULTS_OF_LATER_OPTIONS: Final[dict[str, object]] = {"failed_places": "passed-
 
 
 def suggest_type(type: object) -> str:
-    """Say which type was probably meant."""
+    """Suggest the type with the most similar name, as text that follows an error message."""
     if isinstance(type, str) and type.lower() == "asha":
         return " ASHA is 'promotion'; 'stopping' is its variant that never pauses."
     return nearest(str(type), TYPES)
@@ -97,9 +97,9 @@ def _num_trials(field: str, value: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """All options, checked; those that a type does not take stand at their defaults.
+    """All scheduler options, checked; options that a type does not take have their defaults.
 
-    This is their one declaration: the command line, sweep files and `make_scheduler` take them from here.
+    This is their only declaration: the command line, sweep files and `make_scheduler` use it.
     """
 
     type: str = option(
@@ -205,9 +205,9 @@ class Options:
     )
 
     def as_dict(self) -> dict[str, object]:
-        """Return the options that this type takes, plain JSON types; `loss_retries` only if it was given.
+        """Return the options that this type takes in plain JSON types; `loss_retries` only if it was given.
 
-        So schedulers from before there was that option are called as they were.
+        So the options of schedulers from before `loss_retries` existed stay the same.
         """
         taken = {"type", *TYPES[self.type]}
         if self.loss_retries is None:
@@ -242,9 +242,9 @@ def make_options(type: str, given: Mapping[str, object]) -> Options:
 
 
 def with_later_options(kept: Mapping[str, object]) -> dict[str, object]:
-    """Return options as `Options.as_dict` gave them, with those at their defaults that came later.
+    """Add to options saved by an older version the defaults of options that were introduced later.
 
-    So what an older version kept, which lacks them, still names the same scheduler.
+    So saved options that lack them still describe the same scheduler.
     """
     options = dict(kept)
     taken = TYPES.get(str(options.get("type")), ())

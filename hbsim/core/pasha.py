@@ -2,7 +2,7 @@
 
 Bohdal, Balles, Wistuba, Ermis, Archambeau, Zappella, "PASHA: Efficient HPO and NAS with Progressive
 Resource Allocation", ICLR 2023 (arXiv 2207.06940), algorithm 1 and section 4. Values are signed so that
-larger is better; what is no number is -inf.
+larger is better; NaN and infinities are -inf.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ PERCENTILE: Final = Fraction(10)  # 1 - 1/10: the 90th
 
 
 class Ranking:
-    """The trials recorded at a level, by their values there and by those one level below.
+    """The trials recorded at a level, ranked by their values at it and by their values one level below.
 
-    The rankings agree if at each rank the trial that has it here has a value below within epsilon of the
-    value that has that rank below. Equal values here rank as they do below. The values below are
-    numbers: no trial without one goes on.
+    The two rankings agree if at each rank the trial that has it at this level has a value at the level below
+    within epsilon of the value that has this rank there. Ties at this level are ranked as at the level below.
+    The values at the level below are finite: no other trial goes on.
 
-    A trial costs two bisections, three insertions into arrays, and a look at the ranks between its two
-    places: those of others change by one together, here and below, and stay as far apart as they were.
+    A trial costs two bisections, three insertions into arrays, and a comparison of the ranks between its two
+    places: all other ranks change by one in both rankings.
     """
 
     __slots__ = ("_below", "_here", "_sorted", "_worst")
 
     def __init__(self) -> None:
         self._here = array("d")  # ascending
-        self._below = array("d")  # those of the same trials, in the same order
-        self._sorted = array("d")  # and ascending
-        self._worst = 0.0  # at least the largest distance between the two
+        self._below = array("d")  # the values below of the same trials, in the same order
+        self._sorted = array("d")  # the values below, ascending
+        self._worst = 0.0  # an upper bound of the distance between the two
 
     def add(self, value: float, below: float) -> None:
-        """Record a trial's value, and the one it had a level below."""
+        """Record a trial's value, and its value one level below."""
         first = bisect_left(self._here, value)
         last = bisect_right(self._here, value, first)
         place = bisect_right(self._below, below, first, last)
@@ -68,7 +68,7 @@ class Ranking:
         return self._worst <= epsilon
 
     def _distance(self, first: int, end: int) -> float:
-        """Return how far the values of a rank are apart at most, among these ranks."""
+        """Return the largest distance between the two values of a rank, among these ranks."""
         if end - first == 1:
             return abs(self._below[first] - self._sorted[first])
         with np.errstate(over="ignore"):
@@ -77,12 +77,12 @@ class Ranking:
 
 
 class EpsilonEstimator:
-    """How far two trials are apart at a level though their learning curves cross and cross back.
+    """Estimates epsilon from pairs of trials whose learning curves cross and cross back.
 
     Parameters
     ----------
     levels : int
-        How many levels a curve has; the last is where the distance is taken. At least 3.
+        How many levels a curve has, at least 3; distances are taken at the last.
     """
 
     __slots__ = ("_count", "_curves", "_distances")
@@ -98,7 +98,7 @@ class EpsilonEstimator:
         return self._distances.value
 
     def add(self, curve: Sequence[float]) -> None:
-        """Hold a trial against all before; one without a number at the last level tells nothing.
+        """Compare a trial with all earlier ones; a trial without a finite value at the last level is ignored.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class EpsilonEstimator:
 
 
 def _crosses_back(ahead: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Return who is ahead at last, was behind before, and ahead before that: (levels, n) to (n,)."""
+    """Return which curves end ahead after being behind, and ahead before that: (levels, n) to (n,)."""
     before = np.logical_or.accumulate(ahead[:-2], axis=0)
     crossed: np.ndarray = ahead[-1] & (before & behind[1:-1]).any(axis=0)
     return crossed
@@ -137,19 +137,19 @@ class Pasha(Promotion):
 
     At first the cap is eta * r, the second level. Whenever a trial is recorded at the cap, all trials
     recorded there are ranked by their values there, and by those one level below. Where the rankings do
-    not agree (see `hbsim.core.pasha`), the cap grows by one level; once it is R it stays, and all is
-    as in the promotion type. Only then is it decided whether the trial goes straight on. A trial
-    that is recorded at the cap pauses there, and may go on later if the cap grows.
+    not agree (see `hbsim.core.pasha`), the cap grows by one level; at R it no longer grows, and PASHA
+    works as the promotion type. Then it is decided whether the trial goes straight on. A trial that is
+    recorded at the cap pauses there, and may go on later if the cap grows.
 
     Values within epsilon are equal. Unless it is given, epsilon is the 90th percentile of the distances,
     at the cap, of the pairs of trials recorded there whose learning curves cross and cross back: one is
-    ahead, then behind, then ahead. **The paper looks for that in every epoch; the core sees values at
-    levels only, and so looks at levels only.** It takes three of them: with the first cap epsilon is 0.
-    After the cap has grown epsilon stays what it was until there is such a pair at the new cap. A
-    trial without a number at the cap ranks last there, and tells nothing of epsilon.
+    ahead, then behind, then ahead. **The paper compares curves in every epoch; the core sees values at
+    levels only, and compares these.** Three levels are needed: with the first cap epsilon is 0. After the
+    cap has grown epsilon does not change until there is such a pair at the new cap. A trial without a
+    finite value at the cap ranks last there, and does not count for epsilon.
 
-    Cost: what promotion costs, and for a trial recorded at the cap, with m trials there, O(log m) and
-    three insertions into arrays (O(m), some microseconds for m = 100,000); where epsilon is estimated,
+    Cost: that of promotion, and for a trial recorded at the cap, with m trials there, O(log m) and
+    three insertions into arrays (O(m), some microseconds for m = 100,000); if epsilon is estimated,
     from the third level on, a comparison with each of the m curves, in NumPy, and O(log) and a float for
     every pair that crosses back. No rung is sorted.
     """
@@ -158,21 +158,21 @@ class Pasha(Promotion):
         super().__init__(options, geometry)
         self._estimates = options.epsilon is None
         self._epsilon = options.epsilon or 0.0
-        self._curves: dict[int, list[float]] = {}  # beyond the lowest level, to estimate epsilon
+        self._curves: dict[int, list[float]] = {}  # of trials beyond the lowest level, to estimate epsilon
         self._raise(min(1, self._top))
 
     @property
     def cap(self) -> float:
-        """The level beyond which no trial goes now."""
+        """The level beyond which no trial trains now."""
         return self.levels[self._cap]
 
     @property
     def epsilon(self) -> float:
-        """The difference up to which values are equal now."""
+        """The difference up to which values count as equal now."""
         return self._epsilon
 
     def _raise(self, cap: int) -> None:
-        """Let trials go as far as the level of this index."""
+        """Raise the cap to the level with this index."""
         self._cap = cap
         self._ranking = Ranking()
         self._noise = EpsilonEstimator(cap + 1) if self._estimates and 1 < cap < self._top else None
@@ -195,7 +195,7 @@ class Pasha(Promotion):
             self._curves.setdefault(trial, [below]).append(value)
 
     def _rank(self, trial: int, value: float, below: float) -> None:
-        """Rank a trial that is recorded at the cap; the cap grows if the ranking is not that below."""
+        """Rank a trial that is recorded at the cap; raise the cap if the two rankings differ."""
         self._compare(trial, value, below)
         if self._noise is not None and self._noise.epsilon is not None:
             self._epsilon = self._noise.epsilon
@@ -207,7 +207,7 @@ class Pasha(Promotion):
         if self._noise is not None:
             self._noise.add(self._curves[trial])
 
-    # Looking and keeping
+    # Explanations and state
 
     def _since(self, trial: int) -> str:
         at = self._at[trial] - 1
@@ -246,7 +246,7 @@ class Pasha(Promotion):
             self._recall()
 
     def _recall(self) -> None:
-        """Follow and compare the trials again, as they were recorded."""
+        """Rebuild curves and rankings from the rungs, in the order of recording."""
         rungs = self._rungs[0][: self._cap + 1]
         values = [dict(zip(rung.trials, rung.values, strict=True)) for rung in rungs]
         for at in range(1, self._cap + 1):

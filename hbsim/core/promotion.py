@@ -20,22 +20,22 @@ __all__ = ["Promotion"]
 
 
 class Promotion(Scheduler):
-    """Promotes the best floor(n / eta) of a rung, each as soon as it is among them."""
+    """Promotes a trial as soon as it is among the best floor(n / eta) of its rung."""
 
     def __init__(self, options: Options, geometry: Levels, brackets: int = 1) -> None:
         super().__init__(options, geometry, brackets)
         groups = 1 if options.shared_rungs else brackets
         self._groups = [[TopRung(geometry.eta) for _ in self.levels] for _ in range(groups)]
         self._rungs = [self._groups[self._group(bracket)] for bracket in range(brackets)]
-        self._cap = self._top  # the index of the level beyond which no trial goes
+        self._cap = self._top  # the index of the highest level that trials may reach
         self._straight_on = options.straight_on
         self._ratios = options.keep_size_ratios
         self._passes_on = options.failed_places == "passed-on"
         self._drops: DroppedTrialFinder | None = None
         self._named: set[int] = set()
-        self._without_number: list[int] = []  # paused without a number: never promoted
+        self._without_number: list[int] = []  # paused without a finite value: never promoted
         self._changes = 0  # asks, milestones and failures so far
-        self._none_lost_until = 0  # so many changes: before, no paused trial can be lost
+        self._none_lost_until = 0  # before this many changes no paused trial can be lost
 
     def _group(self, bracket: int) -> int:
         return 0 if self.options.shared_rungs else bracket
@@ -65,7 +65,7 @@ class Promotion(Scheduler):
         return trial
 
     def _find(self, bracket: int) -> tuple[int, TopRung, TopRung] | None:
-        """Return the trial that is promoted next in a bracket, its rung, and the rung that it goes to."""
+        """Find the trial that is promoted next in a bracket; return it, its rung and the next rung."""
         rungs = self._rungs[bracket]
         for at in range(self._cap - 1, self.geometry.first[bracket] - 1, -1):
             rung = rungs[at]
@@ -123,13 +123,13 @@ class Promotion(Scheduler):
             for rung in rungs[self.geometry.first[bracket] : at]:
                 rung.pass_over(trial)
 
-    # Dropping
+    # Dropped trials
 
     def dropped(self) -> list[int]:
-        """Return the paused trials that can never go on and were not named before, in ascending order.
+        """Return the paused trials that can never go on and were not returned before, in ascending order.
 
-        These are trials without a number; with `num_trials` those below every place that can still
-        come (see `hbsim.core.drops`); and when the scheduler is done all that are paused.
+        These are trials without a finite value; with `num_trials` trials that no free place can reach any
+        more (see `hbsim.core.drops`); and when the scheduler is done all paused trials.
         """
         if self.done:
             paused = sum(rung.paused for rungs in self._groups for rung in rungs)
@@ -148,7 +148,7 @@ class Promotion(Scheduler):
         slack = self._drops.slack(to_start, len(self._named))
         while slack <= 0 and (found := self._drops.update(to_start, self._is_waiting)):
             lost += self._name(found)
-        # A change takes a place away, or fills one: at most.
+        # A change removes or fills at most one place.
         self._none_lost_until = self._changes + max(0, slack // 2)
         return sorted(lost)
 
@@ -159,20 +159,20 @@ class Promotion(Scheduler):
         return [t for t, status in enumerate(self._status) if status == PAUSED and t not in self._named]
 
     def _name(self, trials: list[int]) -> list[int]:
-        """Note that these paused trials are named now, and no longer wait in their rungs."""
+        """Mark paused trials as returned by `dropped`; they no longer wait in their rungs."""
         for trial in trials:
             self._rungs[self._bracket[trial]][self._at[trial] - 1].paused -= 1
         self._named.update(trials)
         self._without_number = []
         return sorted(trials)
 
-    # Looking and keeping
+    # Explanations and state
 
     def _rung_values(self, trial: int) -> list[float]:
         return self._rungs[self._bracket[trial]][self._at[trial] - 1].values
 
     def standing_since(self, trial: int) -> str:
-        """Return what became of a trial since its last milestone; see `Trials.standing_since`."""
+        """Say what happened to a trial since its last milestone; see `Scheduler.standing_since`."""
         if self._status[trial] == FAILED and self._position[trial] >= 0 and not self._passes_on:
             return "It has failed for good since, and keeps its rank."
         return super().standing_since(trial)

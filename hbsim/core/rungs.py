@@ -1,7 +1,7 @@
-"""Rungs: the values recorded at one level, and the rules that decide who goes on, O(log n) a value.
+"""Rungs: the values recorded at one level, and the rules that decide which trials go on, O(log n) a value.
 
-Values are signed so that larger is better; what is no number is -inf, and never goes on. Heaps keep the
-values on both sides of the cut on top, so that nothing is sorted or scanned when a trial reports.
+Values are signed so that larger is better; NaN and infinities are -inf, and their trials never go on. Two
+heaps have the values next to the cutoff on top, so that no report needs a sort or a scan.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["HANDED_OUT", "RULES", "HalvingRung", "Quantile", "StoppingRule", "To
 
 
 class StoppingRule:
-    """The recorded values of a rung, split where its rule decides."""
+    """A rule that stops trials at a rung, with the rung's values in two heaps split at the cutoff."""
 
     __slots__ = ("best", "cutoff", "n", "p", "q", "rest")
 
@@ -28,7 +28,7 @@ class StoppingRule:
         self.cutoff: float | None = None
 
     def decide(self, value: float) -> bool:
-        """Record `value`; return whether its trial goes on. `cutoff` is what it was held against."""
+        """Record `value`; return whether its trial goes on. `cutoff` is the value it was compared with."""
         raise NotImplementedError
 
     def _add(self, value: float, size: int) -> None:
@@ -50,7 +50,7 @@ class QuantileRule(StoppingRule):
         self._next: float | None = None
 
     def decide(self, value: float) -> bool:
-        # `_add` and `_quantile` stand here once more: this is what every report goes through.
+        # Inlined copies of `_add` and `_quantile`: every report goes through this code.
         cutoff = self.cutoff = self._next
         n, p, best, rest = self.n, self.p, self.best, self.rest
         whole, part = divmod(n * (p - self.q), p)
@@ -68,7 +68,7 @@ class QuantileRule(StoppingRule):
         return value >= cutoff if cutoff is not None else value > -inf
 
     def _quantile(self, rest: int) -> float | None:
-        """Interpolate between the two values at the cut, rest/p of the way."""
+        """Interpolate between the two values next to the cutoff, rest/p of the way."""
         low = -self.rest[0]
         if low == -inf:
             return None
@@ -82,7 +82,7 @@ class QuantileRule(StoppingRule):
 
 
 class InclusiveQuantileRule(QuantileRule):
-    """The quantile of all values, the new one included; needs two: Syne Tune 0.13."""
+    """Stops below the quantile of all values, the new one included; needs two values: Syne Tune 0.13."""
 
     __slots__ = ()
 
@@ -120,17 +120,17 @@ class TopRule(RankRule):
 
 
 class Quantile(QuantileRule):
-    """The (1 - 1/eta) quantile of the values that were added, where no trial is held against it."""
+    """The (1 - 1/eta) quantile of the values added, without decisions about trials."""
 
     __slots__ = ()
 
     def add(self, value: float) -> None:
-        """Take one more value in."""
+        """Add a value."""
         self.decide(value)
 
     @property
     def value(self) -> float | None:
-        """The quantile; None without values, or while a non-number has weight in it."""
+        """The quantile; None without values, or while it depends on a value of -inf."""
         return self._next
 
 
@@ -149,20 +149,20 @@ SPARE: Final = 4096
 class TopRung:
     """The values recorded at one level, and which of them are among the best floor(n / eta).
 
-    Values are signed so that larger is better; what is no number is -inf, counts in n, and is never
+    Values are signed so that larger is better; NaN and infinities are -inf, count in n, and are never
     among the best. Of equal values the earlier recorded is better. Trials that are passed over count
     in n, and their places go to others.
 
     Attributes
     ----------
     values, trials : list
-        What was recorded, in order.
+        The recorded values and their trials, in order.
     targeted : int
         Jobs and stretches started with this level as target, less those that failed for good.
     paused : int
-        Trials that pause here and may still go on.
+        Trials that pause at this level and may still go on.
     eligible : list
-        A heap; empty where no trial can be promoted.
+        A heap of trials that may be promoted; empty if there are none.
     """
 
     __slots__ = (
@@ -188,7 +188,7 @@ class TopRung:
         self.targeted = 0
         self.paused = 0
         # Heaps hold (value, order) so that the worst of the top and the best of the rest come first.
-        # A trial that was passed over or handed out leaves its entry behind; `_place` tells which count.
+        # Entries of trials that were passed over or handed out remain; `_place` says which entries count.
         self._top: list[tuple[float, int]] = []
         self._rest: list[tuple[float, int]] = []
         self._top_size = 0
@@ -197,7 +197,7 @@ class TopRung:
         self._place = bytearray()
 
     def append(self, trial: int, value: float) -> None:
-        """Record a value where nothing is decided."""
+        """Record a value without ranking it."""
         self.values.append(value)
         self.trials.append(trial)
 
@@ -229,7 +229,7 @@ class TopRung:
         return top[0][0]
 
     def _balance(self, size: int) -> None:
-        """Move trials between the top and the rest until the top has `size`, or all there are."""
+        """Move trials between the top and the rest until the top has `size` trials, or all of them."""
         top, rest, place, trials = self._top, self._rest, self._place, self.trials
         while self._top_size > size:
             value, order = heappop(top)
@@ -280,19 +280,19 @@ class TopRung:
         )
         return 1 + better
 
-    # Those among the best that wait for their promotion. Entries may be out of date: the scheduler,
-    # which knows who is paused, looks at the first and drops it if so.
+    # Trials among the best that wait for their promotion. Entries may be out of date: the scheduler,
+    # which knows which trials are paused, checks the first entry and drops it if so.
 
     def enter(self, order: int) -> None:
         """Enter a trial that is among the best; `order` is its place in `trials`."""
         heappush(self.eligible, (-self.values[order], order))
 
     def first_eligible(self) -> int:
-        """Return the best of those entered."""
+        """Return the best of the trials entered."""
         return self.trials[self.eligible[0][1]]
 
     def drop_eligible(self) -> None:
-        """Forget the best of those entered."""
+        """Remove the best of the trials entered."""
         heappop(self.eligible)
 
     def is_top(self, trial: int) -> bool:
@@ -301,14 +301,14 @@ class TopRung:
 
 
 class HalvingRung(TopRung):
-    """Keeps the best of a rung as they come in, and hands them out by their numbers.
+    """A rung of synchronous halving: keeps its best trials, and hands them out in ascending order.
 
     Parameters
     ----------
     eta : Fraction
         The reduction factor.
     quota : int or None
-        How many go on, as far as there are numbers; None: floor(m / eta) of the m that are in.
+        How many trials go on, if so many have finite values; None: floor(m / eta) of the m recorded.
     """
 
     __slots__ = ("_by_number", "_quota")
@@ -316,14 +316,14 @@ class HalvingRung(TopRung):
     def __init__(self, eta: Fraction, quota: int | None) -> None:
         super().__init__(eta)
         self._quota = quota
-        self._by_number: list[int] = []  # a heap; may hold trials that were pushed out since
+        self._by_number: list[int] = []  # a heap; may hold trials that are no longer among the best
 
     def places(self) -> int:
         """Return how many places there are now."""
         return super().places() if self._quota is None else self._quota
 
     def record(self, trial: int, value: float) -> bool:
-        """Record a value; return whether it is among the best now."""
+        """Record a value; return whether it is among the best so far."""
         entered = len(self._by_number)
         is_top = super().record(trial, value)
         if is_top and len(self._by_number) == entered:
@@ -336,24 +336,24 @@ class HalvingRung(TopRung):
 
     @property
     def winners(self) -> int:
-        """How many are among the best and were not handed out yet."""
+        """How many trials are among the best and were not handed out yet."""
         return self._top_size
 
     def take_winner(self) -> int:
-        """Hand out the winner with the lowest number."""
+        """Hand out the winner with the lowest trial number."""
         while not self.is_top(trial := heappop(self._by_number)):
             pass
         self.hand_out(trial)
         return trial
 
     def hand_out(self, trial: int) -> None:
-        """Note that a winner goes on."""
+        """Mark a winner as handed out: it goes on."""
         self._place[trial] = HANDED_OUT
         self._stale = True
         self._top_size -= 1
 
     def losers(self) -> list[int]:
-        """Return those that do not go on, once the rung is complete."""
+        """Return the trials that do not go on, once the rung is complete."""
         return [trial for trial in self.trials if not (self.is_top(trial) or self.has_gone_on(trial))]
 
     def has_gone_on(self, trial: int) -> bool:

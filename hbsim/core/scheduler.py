@@ -1,4 +1,4 @@
-"""The base of all schedulers: ask and tell, retries, failures, explanations."""
+"""The base class of all schedulers: ask and tell, retries, failures, explanations."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ from hbsim.errors import HbsimWarning, ParameterError, ProtocolError
 __all__ = ["ENDED", "Scheduler"]
 
 ROOM: Final = 4096  # trials
-new: Final = tuple.__new__  # of a NamedTuple: a third of the time of calling it
+new: Final = tuple.__new__  # makes a NamedTuple in a third of the time of calling its class
 ENDED: Final = {PAUSE: PAUSED, STOP: STOPPED, COMPLETE: COMPLETED}
 
 
 class Scheduler(ABC):
-    """The base of all schedulers: a state machine that says which trial trains next, and how far.
+    """The base class of all schedulers: a state machine that decides which trial trains next, and how far.
 
-    It has no clock, no files and no threads, and knows no configurations: whoever drives it asks for
-    jobs and tells it what became of them. Make one with `make_scheduler`. A type of scheduler says which
-    trial comes next (`_choose`) and what a milestone decides (`_decide`).
+    It has no clock, no files and no threads, and knows no configurations: its caller asks for jobs and
+    reports their values and failures. Make one with `make_scheduler`. A subclass decides which trial
+    comes next (`_choose`) and what happens at a milestone (`_decide`).
 
-    `ask` and `tell` are for people. Engines that already know that a trial stands at its next
-    milestone may call `reach` and `fail` instead: `tell` ends in these too.
+    Applications call `ask` and `tell`. Engines that know that a trial has reached its next milestone may
+    call `reach` and `fail` instead, as `tell` does.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Scheduler(ABC):
     started, running : int
         How many trials have started, and how many run now.
     n_before, cutoff :
-        How many values the rung had, and what the value was held against, at the last milestone.
+        How many values the rung had, and the value that decided, at the last milestone.
     """
 
     def __init__(self, options: Options, geometry: Levels, brackets: int = 1) -> None:
@@ -91,50 +91,50 @@ class Scheduler(ABC):
         self._limit = inf if options.num_trials is None else options.num_trials
         self._top = len(geometry.levels) - 1
         self._attempts: dict[int, int] = {}  # failures of all kinds
-        self._losses: dict[int, int] = {}  # those that loss_retries counts
+        self._losses: dict[int, int] = {}  # failures that loss_retries counts
         self._reported: dict[int, float] = {}  # the last resource reported, of running jobs
         self._retries: deque[int] = deque()
         self._warned = False
         sampling = bracket_probabilities(geometry.k, brackets, geometry.eta, options.bracket_sampling)
         self._sampler = BracketSampler(sampling, options.seed)
-        # Columns, an entry a trial, with room for more than have started. `_at` is the index in `levels` of
+        # Columns with an entry for each trial, and room for more trials. `_at` is the index in `levels` of
         # the next milestone, `_position` the place among the values of the rung that recorded the trial last.
         self._bracket = array("H")
         self._status = bytearray()
         self._at = array("H")
         self._position = array("q")
         self._code = bytearray()  # the verdict at its last milestone
-        self._cutoff = array("d")  # what its value was held against there; NaN for nothing
+        self._cutoff = array("d")  # the value that decided there; NaN for none
 
     @property
     def num_trials(self) -> int | None:
-        """How many trials are started in all; None: there is no end."""
+        """How many trials are started in all; None if there is no limit."""
         return None if self._limit == inf else int(self._limit)
 
     def limit_trials(self, most: int) -> None:
-        """Start no more than `most` trials in all: there are no more configurations.
+        """Start no more than `most` trials in all, as there are no more configurations.
 
-        It is no option and no part of the state: whoever drives the scheduler says it again after a restart.
+        This is neither an option nor part of the state: call it again after a restart.
         """
         self._limit = min(self._limit, whole("most", most, 0))
 
     def grow(self, num_trials: int) -> None:
-        """Start `num_trials` trials in all, more than it was made for.
+        """Raise the number of trials that are started in all to `num_trials`.
 
         Raises
         ------
         ParameterError
-            It is not of the type fifo: what others decide depends on how many trials there are.
+            If the type is not fifo: decisions of other types depend on the number of trials.
         """
         if self.type != "fifo":
             raise ParameterError("num_trials", num_trials, f"a study of type {self.type!r} cannot grow")
         self._limit = whole("num_trials", num_trials, max(1, self.started))
         self.options = replace(self.options, num_trials=num_trials)
 
-    # Asking
+    # Jobs
 
     def ask(self) -> Job | None:
-        """Return the next job, or None: nothing to do until the next `tell`."""
+        """Return the next job, or None if there is none until the next `tell`."""
         if self._retries:
             trial = self._retries.popleft()
         else:
@@ -146,7 +146,7 @@ class Scheduler(ABC):
         return self._job(trial)
 
     def running_jobs(self) -> list[Job]:
-        """Return the jobs under way, in the order of trials; after a restart reports of these are due."""
+        """Return the running jobs, in the order of trials; after a restart their reports come next."""
         return [self._job(t) for t in range(self.started) if self._status[t] == RUNNING]
 
     def _job(self, trial: int) -> Job:
@@ -158,11 +158,11 @@ class Scheduler(ABC):
 
     @property
     def done(self) -> bool:
-        """Whether nothing is running and nothing can ever be asked for again."""
+        """Whether no trial is running and `ask` will never return a job again."""
         return not (self.running or self._retries or self._has_work())
 
     def _choose(self) -> int:
-        """Return the trial that goes on or starts, or -1. Retries come first, and not from here."""
+        """Return the trial that goes on or starts, or -1. `ask` handles retries before it calls this."""
         if self.started >= self._limit:
             return -1
         if self.brackets == 1:
@@ -176,7 +176,7 @@ class Scheduler(ABC):
         return self.started < self._limit
 
     def _start(self, bracket: int) -> int:
-        """Enter a new trial that starts in `bracket`."""
+        """Add a new trial that starts in `bracket`."""
         trial = self.started
         if trial == len(self._status):
             self._make_room()
@@ -186,7 +186,7 @@ class Scheduler(ABC):
         return trial
 
     def _make_room(self) -> None:
-        """Lengthen the columns: quicker than to append a trial at a time."""
+        """Lengthen the columns by many entries at once, which is faster than one entry a trial."""
         self._bracket.frombytes(bytes(ROOM * self._bracket.itemsize))
         self._at.frombytes(bytes(ROOM * self._at.itemsize))
         self._status.extend(bytes(ROOM))
@@ -205,21 +205,21 @@ class Scheduler(ABC):
             raise ProtocolError(trial, "an unknown trial", f"one of the trials started: {known}")
         return number
 
-    # Telling
+    # Reports and failures
 
     def tell(self, event: Report | Failure) -> Decision:
-        """Take a report or a failure of a running trial.
+        """Process a report or a failure of a running trial.
 
         Returns
         -------
         Decision
-            What becomes of the trial.
+            What happens to the trial.
 
         Raises
         ------
         ProtocolError
             If the trial is not running, or the resource is not a finite number or went back. The
-            state is what it was before.
+            state does not change.
         ParameterError
             If a failure's kind is unknown.
         """
@@ -259,12 +259,12 @@ class Scheduler(ABC):
         return Decision(VERDICTS[self.fail(trial, failure.kind)], None)
 
     def reach(self, trial: int, value: float) -> int:
-        """Record that a running trial stands at its next milestone with `value`; NaN for none.
+        """Record that a running trial has reached its next milestone with `value`; NaN for none.
 
         Returns
         -------
         int
-            The index in `VERDICTS` of what was decided. Nothing is checked: see `tell`.
+            The index in `VERDICTS` of the decision. Nothing is checked: see `tell`.
         """
         value *= self._sign
         if not -inf < value < inf:
@@ -283,7 +283,7 @@ class Scheduler(ABC):
 
     @abstractmethod
     def _decide(self, trial: int, at: int, value: float) -> int:
-        """Record a signed value at level `at`, set `n_before` and `cutoff`, return CONTINUE ... COMPLETE."""
+        """Record a signed value at level `at`, set `n_before` and `cutoff`; return CONTINUE ... COMPLETE."""
 
     def fail(self, trial: int, kind: str = "error") -> int:
         """Record that a running trial has failed; return RETRY or STOP as an index in `VERDICTS`."""
@@ -304,10 +304,10 @@ class Scheduler(ABC):
         return STOP
 
     def end(self, trial: int) -> None:
-        """Record that the training of a running trial came to an end of its own, below R.
+        """Record that the training function of a running trial returned below R.
 
-        The trial counts as completed. What it recorded stays, its place in a rung included; a
-        synchronous rung no longer waits for it.
+        The trial counts as completed. Its recorded values and places in rungs remain; a synchronous rung
+        no longer waits for it.
 
         Raises
         ------
@@ -324,7 +324,7 @@ class Scheduler(ABC):
         """Update the rungs for a trial that has failed for good on its way to level `at`."""
 
     def _leave(self, trial: int, at: int) -> None:  # noqa: B027
-        """Update the rungs for a trial whose training ended of its own on its way to level `at`."""
+        """Update the rungs for a trial whose training function returned on the way to level `at`."""
 
     def _running(self, trial: int, what: str) -> int:
         if type(trial) is int and 0 <= trial < self.started and self._status[trial] == RUNNING:
@@ -356,7 +356,7 @@ class Scheduler(ABC):
             )
             warnings.warn(HbsimWarning(text), stacklevel=4)
 
-    # Looking
+    # Status and explanations
 
     def status(self, trial: int) -> str:
         """Return ``"running"``, ``"paused"``, ``"stopped"``, ``"completed"`` or ``"failed"``.
@@ -377,7 +377,7 @@ class Scheduler(ABC):
         return self._bracket[: self.started]
 
     def trial_statuses(self) -> list[str]:
-        """Return what `status` says of every trial, in the order of trials."""
+        """Return the `status` of every trial, in the order of trials."""
         return [STATUSES[status] for status in self._status[: self.started]]
 
     def status_counts(self) -> dict[str, int]:
@@ -396,16 +396,16 @@ class Scheduler(ABC):
         return [stands[at] if at > first[b] else 0.0 for at, b in columns]
 
     def dropped(self) -> list[int]:
-        """Return the paused trials that can never go on and were not named before, in ascending order.
+        """Return the paused trials that can never go on and were not returned before, in ascending order.
 
-        Their checkpoints can go. Trials only pause in promotion, pasha and the synchronous types.
+        Their checkpoints can be deleted. Trials only pause in promotion, pasha and the synchronous types.
         """
         return []
 
     def explain(self, trial: int) -> Explanation:
         """Return why a trial was stopped, paused or promoted at the last milestone that counted.
 
-        Worked out when it is asked for: a rank costs a pass over its rung.
+        Computed on each call: a rank costs a pass over the trial's rung.
 
         Raises
         ------
@@ -435,7 +435,7 @@ class Scheduler(ABC):
         return Explanation(trial, bracket, level, n, rank, cutoff, verdict, text)
 
     def standing(self, trial: int) -> tuple[float | None, int, int, float | None]:
-        """Return a trial's last value, n, its rank and the cutoff, as they were when it was decided."""
+        """Return a trial's last value, n, its rank and the cutoff, as of the decision."""
         order = self._position[trial]
         values = self._rung_values(trial)
         value = values[order]
@@ -444,7 +444,7 @@ class Scheduler(ABC):
         return self._shown(value), order + 1, rank, None if cutoff != cutoff else cutoff
 
     def standing_since(self, trial: int) -> str:
-        """Return what became of a trial since its last milestone, in a sentence; empty if nothing did."""
+        """Say in a sentence what happened to a trial since its last milestone; empty if nothing did."""
         status = self._status[trial]
         if status == FAILED:
             return "It has failed for good since."
@@ -465,21 +465,21 @@ class Scheduler(ABC):
     def _rung_values(self, trial: int) -> list[float]:
         """Return the signed values of the rung that recorded `trial` last."""
 
-    # Keeping
+    # State
 
     def state_dict(self) -> dict[str, object]:
-        """Return the whole state in plain JSON types; `load_state_dict` goes on from it."""
+        """Return the whole state in plain JSON types, for `load_state_dict`."""
         from hbsim.core.state import save
 
         return save(self)
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Go on from a state that a scheduler of the same options returned.
+        """Restore a state that a scheduler of the same options returned.
 
         Raises
         ------
         ParameterError
-            If the options differ, or it is no such state; nothing is changed then.
+            If the options differ, or the state is not valid; the scheduler is unchanged then.
         """
         from hbsim.core.state import load
 
@@ -487,15 +487,15 @@ class Scheduler(ABC):
 
     @abstractmethod
     def _extra_state(self) -> dict[str, object]:
-        """Return what a type keeps beside the columns, in plain JSON types."""
+        """Return the state of a subclass beside the columns, in plain JSON types."""
 
     @abstractmethod
     def _load_extra(self, state: dict[str, object]) -> None:
-        """Take back what `_extra_state` returned; the columns are in place already."""
+        """Restore what `_extra_state` returned; the columns are restored already."""
 
     @abstractmethod
     def _check_extra(self) -> None:
-        """Hold what was taken back against the columns; raises a ValueError where they do not fit."""
+        """Check the restored state against the columns; raise a ValueError if they do not fit."""
 
     def __repr__(self) -> str:
         return f"<{self.type} scheduler: {self.started} trials, {self.running} running, levels {self.levels}>"

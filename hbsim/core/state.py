@@ -1,4 +1,4 @@
-"""A scheduler's state in plain JSON types: saved, checked and loaded."""
+"""Saving, loading and checking of a scheduler's state in plain JSON types."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SCHEMA: Final = 1
 
 
 def save(scheduler: Scheduler) -> dict[str, object]:
-    """Return the state: what `json.dumps(..., allow_nan=False)` takes."""
+    """Return the state in types that `json.dumps(..., allow_nan=False)` takes."""
     count = scheduler.started
     losses = [[trial, count] for trial, count in sorted(scheduler._losses.items())]
     return {
@@ -70,7 +70,7 @@ def save(scheduler: Scheduler) -> dict[str, object]:
 
 
 def load(scheduler: Scheduler, state: dict[str, object]) -> None:
-    """Put `scheduler` into a state that `save` returned; nothing is changed if that fails."""
+    """Restore a state that `save` returned in `scheduler`, which is unchanged if that fails."""
     from hbsim.core.factory import build
 
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
@@ -113,7 +113,7 @@ def _fill(scheduler: Scheduler, state: dict[str, object]) -> None:
 
 
 def _check_columns(scheduler: Scheduler) -> None:
-    """Hold the columns against each other."""
+    """Check that the columns are consistent."""
     count = scheduler.started
     if count > scheduler._limit:
         raise ParameterError("status", count, f"must have at most num_trials={scheduler.num_trials} entries")
@@ -143,7 +143,7 @@ def _check_columns(scheduler: Scheduler) -> None:
 
 
 def _can_be(scheduler: Scheduler, trial: int) -> bool:
-    """Return whether a trial can stand where its columns say."""
+    """Return whether a trial's columns are consistent."""
     status, at, code = scheduler._status[trial], scheduler._at[trial], scheduler._code[trial]
     recorded = at > scheduler.geometry.first[scheduler._bracket[trial]]
     ended = {PAUSED: PAUSE, STOPPED: STOP, COMPLETED: COMPLETE}.get(status)
@@ -168,14 +168,14 @@ def _can_be(scheduler: Scheduler, trial: int) -> bool:
 def check_rungs(
     scheduler: Scheduler, rungs: Iterable[tuple[int, int, Sequence[int]]], group: Callable[[int], int]
 ) -> None:
-    """Check that each trial is in the rungs that it has passed, once, and its last place there is right.
+    """Check that each trial is once in each rung that it has passed, and that its last position is right.
 
     Parameters
     ----------
     rungs : iterable of (int, int, sequence of int)
         The group of a rung, the index of its level, and its trials in order.
     group : callable
-        In which group's rungs a trial is.
+        Returns the group whose rungs a trial is in.
     """
     first, bracket, at = scheduler.geometry.first, scheduler._bracket, scheduler._at
     count = 0
@@ -204,19 +204,19 @@ def _same_options(scheduler: Scheduler, theirs: dict[str, object]) -> None:
 
 
 def integers(value: object) -> list[int]:
-    """Return a list of integers out of a state."""
+    """Return a list of integers read from a state."""
     return [integer(item) for item in _items(value)]
 
 
 def integer(item: object) -> int:
-    """Return an integer out of a state."""
+    """Return an integer read from a state."""
     if type(item) is not int:
         raise TypeError(f"{item!r} is no whole number")
     return item
 
 
 def number(item: object) -> float:
-    """Return a finite number out of a state, whole ones as they are."""
+    """Return a finite number read from a state, integers unchanged."""
     if type(item) is not int and type(item) is not float:
         raise TypeError(f"{item!r} is no number")
     if not isfinite(item):
@@ -225,7 +225,7 @@ def number(item: object) -> float:
 
 
 def pairs(value: object) -> dict[int, object]:
-    """Return a dict out of a state that has it as pairs; no key is there twice."""
+    """Return a dict that a state holds as pairs with distinct keys."""
     found = {integer(key): item for key, item in map(_items, _items(value))}
     if len(found) < len(_items(value)):
         raise ValueError("a trial is named twice")
@@ -239,22 +239,22 @@ def _items(value: object) -> list[object]:
 
 
 def pack_values(values: Sequence[float]) -> list[float | None]:
-    """Return signed values; what is no number is None."""
+    """Return signed values with None for -inf."""
     return [None if value == -inf else value for value in values]
 
 
 def unpack_values(packed: object) -> list[float]:
-    """Return what `pack_values` was given."""
+    """Return the values that `pack_values` packed."""
     return [-inf if value is None else float(number(value)) for value in _items(packed)]
 
 
 def pack_rungs(rungs: Iterable[tuple[list[float], list[int]]]) -> list[dict[str, object]]:
-    """Return rungs, each its values and its trials, in JSON types."""
+    """Return rungs, each with its values and its trials, in JSON types."""
     return [{"values": pack_values(values), "trials": list(trials)} for values, trials in rungs]
 
 
 def unpack_rungs(packed: object, count: int) -> list[tuple[list[float], list[int]]]:
-    """Return what `pack_rungs` was given, of a scheduler with so many trials."""
+    """Return the rungs that `pack_rungs` packed, of a scheduler with `count` trials."""
     rungs = cast(list[dict[str, object]], _items(packed))
     found = [(unpack_values(rung["values"]), integers(rung["trials"])) for rung in rungs]
     for _, trials in found:

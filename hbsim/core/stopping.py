@@ -1,7 +1,7 @@
-"""The stopping type, and fifo, which never stops anything.
+"""The stopping type, and fifo, which never stops a trial.
 
-A trial trains until a milestone stops it: Li et al., "A System for Massively Parallel Hyperparameter
-Tuning", MLSys 2020 (arXiv 1810.05934), as AutoTorch and Ray Tune carry it out.
+A trial trains until it is stopped at a milestone: Li et al., "A System for Massively Parallel
+Hyperparameter Tuning", MLSys 2020 (arXiv 1810.05934), as AutoTorch and Ray Tune implement it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Fifo", "Stopping"]
 
 
 class StoppingRung:
-    """The values recorded at one level, in order, and the cut between them; no cut at R."""
+    """The values recorded at one level, in order, and the rule that stops trials there; none at R."""
 
     __slots__ = ("cut", "values")
 
@@ -30,7 +30,7 @@ class StoppingRung:
 
 
 class Stopping(Scheduler):
-    """Stops a trial at a milestone if it is worse than most of those recorded there before."""
+    """Stops a trial at a milestone if it is worse than most trials recorded there before."""
 
     def __init__(self, options: Options, geometry: Levels, brackets: int = 1) -> None:
         super().__init__(options, geometry, brackets)
@@ -43,7 +43,7 @@ class Stopping(Scheduler):
 
     def reach(self, trial: int, value: float) -> int:
         """Record that a running trial stands at its next milestone; see `Scheduler.reach`."""
-        # In one piece, without `_decide`: a call less for every milestone.
+        # This does not call `_decide`, to save a call at every milestone.
         value *= self._sign
         if not -inf < value < inf:
             value = -inf

@@ -13,7 +13,7 @@ BLOCK = 4096  # trials in a block of numbers; part of the meaning of a seed
 
 
 class Purpose(IntEnum):
-    """What a stream is for; the same seed serves all of them, independently. Never renumber."""
+    """The purpose of a stream; streams of one seed are independent. Never renumber."""
 
     POINTS = 0x9A0F
     ROWS = 0x9A10
@@ -32,14 +32,14 @@ class Purpose(IntEnum):
 
 
 def block_generator(seed: int, purpose: Purpose, block: int, part: int = 0) -> np.random.Generator:
-    """Return the generator of one block of one stream (a counter-based one, Philox).
+    """Return the generator of one block of one stream (Philox, counter-based).
 
     Parameters
     ----------
     seed : int
         0 or more.
     purpose : Purpose
-        Which stream.
+        Of the stream.
     block : int
         The number of the block.
     part : int
@@ -51,7 +51,7 @@ def block_generator(seed: int, purpose: Purpose, block: int, part: int = 0) -> n
 
 
 def in_blocks(first: int, n: int, size: int) -> Iterator[tuple[int, slice, slice]]:
-    """Yield which blocks have the n items from `first` on: a block's number, its part, and their place.
+    """Yield the blocks that hold the n items from `first` on: number, slice of the block, slice of the items.
 
     Parameters
     ----------

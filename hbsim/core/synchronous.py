@@ -1,7 +1,7 @@
 """The synchronous types: successive halving, and Hyperband, which opens its brackets in turn.
 
 Li et al., "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", JMLR 18(185),
-2018. Nothing goes on from a rung before all of it is in.
+2018. No trial goes on from a rung before the rung is complete.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ __all__ = ["Synchronous"]
 
 
 class OpenBracket:
-    """A bracket that was opened, and its rungs so far.
+    """A bracket that was started, and its rungs so far.
 
     Attributes
     ----------
     bracket, n : int
-        Which bracket, and the size that its formula gives.
+        The bracket's number, and its size by the formula.
     first, at : int
-        Indices in the levels: of its lowest rung, and of the present one.
+        Indices in the levels of its lowest rung and of its present rung.
     to_start : int
-        New trials that it still starts; only in its lowest rung.
+        How many trials it still starts; above 0 only in its lowest rung.
     out : int
-        Trials handed out whose results in the present rung are not in.
+        How many trials on their way to the present rung have no result yet.
     rungs : list of HalvingRung
-        From the lowest to the present one.
+        Its rungs from the lowest to the present one.
     """
 
     __slots__ = ("at", "bracket", "first", "n", "out", "rungs", "to_start")
@@ -57,17 +57,17 @@ class OpenBracket:
 
     @property
     def is_in(self) -> bool:
-        """Whether all of the present rung is in."""
+        """Whether the present rung is complete."""
         return not (self.out or self.has_work)
 
     def rise(self, rung: HalvingRung) -> None:
-        """Go to the next rung: it takes the winners of the present one."""
+        """Move to the next rung, for the winners of the present one."""
         self.at += 1
         self.rungs.append(rung)
 
 
 class Synchronous(Scheduler):
-    """Trains all trials of a rung, then takes the best floor(m / eta) of the m that are in to the next."""
+    """Trains all trials of a rung, then promotes the best floor(m / eta) of its m results to the next."""
 
     def __init__(self, options: Options, geometry: Levels) -> None:
         super().__init__(options, geometry)
@@ -76,10 +76,10 @@ class Synchronous(Scheduler):
         for bracket, size in enumerate(self._sizes):
             self._warn_if_small(bracket, size)
         self._openings: list[OpenBracket] = []
-        self._ready: list[int] = []  # a heap of indices of openings with work
-        self._open = 0  # openings that have not ended
-        self._opening = array("q")  # of each trial
-        # Complete rungs whose losers were not named yet: the opening, and which of its rungs.
+        self._ready: list[int] = []  # a heap of indices of open brackets with work
+        self._open = 0  # how many open brackets have not ended
+        self._opening = array("q")  # the index of each trial's open bracket
+        # Complete rungs whose losers `dropped` did not return yet: the open bracket and the rung, by index.
         self._complete: list[tuple[int, int]] = []
 
     def _size(self, bracket: int) -> int:
@@ -165,7 +165,7 @@ class Synchronous(Scheduler):
         self._lose(trial, at)
 
     def _one_in(self, index: int, opening: OpenBracket) -> None:
-        """One trial less to wait for; when none is left the best go on together."""
+        """Count a trial's result, or its failure; after the last one the best go on together."""
         opening.out -= 1
         if not opening.is_in:
             return
@@ -179,12 +179,12 @@ class Synchronous(Scheduler):
         self._open -= 1
 
     def dropped(self) -> list[int]:
-        """Return the losers of complete rungs that were not named before, in ascending order."""
+        """Return the losers of complete rungs that were not returned before, in ascending order."""
         complete, self._complete = self._complete, []
         rungs = [self._openings[index].rungs[number] for index, number in complete]
         return sorted(trial for rung in rungs for trial in rung.losers())
 
-    # Looking and keeping
+    # Explanations and state
 
     def _last_rung(self, trial: int) -> HalvingRung:
         opening = self._openings[self._opening[trial]]
@@ -197,7 +197,7 @@ class Synchronous(Scheduler):
         return rung is not opening.rungs[-1] or opening.is_in
 
     def standing(self, trial: int) -> tuple[float | None, int, int, float | None]:
-        """Return a trial's last value, n, its rank and the cutoff: of the whole rung once it is complete."""
+        """Return a trial's last value, n, its rank and the cutoff; of the whole rung once it is complete."""
         opening, rung = self._openings[self._opening[trial]], self._last_rung(trial)
         value, n, rank, cutoff = super().standing(trial)
         if self._code[trial] == PAUSE and self._is_complete(rung, opening):

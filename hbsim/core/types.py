@@ -1,4 +1,4 @@
-"""What goes into a scheduler and what comes out: jobs, reports, failures, decisions."""
+"""The inputs and outputs of a scheduler: jobs, reports, failures, decisions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Mode: TypeAlias = Literal["max", "min"]
 
 
 class Verdict(StrEnum):
-    """What becomes of a trial at a milestone, or after a failure."""
+    """What happens to a trial at a milestone, or after a failure."""
 
     CONTINUE = "continue"
     PAUSE = "pause"
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
     RETRY = "retry"
 
 
-# The same in numbers, for columns. RETURNED: its training came to an end of its own below R.
+# Numbers of statuses and verdicts, for columns. RETURNED: the training function returned below R.
 RUNNING, WAITING, PAUSED, STOPPED, COMPLETED, FAILED, RETURNED = range(7)
 STATUSES: Final = ("running", "running", "paused", "stopped", "completed", "failed", "completed")
 
@@ -97,11 +97,11 @@ class Failure:
     trial : int
         A running trial.
     resource : float
-        How far it had come; finite, and not below the job's previous report.
+        The last resource reached; finite, and not below the job's previous report.
     kind : str
         ``"error"``, ``"oom"``, ``"lost"`` or ``"preempted"``.
     reason : str
-        One line for people.
+        The reason in one line, as text for people.
     """
 
     trial: int
@@ -111,7 +111,7 @@ class Failure:
 
 
 class Milestone(NamedTuple):
-    """One milestone that a report was counted at, and what was decided there.
+    """A milestone that a report was counted at, and the decision.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class Milestone(NamedTuple):
     n_before : int
         How many values the rung had recorded before this one.
     cutoff : float or None
-        What the value was held against; None where there was nothing to hold it against.
+        The value that it was compared with; None if there was none.
     verdict : Verdict
         What was decided.
     """
@@ -164,11 +164,11 @@ class Explanation:
     rank : int or None
         The place of the trial's value among these, 1 for the best; ties go to the earlier recorded.
     cutoff : float or None
-        What the value was held against, if anything.
+        The value that it was compared with; None if there was none.
     verdict : Verdict or None
         What was decided; None before any decision.
     text : str
-        The same in a sentence.
+        The explanation in a sentence.
     """
 
     trial: int

@@ -1,1 +1,1 @@
-"""The loop that drives a scheduler, what it asks of an executor, and the history and journal of a study."""
+"""The runner: the loop that drives a scheduler, its executors, and the journal and tables of a study."""

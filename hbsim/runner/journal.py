@@ -1,13 +1,13 @@
 """The journal of a study: an append-only file of JSON lines that survives a crash at any byte.
 
-Each line is one JSON object, the record's own fields between a line number ``n`` from 0 and a checksum
-``crc``: the CRC-32, in hexadecimal, of the line's bytes before ``,"crc"``. Line 0 is the study's::
+Each line is one JSON object: a line number ``n`` from 0, the fields of the record, and a checksum ``crc``,
+the CRC-32, in hexadecimal, of the line's bytes before ``,"crc"``. Line 0 describes the study::
 
     {"n":0,"e":"study","version":1,"spec":{...},"crc":"5b2c0f6e"}
     {"n":1,"e":"start","t":0.0,"worker":0,"job":0,"crc":"90e1a7d3"}
 
-A line is written at once, so a crash can only cut the last one short. Nobody has acted on that one yet, and
-it is dropped.
+A line is written in one call, so a crash can only cut the last line short. The study has not acted on that
+line yet, and it is dropped.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ _ADVICE: Final = {
 
 
 class Journal:
-    """A journal that is written to; made by `create` or `open`.
+    """A journal open for writing; made by `create` or `open`.
 
-    Not for several threads. The file is locked: no other process can open it to write.
+    Not thread-safe. The file is locked: no other process can open it to write.
 
     Attributes
     ----------
     path : str
         The file.
     count : int
-        Lines in it; the number of the next one.
+        How many lines it has, which is the number of the next line.
     """
 
     def __init__(self, path: str, held: FileLock, fsync: str, clock: Callable[[], float]) -> None:
@@ -59,7 +59,7 @@ class Journal:
         self.count = 0
         self._held = held
         self._place = os.path.abspath(path)
-        self._end = 0  # bytes of whole lines
+        self._end = 0  # length of the whole lines in bytes
         self._fsync = fsync
         self._clock = clock
         self._synced = clock()
@@ -74,18 +74,18 @@ class Journal:
         fsync: str = "second",
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Begin a journal: write and sync its first line, and its name in the folder.
+        """Create a journal: write its first line, and sync it and the folder to disk.
 
         Parameters
         ----------
         path : str or path
-            The file; its folder exists.
+            The file; its folder must exist.
         spec : dict
-            What describes the study, in plain JSON types; ``spec`` of the first line.
+            The description of the study, in plain JSON types; field ``spec`` of the first line.
         fsync : {"second", "always", "never"}
-            When lines are forced to the disk, so that they survive a power failure: after each one, once a
-            second (as lines are appended, at `tick`, and at the end), or when the system sees fit. A crash
-            of the process alone never loses a line.
+            When lines are synced to disk, so that they survive a power failure: once a second (when lines are
+            appended, at `tick`, and at the end), after each line, or when the operating system does it. A
+            crash of the process alone never loses a line.
         clock : callable
             Seconds, monotonic.
 
@@ -94,7 +94,7 @@ class Journal:
         ParameterError
             If `fsync` is none of these, or `spec` is not plain JSON.
         OutputError
-            If the file exists or cannot be written. No file of ours is left behind then.
+            If the file exists or cannot be written. No new file is left behind then.
         """
         _check_policy(fsync)
         path = os.fspath(path)
@@ -120,24 +120,24 @@ class Journal:
         fsync: str = "second",
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Open a journal to go on with it. Parameters are those of `create`.
+        """Open a journal to append to it; parameters as `create`.
 
-        The whole file is verified first; a last line that was cut short is cut off. `append` goes on where it
-        ended.
+        The whole file is verified first; an incomplete last line is removed. `append` writes after the last
+        whole line.
 
         Raises
         ------
         ParameterError
-            If `fsync` is no policy.
+            If `fsync` is not one of the policies.
         JournalError
-            At the first line that is not whole, and for a study that never began. The file is not changed.
+            If a line is damaged, or the first line is incomplete. The file is not changed.
         OutputError
             If the file cannot be opened for reading and writing, or another process has it open to write.
 
         Warns
         -----
         HbsimWarning
-            If a last line was cut short, with its number.
+            If the last line was incomplete; it names the line.
         """
         _check_policy(fsync)
         path = os.fspath(path)
@@ -159,15 +159,15 @@ class Journal:
         return journal
 
     def append(self, record: Mapping[str, Any]) -> int:
-        """Write a record; when this returns, a crash of the process cannot lose it.
+        """Write a record; after this returns, a crash of the process cannot lose it.
 
-        If it raises, the record is not in the file, which is whole and can be gone on with.
+        If this raises, the record is not in the file, and the file is still valid.
 
         Parameters
         ----------
         record : dict
-            Plain JSON types and finite numbers; ``e``, its kind, is text. Keys are text; tuples come back as
-            lists.
+            Plain JSON types and finite numbers; ``e``, its kind, is a string. Keys are strings; tuples are
+            read back as lists.
 
         Returns
         -------
@@ -177,9 +177,9 @@ class Journal:
         Raises
         ------
         ParameterError
-            Without ``e``, with a field ``n`` or ``crc``, or with a value that JSON does not have.
+            If the record has no ``e``, has a field ``n`` or ``crc``, or a value that JSON does not have.
         OutputError
-            If it cannot be written: the disk is full, or fails; or if the journal is closed.
+            If the record cannot be written: the disk is full or fails, or the journal is closed.
         """
         self._check_usable()
         number, end = self.count, self._end
@@ -192,16 +192,16 @@ class Journal:
                 self._fsync == "second" and self._clock() - self._synced >= SECOND
             ):
                 self._sync()
-        except BaseException as error:  # an interrupt as well: half a line would damage all that follow
+        except BaseException as error:  # an interrupt as well: half a line would damage all later lines
             self._roll_back(number, end)
             _explain(self.path, error)
             raise
         return number
 
     def tick(self) -> None:
-        """Look after the file, a few times a second: see that it is in its place, and sync what is due.
+        """Check that the file still exists, and sync lines that are due; called a few times a second.
 
-        The policy "second" owes something to the disk when nothing is appended for a while.
+        With the policy "second" lines may be due for a sync while nothing is appended.
 
         Raises
         ------
@@ -214,12 +214,12 @@ class Journal:
             self._sync_or_explain()
 
     def check(self) -> None:
-        """Check that the file is where it was, and as this process left it.
+        """Check that the file is at its path, and as this process left it.
 
         Raises
         ------
         OutputError
-            It is not: who goes on would write into nothing, or into what is damaged.
+            If not: further records would go into a removed or damaged file.
         """
         self._check_usable()
         if not is_at(self._fd, self._place):
@@ -244,7 +244,7 @@ class Journal:
             raise
 
     def close(self) -> None:
-        """Sync what is not on the disk yet, and close the file. May be called twice.
+        """Sync all lines to disk, and close the file. May be called twice.
 
         Raises
         ------
@@ -275,7 +275,7 @@ class Journal:
         try:
             os.fsync(self._fd)
         except OSError:
-            self._broken = True  # what the system had not written is lost, and a second call would not say so
+            self._broken = True  # unwritten data is lost, and a second fsync would not report it
             raise
         self._synced = self._clock()
         self._dirty = False
@@ -285,7 +285,7 @@ class Journal:
         try:
             os.ftruncate(self._fd, end)
         except OSError:
-            self._broken = True  # the half line stays until the study is resumed
+            self._broken = True  # the incomplete line stays until the study is resumed
 
 
 def _check_policy(fsync: str) -> None:
@@ -294,7 +294,7 @@ def _check_policy(fsync: str) -> None:
 
 
 def _open(path: str, flags: int) -> FileLock:
-    """Open for appending, and lock; no program that is started inherits it."""
+    """Open a file for appending, and lock it; child programs do not inherit it."""
     fd = -1
     try:
         fd = os.open(path, flags | os.O_APPEND | os.O_CLOEXEC, 0o666)
@@ -316,7 +316,7 @@ def _write(fd: int, line: bytes) -> None:
 
 
 def _sync_folder(path: str) -> None:
-    """Force the file's name to the disk."""
+    """Sync the file's folder to disk, and with it the file's name."""
     fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -325,7 +325,7 @@ def _sync_folder(path: str) -> None:
 
 
 def _explain(path: str, error: BaseException) -> None:
-    """Raise what the system said as an error that says what can be done; let all others pass."""
+    """Raise an OutputError with advice for an OSError; return for any other error."""
     if isinstance(error, OSError) and not isinstance(error, OutputError):
         advice = _ADVICE.get(error.errno or 0, "check the path and its permissions")
         raise OutputError(path, f"{error.strerror or error}; {advice}") from error
@@ -344,18 +344,18 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-# Only ASCII is written: no reader that splits lines at U+2028 or U+0085 is misled.
+# Only ASCII is written, for readers that split lines at U+2028 or U+0085.
 _encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _decoder: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def encode(number: int, record: Mapping[str, Any]) -> bytes:
-    """Return a record as line `number` (from 0), its end of line included.
+    """Return a record as the bytes of line `number` (from 0), with the end of line.
 
     Raises
     ------
     ParameterError
-        Without an ``e`` that is text, with a field ``n`` or ``crc``, or with a value JSON does not have.
+        If ``e`` is not a string, or the record has a field ``n`` or ``crc``, or a value JSON does not have.
     """
     for reserved in ("n", "crc"):
         if reserved in record:
@@ -371,7 +371,7 @@ def encode(number: int, record: Mapping[str, Any]) -> bytes:
 
 
 def _not_json(record: Mapping[str, Any]) -> ParameterError:
-    """Find the first field that cannot be written."""
+    """Return the error for the first field that cannot be written."""
     for key, value in record.items():
         try:
             _encoder.encode({key: value})
@@ -382,30 +382,30 @@ def _not_json(record: Mapping[str, Any]) -> ParameterError:
 
 
 class JournalLines:
-    """The whole lines of a journal, verified one after the other; iterate over it once.
+    """An iterator over the whole lines of a journal that verifies each line; iterate over it once.
 
-    Yields each line as bytes without its checksum and its end. A last line that has no end is left out.
+    Yields each line as bytes without checksum and end of line. An incomplete last line is left out.
 
     Parameters
     ----------
     file : iterable of bytes
-        The lines with their ends, as of a binary file at its beginning.
+        The lines with their line ends, as of a binary file at its beginning.
     path : str
         Its name, for errors.
 
     Attributes
     ----------
     count : int
-        Whole lines so far.
+        How many whole lines were read so far.
     end : int
-        Bytes they take; the next line begins there.
+        Their length in bytes, where the next line begins.
     cut : int
-        Bytes of the last line that was left out; 0 if there is none.
+        The length in bytes of the incomplete last line; 0 if there is none.
 
     Raises
     ------
     JournalError
-        While iterating, at the first line that is not whole.
+        While iterating, at the first damaged line.
     """
 
     __slots__ = ("_file", "_path", "count", "cut", "end")
@@ -418,12 +418,12 @@ class JournalLines:
     def __iter__(self) -> Iterator[bytes]:
         for line in self._file:
             body = line[:-TAIL]
-            # The number and the checksum are what they have to be.
+            # The line number and the checksum must match.
             if not (line.startswith(b'{"n":%d,' % self.count) and line.endswith(_CRC % crc32(body))):
                 if line.endswith(b"\n"):
                     raise self.damaged(_diagnosis(line, self.count))
                 self.cut = len(line)
-                break  # a writer may be about to finish it: what can be read next is not a line
+                break  # a writer may be about to finish it: the next read would not begin at a line
             if self.count == 0:
                 self._check_header(body)
             yield body
@@ -446,7 +446,7 @@ class JournalLines:
         return record  # type: ignore[no-any-return]
 
     def damaged(self, problem: str) -> JournalError:
-        """Return the error for the line that follows the whole ones."""
+        """Return the error for the line after the last whole one."""
         if self.count == 0:
             advice = "the study cannot be resumed; is this the journal of a study?"
         else:
@@ -455,12 +455,12 @@ class JournalLines:
         return JournalError(self._path, self.count + 1, f"damaged at byte {self.end}: {problem}; {advice}")
 
     def odd(self, number: int, problem: str) -> JournalError:
-        """Return the error for line `number` (from 0), which is whole and says what cannot be."""
+        """Return the error for line `number` (from 0), which is whole but has invalid content."""
         text = f"{problem}; the journal was made with another version, or changed by hand"
         return JournalError(self._path, number + 1, text)
 
     def warn(self) -> None:
-        """Warn if a last line was left out."""
+        """Warn if an incomplete last line was left out."""
         if self.cut:
             text = f"{self._path}, line {self.count + 1}: cut short after {self.cut} bytes, so it is left out"
             warnings.warn(text, HbsimWarning, stacklevel=3)
@@ -483,7 +483,7 @@ class JournalLines:
 
 
 def _diagnosis(line: bytes, number: int) -> str:
-    """Say what is wrong with a line that ends, but is not whole."""
+    """Describe what is wrong with a damaged line."""
     if b"\0" in line:
         return "it holds NUL bytes"
     tail = _TAIL.fullmatch(line[-TAIL:])
@@ -501,25 +501,25 @@ def read_journal(path: str | os.PathLike[str]) -> Iterator[Record]:
     Parameters
     ----------
     path : str or path
-        The file. It may be written to meanwhile.
+        The file. Another process may write to it at the same time.
 
     Yields
     ------
     dict
-        A record as it was appended, with its line number ``n`` from 0. The first is the study's, with
-        ``version`` and ``spec``.
+        A record as it was appended, with its line number ``n`` from 0. The first record describes the study
+        and has ``version`` and ``spec``.
 
     Raises
     ------
     JournalError
-        At the first line that is not whole, and for a study that never began.
+        At the first damaged line, or if the first line is incomplete.
     OutputError
         If the file cannot be read.
 
     Warns
     -----
     HbsimWarning
-        If the last line was cut short; it is left out.
+        If the last line is incomplete; it is left out.
     """
     with opened(path) as file:
         lines = JournalLines(file, os.fspath(path))

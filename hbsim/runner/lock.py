@@ -1,4 +1,4 @@
-"""Locks on what a process writes: one at a time, as long as it lives. For POSIX systems."""
+"""Locks on a study's folder and files, held by one process at a time. For POSIX systems."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from hbsim.errors import OutputError
 
 __all__ = ["FileLock", "StudyLock"]
 
-NAME: Final = "lock"  # where a file system locks no folders
+NAME: Final = "lock"  # the locked file on file systems that cannot lock folders
 
 
 class FileLock:
-    """An open file with a lock on it, which the system releases when this process ends, however it ends.
+    """An open file with a lock on it, which the system releases when this process ends in any way.
 
-    No program that is started inherits it, and a forked process gives it back at once.
+    Child programs do not inherit it, and a forked process closes it at once.
 
     Parameters
     ----------
     fd : int
-        The descriptor.
+        The file descriptor.
 
     Attributes
     ----------
     fd : int
-        The same; -1 once it is closed.
+        The file descriptor; -1 once it is closed.
 
     Raises
     ------
     BlockingIOError
-        Another holds it.
+        If another process holds the lock.
     OSError
-        The file system has no such locks.
+        If the file system does not support such locks.
     """
 
     __slots__ = ("__weakref__", "fd")
@@ -47,21 +47,21 @@ class FileLock:
         _all.add(self)
 
     def close(self) -> None:
-        """Release it, and close the file. May be called twice."""
+        """Release the lock, and close the file. May be called twice."""
         if self.fd < 0:
             return
         import fcntl
 
         fd, self.fd = self.fd, -1
         try:
-            fcntl.flock(fd, fcntl.LOCK_UN)  # also for copies of it
+            fcntl.flock(fd, fcntl.LOCK_UN)  # also for duplicates of the descriptor
         finally:
             os.close(fd)
 
     def _leave_to_parent(self) -> None:
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            os.close(fd)  # without releasing it: it is the parent's
+            os.close(fd)  # without releasing the lock, which is the parent's
 
 
 _all: Final[WeakSet[FileLock]] = WeakSet()
@@ -77,20 +77,20 @@ if hasattr(os, "register_at_fork"):
 
 
 class StudyLock:
-    """Keeps a second process, or a second study of this one, out of a study's folder.
+    """A lock on a study's folder against other processes and other studies of this process.
 
-    The folder itself is locked: nothing in it can be removed to get in. On file systems that lock files
-    only, as NFS, it is a file ``lock`` in it; the journal has a lock of its own, too.
+    The folder itself is locked, so that no removal of a file can break the lock. On file systems that lock
+    files only, such as NFS, a file ``lock`` in the folder is locked; the journal has its own lock as well.
 
     Parameters
     ----------
     folder : str or path
-        The study's; it exists.
+        The study's folder, which must exist.
 
     Raises
     ------
     OutputError
-        If another holds it, named as far as it is known; or if the folder cannot be locked.
+        If another process holds the lock (the error names it if known), or the folder cannot be locked.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -98,7 +98,7 @@ class StudyLock:
         self._held = self._acquire()
 
     def close(self) -> None:
-        """Release it. May be called twice."""
+        """Release the lock. May be called twice."""
         self._held.close()
 
     def __enter__(self) -> Self:
@@ -121,7 +121,7 @@ class StudyLock:
                 return self._lock_file()
             if is_at(fd, self._folder):
                 return held
-            held.close()  # it was moved meanwhile
+            held.close()  # the folder was moved in the meantime
 
     def _lock_file(self) -> FileLock:
         fd = self._open(os.path.join(self._folder, NAME), os.O_RDWR | os.O_CREAT)
@@ -131,7 +131,7 @@ class StudyLock:
             os.write(fd, f"process {os.getpid()} on {os.uname().nodename}".encode())
             return held
         except BlockingIOError:
-            who = os.pread(fd, 200, 0).decode("utf-8", "replace")  # empty where it was just taken
+            who = os.pread(fd, 200, 0).decode("utf-8", "replace")  # empty if the lock was just taken
             os.close(fd)
             raise OutputError(self._folder, busy(who or "another process")) from None
         except OSError as error:
@@ -147,12 +147,12 @@ class StudyLock:
 
 
 def busy(who: str) -> str:
-    """Say who keeps others out, and what to do."""
+    """Return the rule that a locked folder breaks: which process has it, and what to do."""
     return f"the study is being run by {who}; wait until it has ended, or end it"
 
 
 def holder(fd: int) -> str:
-    """Say who holds the lock on an open file: ``"process 123"``, as far as this system tells."""
+    """Return the holder of the lock on an open file, as ``"process 123"`` if the system tells."""
     status = os.fstat(fd)
     file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     with suppress(OSError, ValueError), open("/proc/locks", encoding="ascii", errors="replace") as locks:
@@ -164,7 +164,7 @@ def holder(fd: int) -> str:
 
 
 def is_at(fd: int, path: str) -> bool:
-    """Whether an open file is the one that a path names now."""
+    """Return whether a path still names the open file `fd`."""
     try:
         there = os.stat(path)
     except OSError:

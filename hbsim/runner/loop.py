@@ -1,6 +1,6 @@
-"""The loop that drives ask and tell, for the simulator and for real executors alike.
+"""The loop that connects a scheduler and an executor, for simulated and real studies alike.
 
-`SearcherNotifier` keeps the searcher informed meanwhile.
+`SearcherNotifier` informs the searcher of jobs, values and failures.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ __all__ = ["END", "FAILURE", "FREE", "MILESTONE", "NOTHING", "Event", "Executor"
 
 
 class Event(IntEnum):
-    """What an executor waited for."""
+    """The kind of event that `Executor.wait` returns."""
 
-    NOTHING = 0  # nothing is under way, or time is up
-    FREE = 1  # a worker is free, and there is nothing to tell
-    MILESTONE = 2  # a trial stands at its next milestone
+    NOTHING = 0  # no job is running, or the study's time is over
+    FREE = 1  # a worker is free, and no trial needs a decision
+    MILESTONE = 2  # a trial has reached its next milestone
     FAILURE = 3  # a trial has failed
-    END = 4  # a trial's training came to an end of its own, below R
+    END = 4  # a trial's training function returned below R
 
 
-# As plain names: an attribute of an enum takes longer than what the loop does with it.
+# Module constants: the loop is hot, and access to a member of an enum is slow.
 NOTHING, FREE, MILESTONE, FAILURE, END = Event
 
 
@@ -39,11 +39,11 @@ class Executor(Protocol):
     now : float
         Seconds since the study started.
     trial, at : int
-        Whom the last event is about, and the index of the level of its milestone.
+        The trial of the last event, and the index of its milestone in the levels.
     value : float
         The metric at the milestone; NaN for none.
     kind : str
-        Of the last failure, one of `FAILURE_KINDS`.
+        The kind of the last failure, one of `FAILURE_KINDS`.
     """
 
     now: float
@@ -53,7 +53,7 @@ class Executor(Protocol):
     kind: str
 
     def idle(self) -> int:
-        """Return the lowest idle worker, or -1 while none is, or something else happens first."""
+        """Return the lowest idle worker, or -1 if none is idle or another event comes first."""
         ...
 
     def start(self, worker: int, job: Job) -> None:
@@ -61,39 +61,39 @@ class Executor(Protocol):
         ...
 
     def no_job(self, worker: int) -> None:
-        """Take note that the scheduler had no job for an idle worker, until the next event."""
+        """Leave a worker idle until the next event: the scheduler had no job for it."""
         ...
 
     def wait(self) -> Event:
-        """Let time pass until the next event."""
+        """Wait for the next event, and return its kind."""
         ...
 
     def answer(self, code: int) -> None:
-        """Do what was decided about the trial of the last event; `code` is an index in VERDICTS."""
+        """Carry out the decision about the trial of the last event; `code` is an index in VERDICTS."""
         ...
 
 
-def drive(  # noqa: C901 - the loop stands here whole
+def drive(  # noqa: C901 - the whole loop in one function
     scheduler: Scheduler,
     executor: Executor,
     decisions: DecisionTable,
     notifier: SearcherNotifier | None = None,
     max_reward: float | None = None,
 ) -> bool:
-    """Ask and tell until nothing is under way any more, or `max_reward` is reached: whether it was.
+    """Run the study until no job is left or `max_reward` is reached; return whether it was reached.
 
     Parameters
     ----------
     scheduler : Scheduler
-        Decides.
+        Decides which jobs run and what happens to trials.
     executor : Executor
         Runs the jobs.
     decisions : DecisionTable
-        Gets a row a milestone.
+        The table that gets a row for each milestone.
     notifier : SearcherNotifier, optional
-        Tells the searcher what is pending and observed, if it listens.
+        Informs the searcher of pending jobs and observed values, if it asks for that.
     max_reward : float, optional
-        The study ends as soon as a value is at least as good.
+        The study ends as soon as a value is at least as good as this.
     """
     ask, reach = scheduler.ask, scheduler.reach
     idle, wait, answer, add = executor.idle, executor.wait, executor.answer, decisions.add
@@ -142,21 +142,21 @@ def drive(  # noqa: C901 - the loop stands here whole
 
 
 class SearcherNotifier:
-    """Tells a searcher of a study, through all of it: its replay and what follows.
+    """Informs a searcher of a study's jobs, values and failures, in its replay and afterwards.
 
     Parameters
     ----------
     searcher : Searcher
-        Told only if it listens.
+        Informed only if it asks for it (`listens`).
     scheduler : Scheduler
-        Its levels, the last of which is R.
+        The study's scheduler, for its levels; the last is R.
 
     Attributes
     ----------
     searcher : Searcher
         The searcher.
     listens : bool
-        Whether it is to be told of anything.
+        Whether the searcher is informed.
     """
 
     def __init__(self, searcher: Searcher, scheduler: Scheduler) -> None:
@@ -164,11 +164,11 @@ class SearcherNotifier:
         self.listens: bool = getattr(searcher, "listens", True)
         self._max_too = bool(getattr(searcher, "maxt_pending", False))
         self._at_max: set[int] = set()  # trials that are pending at R already
-        self._waiting: set[int] = set()  # for a retry
+        self._waiting: set[int] = set()  # trials that wait for a retry
         self._started = 0
 
     def started(self, job: Job) -> None:
-        """Take note that a job starts."""
+        """Inform the searcher that a job starts."""
         trial, stop = job.trial, job.stop
         if trial in self._waiting:
             self._waiting.discard(trial)
@@ -183,7 +183,7 @@ class SearcherNotifier:
             self.searcher.register_pending(trial, last)
 
     def reached(self, trial: int, at: int, value: float, code: int) -> None:
-        """Take note that a trial has a value at level number `at`, and what was decided."""
+        """Inform the searcher of a trial's value at level index `at`, and of the decision."""
         levels = self._scheduler.levels
         self.searcher.observe(trial, levels[at], None if value != value else value)
         if code != CONTINUE:
@@ -192,13 +192,13 @@ class SearcherNotifier:
             self.searcher.register_pending(trial, levels[at + 1])
 
     def failed(self, trial: int, code: int) -> None:
-        """Take note that a trial has failed, for good (STOP) or not."""
+        """Inform the searcher that a trial has failed, for good (STOP) or not."""
         if code == STOP:
             self.ended(trial)
         else:
             self._waiting.add(trial)
 
     def ended(self, trial: int) -> None:
-        """Take note that a trial runs no more, for now."""
+        """Inform the searcher that a trial no longer runs, for good or until it is promoted."""
         self._at_max.discard(trial)
         self.searcher.forget(trial)

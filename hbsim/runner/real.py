@@ -1,4 +1,4 @@
-"""The executor of real workers: all that happens is in the journal before it is acted on."""
+"""The executor of real studies: every event is in the journal before the study acts on it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ MAX_FAILURES_WITHOUT_REPORT: Final = 10  # failures in a row without a report
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a study ends, and how long a trial may be silent; in seconds of the study.
+    """The limits of a study in study seconds: when it ends, and how long a trial may be silent.
 
     Attributes
     ----------
     max_time : float
-        Study seconds after which everything is cut.
+        Study seconds after which the study ends.
     max_reward : float or None
-        The study ends at a report at least as good.
+        The study ends at a report at least as good as this.
     hang_timeout : float
-        A trial that says nothing for so long has hung, and is killed.
+        A trial that sends no message for so long has hung, and is killed.
     grace : float
-        A trial that was told to end at a milestone and has not is killed after this.
+        A trial that was ordered to end at a milestone is killed if it has not ended after so long.
     """
 
     max_time: float = inf
@@ -46,16 +46,16 @@ class Limits:
 
 
 class StopConditions:
-    """What may end a study before its scheduler is done.
+    """The conditions that end a study before its scheduler is done.
 
     Attributes
     ----------
     interrupted : bool
-        Somebody asked for it.
+        The study was interrupted.
     enough : bool
         A report was as good as `max_reward`.
     failing : bool
-        One trial after the other failed, and nothing was reported: a broken GPU would use up all trials.
+        Too many trials in a row failed without a report, as on a broken GPU, which would use up all trials.
     """
 
     def __init__(self, limits: Limits, mode: str, journal_state: JournalState) -> None:
@@ -65,14 +65,14 @@ class StopConditions:
         self._barren, self._reports = (
             0,
             journal_state.reports,
-        )  # failures in a row, and the reports before them
-        self._known = 0  # jobs below this had started when the last job that was lost with its host counted
+        )  # failures in a row, and how many reports there were before them
+        self._known = 0  # the number of the next job when a loss last counted
         if journal_state.best is not None:
             self._look_at(journal_state.best.value)
 
     @property
     def closing(self) -> bool:
-        """Whether it ends: what is under way has been told to leave."""
+        """Whether the study is ending: running jobs have been ordered to leave."""
         return self._journal_state.closing
 
     def over(self, time: float) -> bool:
@@ -80,7 +80,7 @@ class StopConditions:
         return self.interrupted or self.enough or self.failing or time >= self._limits.max_time
 
     def why(self, done: bool) -> str:
-        """Return why it is over: done, interrupted, failures, max_reward or max_time."""
+        """Return why the study is over: done, interrupted, failures, max_reward or max_time."""
         if done:
             return "done"
         if self.interrupted:
@@ -90,16 +90,16 @@ class StopConditions:
         return "max_reward" if self.enough else "max_time"
 
     def reported(self, rows: Sequence[ReportRow]) -> None:
-        """Take note of reports."""
+        """Check reports against `max_reward`."""
         if self._limits.max_reward is not None:
             for row in rows:
                 self._look_at(value_of(row.metrics, self._journal_state.metric))
 
     def failed(self, reason: str, lost: int | None = None) -> None:
-        """Take note of a failure.
+        """Count a failure; warn and end the study after too many in a row.
 
-        `lost` is the job, if it was lost with its host. What is lost at once counts once: all that runs on
-        a large host says no more about the training function than one trial.
+        `lost` is the job's number if it was lost with its host. Jobs that are lost together count once: the
+        loss of a large host says no more about the training function than that of one trial.
         """
         if self._reports != self._journal_state.reports:
             self._barren, self._reports = 0, self._journal_state.reports
@@ -125,7 +125,7 @@ NO_RUN = JobRun()
 
 @dataclass(slots=True)
 class PendingEvent:
-    """What the loop is told next."""
+    """An event that the loop has not received yet."""
 
     event: Event
     run: JobRun
@@ -135,18 +135,18 @@ class PendingEvent:
 
 
 class MessageHandler:
-    """Takes in messages.
+    """Turns messages of workers into records and events of the loop.
 
     Parameters
     ----------
     writer : RecordWriter
-        Writes reports down.
+        Writes reports to the journal.
     pool : WorkerPool
-        Told of workers, and of jobs that are gone after they were decided about.
+        Informed of workers, and of jobs whose process ended after their decision.
     watchdog : Watchdog
-        Knows who is under way.
+        Watches the running jobs.
     ends : StopConditions
-        Told of reports; knows whether the study ends.
+        Informed of reports; knows whether the study ends.
     geometry : Levels
         The scheduler's.
     until_return : bool
@@ -155,7 +155,7 @@ class MessageHandler:
     Attributes
     ----------
     due : deque of PendingEvent
-        What the loop has not been told yet.
+        Events that the loop has not received yet.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class MessageHandler:
         self._until_return = until_return
 
     def handle(self, message: Message) -> None:
-        """Take in a message."""
+        """Process a message."""
         if isinstance(message, Reported):
             self._reported(message)
         elif isinstance(message, JobEnded):
@@ -208,7 +208,7 @@ class MessageHandler:
         self._end(run, message)
 
     def _run_of(self, message: Reported | JobEnded) -> JobRun | None:
-        """Return whom a message is about; None if that one is gone."""
+        """Return the run that a message is about; None if it is over."""
         job = message.job
         if job not in self._watchdog.last_heard:
             self._drop(job, len(message.rows))
@@ -221,8 +221,8 @@ class MessageHandler:
         self._ends.reported(rows)
 
     def _new(self, run: JobRun, message: Reported | JobEnded) -> Sequence[ReportRow]:
-        """Return the reports of a message that are new; write down what came late and what never came."""
-        if run.ended is not None or self._is_due(run):  # nobody trains on before the answer
+        """Return the new reports of a message; write records of late and missing reports."""
+        if run.ended is not None or self._is_due(run):  # no job trains on before the answer
             late = len(message.rows)
         else:
             late = min(len(message.rows), max(0, run.heard - message.first))
@@ -240,7 +240,7 @@ class MessageHandler:
             self._writer.write({"e": "late", "job": job, "count": count})
 
     def _end(self, run: JobRun, ended: JobEnded) -> None:
-        """Have a job's end told, unless it was decided before, or leaves since the study ends."""
+        """Queue the event of a job's end, unless it was decided before, or left because the study ends."""
         del self._watchdog.last_heard[run.job]
         pending = self._is_due(run)
         left = self._left(run, ended)
@@ -249,13 +249,13 @@ class MessageHandler:
             self._pool.gone(ended)
             self.due.append(PendingEvent(FREE, run))
         elif left and closing:
-            self.due.append(PendingEvent(FREE, run, ended=ended))  # after what is still to be decided
+            self.due.append(PendingEvent(FREE, run, ended=ended))  # after events that still need a decision
         else:
             self.due.append(self._fate(run, ended, left, pending))
 
     def _left(self, run: JobRun, ended: JobEnded) -> bool:
-        """Whether the job left, by an order or a signal, and has not failed by itself."""
-        # Whoever ends a study by a signal to all its processes may end trials before they are told to leave.
+        """Return whether the job left by an order or a signal, and did not fail by itself."""
+        # A signal to all processes of a study may end trials before they are ordered to leave.
         signalled = self._ends.interrupted and ended.kind == "lost"
         return run.job in self._watchdog.cut or (ended.left and ended.kind is None) or signalled
 
@@ -275,7 +275,7 @@ class MessageHandler:
         return PendingEvent(END, run, ended=ended)
 
 
-TICK: Final = 0.25  # seconds between two looks at the clock
+TICK: Final = 0.25  # seconds between two checks of the clock
 EXTRA: Final = 0.75  # seconds that ending takes beside the graces
 
 
@@ -287,15 +287,15 @@ class RealExecutor:
     workers : WorkerBackend
         Who runs the jobs.
     journal : RecordSink
-        Gets every record before it is acted on.
+        Gets every record before the study acts on it.
     journal_state : JournalState
-        Where the study stands; of a new study, or of one that goes on.
+        The state of a new study, or of one that goes on.
     geometry : Levels
         The scheduler's.
     suggest : callable
         Returns the configuration of the next trial.
     done : callable
-        Returns whether the scheduler is done: nobody waits for workers then.
+        Returns whether the scheduler is done: then the study does not wait for workers.
     seed : int
         Of the study.
     mode : "max" or "min"
@@ -305,9 +305,9 @@ class RealExecutor:
     limits : Limits
         When it ends.
     until_return : bool
-        Whether a trial is complete when its function returns, wherever that is: no milestones are waited for.
+        Whether a trial is complete when its function returns, at any resource: it waits at no milestones.
     observers : sequence of Observer
-        Told of every record.
+        Informed of every record.
     save_completed : bool
         Whether a trial that reaches R makes a checkpoint, as one that pauses does.
     """
@@ -348,10 +348,10 @@ class RealExecutor:
         self._cut_at = inf
         self._ticked = -inf
 
-    # What the loop calls
+    # Methods that the loop calls
 
     def idle(self) -> int:
-        """Return the lowest idle worker, or -1 while none is or something has happened first."""
+        """Return the lowest idle worker, or -1 if none is idle or an event comes first."""
         if self._due or self._over():
             return -1
         pool = self._pool
@@ -359,16 +359,16 @@ class RealExecutor:
         return pool.free[0] if pool.free else -1
 
     def no_job(self, worker: int) -> None:
-        """Write down that there was no job."""
+        """Write a record that the scheduler had no job."""
         self._writer.write({"e": "none", "worker": worker})
 
     def start(self, worker: int, job: Job) -> None:
-        """Start a job; a trial whose last process is still saving waits for it."""
+        """Start a job; it waits for the trial's last process if that still saves."""
         new = job.trial == len(self.journal_state.points)
         self._pool.start(worker, job, self._suggest() if new else None)
 
     def wait(self) -> Event:
-        """Return the next event; NOTHING when nothing is under way any more, and nothing can be."""
+        """Wait for the next event; NOTHING once no job is running and none can start."""
         while True:
             while not self._due:
                 if not self.ends.closing:
@@ -384,7 +384,7 @@ class RealExecutor:
             if due.event is FREE and due.ended is None:
                 return FREE
             if due.ended is not None and (run.ended is not None or due.event is FREE):
-                self._pool.gone(due.ended)  # it was decided before the end was heard of
+                self._pool.gone(due.ended)  # the decision came before the message of the end
                 return FREE
             self.trial, self.at = run.trial, due.at
             if due.event is MILESTONE:
@@ -395,7 +395,7 @@ class RealExecutor:
             return due.event
 
     def answer(self, code: int) -> None:
-        """Write down what was decided, then do it."""
+        """Write a record of the decision, then carry it out."""
         due = self._now
         if due.event is MILESTONE:
             self._decided(due, code)
@@ -411,7 +411,7 @@ class RealExecutor:
             self._writer.write({"e": "return", "job": job})
         self._pool.gone(ended)
 
-    # From outside
+    # Methods for the caller of the loop
 
     def interrupt(self, hurried: bool = False) -> None:
         """End the study at the next event; may be called by a signal handler.
@@ -419,14 +419,14 @@ class RealExecutor:
         Parameters
         ----------
         hurried : bool
-            Whether what has not left after the grace is killed; else each trial may take its time.
+            Whether jobs that have not left after the grace are killed; else there is no time limit.
         """
         self.ends.interrupted = True
         self._hurried = self._hurried or hurried
         self._workers.wake()
 
     def resume(self, jobs: Sequence[Job], trials: int | None = None) -> None:
-        """Start again what ran when the study's last process ended.
+        """Restart the jobs that ran when the study's last process ended.
 
         Parameters
         ----------
@@ -440,21 +440,21 @@ class RealExecutor:
         self._pool.restarts.extend((runs.get(job.trial), job) for job in jobs)
 
     def finish(self, done: bool) -> None:
-        """Write down why the study, or this part of it, is over; `done` is the scheduler's."""
+        """Write a record of why the study, or this session, is over; `done` is the scheduler's."""
         self._writer.write({"e": "close", "why": self.ends.why(done)})
 
-    # How it is done
+    # Internals
 
     def _over(self) -> bool:
         return self.ends.over(self._writer.time())
 
     def _waits_for_workers(self) -> bool:
-        """Whether there is work, and nobody to do it yet: nothing is under way."""
+        """Return whether there is work but no worker yet, and no job is running."""
         pool = self._pool
         return not (self.ends.closing or pool.free) and (bool(pool.restarts) or not self._done())
 
     def _close(self) -> None:
-        """Have everything leave at its next report: nothing starts any more, but what comes is decided."""
+        """Order all jobs to leave at their next report; no job starts, but events are still decided."""
         self.journal_state.closing = True
         self._pool.withdraw()
         grace = inf if self.ends.interrupted else self._limits.grace
@@ -506,7 +506,7 @@ class RealExecutor:
         return max(0.0, min(TICK, self._limits.max_time - self._writer.time()))
 
     def _listen(self) -> None:
-        """Take in what has been said by the next look at the clock."""
+        """Process messages until the next check of the clock."""
         for message in self._workers.wait(self._timeout()):
             self._handler.handle(message)
         clock = self._clock()

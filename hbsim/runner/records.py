@@ -1,4 +1,4 @@
-"""The records of a real study: what each kind holds, and how they are read from its journal."""
+"""The records of a real study: the fields of each kind, and their reading from the journal."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Record", "read_records", "read_reports"]
 
-Record: TypeAlias = Mapping[str, Any]  # a journal's: JSON has no narrower type
+Record: TypeAlias = Mapping[str, Any]  # of a journal; JSON has no narrower type
 
 MOST: Final = 2**31  # columns have 32 bits
 ATTEMPTS: Final = 2**16
-MANY: Final = 1 << 12  # bytes from which on reports are worth being read as columns
-BLOCK: Final = 1 << 22  # bytes of them that are read at once
+MANY: Final = 1 << 12  # bytes from which on it is worth reading reports as columns
+BLOCK: Final = 1 << 22  # bytes of reports that are read at once
 
 _JSON_NUMBER: Final = rb"-?\d{1,20}(?:\.\d+)?(?:[eE][+-]?\d\d?)?"
-# A record with reports, as it is written, up to its first row.
+# The text of a record with reports, up to its first row.
 _HEAD: Final = re.compile(
     rb'\{"n":(?P<n>\d{1,15}),"e":"(?P<e>rows|reach)","t":(?P<t>%b),"job":(?P<job>\d{1,9}),"rows":\[\['
     % _JSON_NUMBER
@@ -36,9 +36,9 @@ _REACHED: Final = b'}]],"at":'
 
 @cache
 def _validator() -> SchemaValidator:
-    """Return what reads a line: of each kind of record its fields, and what they hold.
+    """Return a validator that parses a line, with the fields and types of each kind of record.
 
-    Other fields are left out.
+    It drops other fields.
     """
     from pydantic_core import SchemaValidator
     from pydantic_core import core_schema as cs
@@ -107,7 +107,7 @@ def _validator() -> SchemaValidator:
     return SchemaValidator(cs.tagged_union_schema(kinds, discriminator="e"))
 
 
-# Half of a character: what is no Unicode, as in names of files. It is read as the text that stands there.
+# An unpaired surrogate, as in names of files that are not Unicode. It is read as its escape.
 _ESCAPES: Final = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
@@ -121,7 +121,7 @@ LONGEST: Final = 80  # characters of a value that are shown
 
 
 def _read(lines: JournalLines, body: bytes) -> Record:
-    """Return the record of a line, if it keeps the rules."""
+    """Return the record of a line; raise a JournalError if it is not valid."""
     from pydantic_core import ValidationError
 
     try:
@@ -137,29 +137,28 @@ def _read(lines: JournalLines, body: bytes) -> Record:
 
 
 def read_records(path: str | os.PathLike[str], together: bool = False) -> Iterator[Record]:
-    """Read a study's journal without changing it, one record after the other.
+    """Read the records of a study's journal, without changing the file.
 
     Parameters
     ----------
     path : str or path
-        The file. It may be written to meanwhile.
+        The file. Another process may write to it at the same time.
     together : bool
-        Whether many reports may come as columns. Records of nothing but reports come as one then, of kind
-        ``rows``: ``t`` is that of the last, ``reports`` has the `ReportColumns`, and ``jobs`` has the job of
-        each record. Other records may have `ReportColumns` for their ``rows``.
+        Whether many reports may come as columns. Successive records that only hold reports then become one
+        of kind ``rows``: its ``t`` is that of the last, ``reports`` has the `ReportColumns`, and ``jobs`` has
+        the job of each record. Other records may have `ReportColumns` as their ``rows``.
 
     Raises
     ------
     JournalError
-        At the first line that is not whole, or whose record is none of a study's; and for a study that never
-        began.
+        At the first damaged line, or with an invalid record; or if the first line is incomplete.
     OutputError
         If the file cannot be read.
 
     Warns
     -----
     HbsimWarning
-        If the last line was cut short; it is left out.
+        If the last line is incomplete; it is left out.
     """
     with opened(path) as file:
         lines = JournalLines(file, os.fspath(path))
@@ -179,7 +178,7 @@ def read_records(path: str | os.PathLike[str], together: bool = False) -> Iterat
 
 
 def read_reports(path: str | os.PathLike[str]) -> tuple[ReportColumns, list[int], list[int]]:
-    """Return all reports of a journal, and of each record with reports its job and trial.
+    """Return all reports of a journal, and the job and the trial of each record with reports.
 
     Errors and warnings are those of `read_records`.
     """
@@ -208,7 +207,7 @@ def read_reports(path: str | os.PathLike[str]) -> tuple[ReportColumns, list[int]
 
 
 def _rows_of(match: re.Match[bytes]) -> bytes:
-    """Return the text of a record's rows, without the brackets around them; empty if it is not plain."""
+    """Return the text of a record's rows without the outer brackets; empty if it has another form."""
     body = match.string
     if match["e"] == b"rows":
         return body[match.end() : -3] if body.endswith(_FOOT) else b""
@@ -217,7 +216,7 @@ def _rows_of(match: re.Match[bytes]) -> bytes:
 
 
 def _with_columns(lines: JournalLines, match: re.Match[bytes]) -> Record:
-    """Return a record whose reports are columns, if they are many."""
+    """Return a record, with its reports as columns if they are many."""
     body, rows = match.string, _rows_of(match)
     reports = from_text([rows]) if len(rows) >= MANY else None
     if reports is None:
@@ -228,7 +227,7 @@ def _with_columns(lines: JournalLines, match: re.Match[bytes]) -> Record:
 
 
 class _Waiting:
-    """Lines with reports that wait for those after them, so that many are read at once."""
+    """A buffer of lines with reports, so that many reports are read at once."""
 
     def __init__(self, lines: JournalLines) -> None:
         self._lines = lines
@@ -240,7 +239,7 @@ class _Waiting:
         self._size = 0
 
     def add(self, match: re.Match[bytes]) -> bool:
-        """Take a line, if it is as the journal writes them: whether it is."""
+        """Add a line if it has the form that the journal writes; return whether it has."""
         text = _rows_of(match)
         if not text:
             return False
@@ -251,11 +250,11 @@ class _Waiting:
 
     @property
     def full(self) -> bool:
-        """Whether they are so many that they had better be taken."""
+        """Whether the buffer is full and should be emptied."""
         return self._size >= BLOCK
 
     def _parts(self, begin: int, end: int) -> Iterator[tuple[int, int, ReportColumns | None]]:
-        """Divide them into parts that can be read as columns; the reports of the others are None."""
+        """Divide the lines into parts that can be read as columns, and others, whose reports are None."""
         texts = self._texts[begin:end]
         are_many = sum(map(len, texts)) >= MANY
         reports = from_text(texts) if are_many else None
@@ -267,7 +266,7 @@ class _Waiting:
             yield begin, end, reports
 
     def taken(self) -> Iterator[Record]:
-        """Return them as records of nothing but reports: few, if they are many."""
+        """Empty the buffer, as few merged records if the reports are many."""
         for begin, end, reports in self._parts(0, len(self._heads)):
             heads = self._heads[begin:end]
             if reports is None:
@@ -279,7 +278,7 @@ class _Waiting:
         self._clear()
 
     def reports(self, jobs: list[int]) -> Iterator[ReportColumns]:
-        """Return their reports, and add to `jobs` whose they are."""
+        """Empty the buffer and yield its reports; append the job of each record to `jobs`."""
         jobs += [int(head["job"]) for head in self._heads]
         for begin, end, reports in self._parts(0, len(self._heads)):
             heads = self._heads[begin:end]

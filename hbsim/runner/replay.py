@@ -1,4 +1,4 @@
-"""A journal as the loop sees it: the core must answer the same again."""
+"""The replay of a journal through the scheduler on resume, with a check that it decides the same."""
 
 from __future__ import annotations
 
@@ -22,38 +22,37 @@ __all__ = ["Replay"]
 
 ASK_RECORDS: Final = ("start", "none")
 EVENT_RECORDS: Final = {"reach": MILESTONE, "fail": FAILURE, "return": END}
-ANSWERED: Final = (*ASK_RECORDS, *EVENT_RECORDS)  # the others only add to the ledger
+ANSWERED: Final = (*ASK_RECORDS, *EVENT_RECORDS)  # the other kinds only change the journal state
 BEGUN: Final = ("start", "restart")
-NEW_TRIAL_COUNT: Final = "trials"  # the field of a "resume" that says how many trials there are from then on
-JOB_RECORDS: Final = ("rows", "gone", "missing", *EVENT_RECORDS)  # of those on workers
+NEW_TRIAL_COUNT: Final = "trials"  # the field of a "resume" with the new number of trials
+JOB_RECORDS: Final = ("rows", "gone", "missing", *EVENT_RECORDS)  # of jobs on workers
 
 
 class Replay:
-    """The `Executor` of the runner's loop that says again what a journal holds.
+    """An `Executor` that replays the events of a journal.
 
-    When the loop has ended, scheduler, searcher and ledger stand where they stood when the last record
-    was written.
+    After the loop, scheduler, searcher and journal state are as they were when the last record was written.
 
     Parameters
     ----------
     records : iterable of dict
-        The journal's, in order; read one ahead.
+        The records of the journal, in order; one is read ahead.
     journal_state : JournalState
-        A new one.
+        A new journal state.
     path : str
         The journal's file, for errors.
     scheduler : Scheduler
-        The one that answers.
+        The scheduler that decides again.
     searcher : Searcher, optional
-        Given each configuration as its trial starts.
+        The searcher, which gets each configuration as its trial starts.
     dimension : int, optional
         How many numbers a configuration has.
 
     Raises
     ------
     JournalError
-        From the loop, where the scheduler does not answer as it did, or a record does not fit what came
-        before; names the line.
+        From the loop, if the scheduler decides something else than the journal says, or a record does not
+        fit the earlier ones; it names the line.
     """
 
     def __init__(
@@ -74,17 +73,17 @@ class Replay:
 
     @property
     def over(self) -> bool:
-        """Whether all records have been said."""
+        """Whether all records have been replayed."""
         return self._ahead is None
 
     def idle(self) -> int:
-        """Return the worker that was idle where the scheduler was asked next, else -1."""
+        """Return the idle worker if the next record is the scheduler's answer for one, else -1."""
         while (record := self._peek()) is not None and record["e"] not in ANSWERED:
             self._apply(self._take())
         return record["worker"] if record is not None and record["e"] in ASK_RECORDS else -1
 
     def start(self, worker: int, job: Job) -> None:
-        """Hold a job against the one that was started."""
+        """Compare a job with the one that the journal says."""
         record = self._take()
         if record["e"] != "start" or not _is_of(record, job):
             self._differs(record, f"trial {job.trial} from {job.start:g} to {job.stop:g}")
@@ -93,14 +92,14 @@ class Replay:
             self._searcher.resume(np.array([record["point"]], dtype=np.float64))
 
     def no_job(self, worker: int) -> None:
-        """Hold the answer that there is no job against the one then."""
+        """Compare the answer that there is no job with the one that the journal says."""
         record = self._take()
         if record["e"] != "none":
             self._differs(record, "no job")
         self._apply(record)
 
     def wait(self) -> Event:
-        """Return the next event; NOTHING at the end of the journal, or where the study has grown."""
+        """Return the next event; NOTHING at the end of the journal, or where the number of trials grew."""
         while (record := self._peek()) is not None:
             event = EVENT_RECORDS.get(record["e"])
             if event is None:
@@ -121,7 +120,7 @@ class Replay:
         return NOTHING
 
     def answer(self, code: int) -> None:
-        """Hold a decision against the one then."""
+        """Compare a decision with the one that the journal says."""
         record = self._take()
         verdict = VERDICTS[code].value
         if record["e"] != "return" and record.get("verdict") != verdict:
@@ -150,7 +149,7 @@ class Replay:
         return at
 
     def _apply(self, record: Record) -> None:
-        """Let the ledger have a record, if it fits what came before."""
+        """Apply a record to the journal state, if it fits the earlier records."""
         kind, journal_state = record["e"], self.journal_state
         if kind in BEGUN:
             self._check_begun(record)
@@ -166,7 +165,7 @@ class Replay:
             self._wrong(record, f"{kind} does not fit what came before: {error!r}")
 
     def _check_begun(self, record: Record) -> None:
-        """Check a job that begins: it is the next, and a new trial has a configuration."""
+        """Check that a job that begins has the next number, and that a new trial has a configuration."""
         trial, known, expected = (
             record["trial"],
             len(self.journal_state.points),
@@ -185,7 +184,7 @@ class Replay:
             self._wrong(record, f"{problem} {self._dimension}")
 
     def _check_restarted(self, record: Record) -> None:
-        """Check that a job that starts again was cut off, and is as it was."""
+        """Check that a restarted job was cut off before, and is unchanged."""
         trial = record["trial"]
         is_running = any(run.trial == trial and run.ended is None for run in self.journal_state.runs.values())
         if is_running or not any(_is_of(record, job) for job in self._scheduler.running_jobs()):
@@ -207,6 +206,6 @@ class Replay:
 
 
 def _is_of(record: Record, job: Job) -> bool:
-    """Whether a record that begins a job is about this one; without a stop if it trains until it returns."""
+    """Return whether a record begins this job; it has no stop if the job trains until it returns."""
     same = all(record[name] == getattr(job, name) for name in ("trial", "bracket", "start", "attempt"))
     return same and record["stop"] in (job.stop, None)

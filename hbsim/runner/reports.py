@@ -1,4 +1,4 @@
-"""The reports of a study, in columns: read from a journal's text without an object a report."""
+"""The reports of a study as columns, read from a journal's text without an object for each report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IncumbentHistory", "ReportColumns", "from_rows", "from_text", "joined"]
 
-NUMBER: Final = b"0123456789+-.eEnul"  # what numbers and null are made of
+NUMBER: Final = b"0123456789+-.eEnul"  # the characters of numbers and null
 MARKS: Final = bytes(range(0x80, 0x100))  # stand for the names of metrics; the text is ASCII
 EMPTY: Final = (b",,", b",\n", b"\n,")
 
@@ -30,11 +30,11 @@ class ReportColumns:
     Attributes
     ----------
     counts : sequence of int
-        How many each record has, one record after the other.
+        How many reports each record has, in order.
     at, trained, resource : array of shape (n,)
         Study seconds, seconds of training in the job until then, and the resource.
     metrics : dict of str to array of shape (n,)
-        All that was reported; NaN where it was no number, or not reported.
+        All metrics; NaN where a value is not a number or was not reported.
     """
 
     counts: Sequence[int]
@@ -44,7 +44,7 @@ class ReportColumns:
     metrics: dict[str, Floats]
 
     def values(self, name: str | None) -> Floats:
-        """Return a metric; NaN everywhere if it was never reported, and of None."""
+        """Return the values of a metric; all NaN if it was never reported, or is None."""
         import numpy as np
 
         found = None if name is None else self.metrics.get(name)
@@ -70,7 +70,7 @@ class ReportColumns:
 
 
 def from_rows(records: Sequence[Sequence[Sequence[Any]]]) -> ReportColumns:
-    """Return the reports of records as they are in records: time, trained, resource, metrics."""
+    """Make columns from the rows of records, each with time, trained, resource and metrics."""
     import numpy as np
 
     rows = [row for record in records for row in record]
@@ -82,11 +82,11 @@ def from_rows(records: Sequence[Sequence[Sequence[Any]]]) -> ReportColumns:
 
 
 def from_text(texts: Sequence[bytes]) -> ReportColumns | None:
-    r"""Return the reports of records, each given as the text of its rows: all between ``[[`` and ``}]]``.
+    r"""Make columns from the text of each record's rows: all between ``[[`` and ``}]]``.
 
-    The text becomes a table of numbers by replacing what stands between them, which is the same in each row
-    as long as all report the same metrics in the same order. None where that is not so, or where it is not
-    what the journal writes: `from_rows` takes all that is JSON.
+    The text between the numbers is the same in each row as long as all rows report the same metrics in the
+    same order; replacing it gives a table of numbers. None if it differs, or if the text does not have the
+    form that the journal writes: `from_rows` takes any JSON.
     """
     import numpy as np
     import polars as pl
@@ -123,7 +123,7 @@ def from_text(texts: Sequence[bytes]) -> ReportColumns | None:
 
 
 def _names(text: bytes) -> list[str]:
-    """Return the metrics of the first row; empty if it cannot be told so easily."""
+    """Return the metrics of the first row; empty if the text is not simple enough."""
     begin, end = text.find(b"{"), text.find(b"}")
     try:
         return list(json.loads((text[begin:end] if end >= 0 else text[begin:]) + b"}"))
@@ -149,10 +149,10 @@ def joined(parts: Sequence[ReportColumns]) -> ReportColumns:
 
 
 class IncumbentHistory:
-    """The reports that are better than all made before them, by the time at which they were made.
+    """The reports that are better than all earlier ones, in the order in which they were made.
 
-    Reports may be heard of in another order: one that was made earlier than the last takes the place of
-    those after it that are no better.
+    Reports may arrive in another order: one that was made before the last replaces the later ones that are
+    not better.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ class IncumbentHistory:
         self._signed = array("d")
 
     def add(self, at: float, trial: int, resource: float, value: float) -> None:
-        """Take note of a report."""
+        """Add a report."""
         signed, times = self._sign * value, self._times
         if not isfinite(signed):
             return
@@ -186,7 +186,7 @@ class IncumbentHistory:
         self._signed[place:end] = array("d", [signed])
 
     def add_all(self, at: Floats, trial: Floats, resource: Floats, value: Floats) -> None:
-        """Take note of several reports, in the order in which they were heard of."""
+        """Add several reports, in the order in which they arrived."""
         import numpy as np
 
         order = np.argsort(at, kind="stable")
@@ -199,14 +199,14 @@ class IncumbentHistory:
             for place in better.tolist():
                 self.add(float(at[place]), int(trial[place]), float(resource[place]), float(value[place]))
             return
-        # As usual, they were made after all others.
+        # The usual case: these reports were made after all others.
         pairs = ((self._times, at), (self._resources, resource), (self._signed, self._sign * value))
         for column, entries in pairs:
             column.frombytes(entries[better].astype(np.float64).tobytes())
         self._trials.frombytes(trial[better].astype(np.int64).tobytes())
 
     def frame(self) -> pl.DataFrame:
-        """Return them by time: time, trial, resource, value."""
+        """Return the reports in the order of time, with columns time, trial, resource, value."""
         import numpy as np
         import polars as pl
 

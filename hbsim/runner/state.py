@@ -1,4 +1,4 @@
-"""The state of a real study: the sum of its journal's records, live and when they are read again."""
+"""The state of a real study, computed from its journal's records, both live and on resume."""
 
 from __future__ import annotations
 
@@ -19,53 +19,53 @@ __all__ = ["CODES", "Incumbent", "JobRun", "JournalState", "WorkerSeconds", "val
 class WorkerSeconds:
     """Adds up worker seconds, session by session.
 
-    In a session with hosts that come and go, a worker is there while it is open, and on while it has a job:
-    one that was lost took its worker until that was known. In a session on this machine alone all workers
-    are there from its beginning to its end; how many is not written down, so these are those up to the last
-    one that had a job. What is tidied up after the last job takes no worker seconds.
+    In a session with hosts that come and go, a worker counts while it is open, and after that while it has a
+    job: a lost job occupies its worker until the loss is known. In a session on this machine alone all
+    workers count from its beginning to its end; the journal does not say how many there are, so those up to
+    the highest one that had a job count. The time after the last job does not count.
 
     Attributes
     ----------
     most : int
-        The most workers that there were at once.
+        The largest number of workers at the same time.
     """
 
     def __init__(self) -> None:
         self.most = 0
-        self._hosts = False  # whether any session had some
-        self._sum = 0.0  # of sessions before, and of hosts in this one
-        self._began = self._until = 0.0  # of this session
-        self._since = 0.0  # when those that are there came or went last
-        self._local = 0  # how many workers this session has here; 0 as soon as it has hosts
+        self._hosts = False  # whether any session had hosts
+        self._sum = 0.0  # of earlier sessions, and of hosts in this one
+        self._began = self._until = 0.0  # the begin and the end so far of this session
+        self._since = 0.0  # when the set of workers changed last
+        self._local = 0  # how many workers of this machine the session has; 0 as soon as it has hosts
         self._open: set[int] = set()
-        self._there: set[int] = set()  # those that are open, or have a job; only in a session with hosts
+        self._there: set[int] = set()  # workers that count now; only in a session with hosts
         self._moved = False  # whether this session has hosts
 
     @property
     def total(self) -> float | None:
-        """Worker seconds until now; None if all sessions were on this machine alone."""
+        """The worker seconds until now; None if all sessions were on this machine alone."""
         there = self._local * (self._until - self._began) + len(self._there) * (self._until - self._since)
         return self._sum + there if self._hosts else None
 
     def pass_to(self, now: float) -> None:
-        """Let time pass in a session."""
+        """Advance the time of the session."""
         self._until = now
 
     def open(self, worker: int) -> None:
-        """A host's worker is open."""
+        """Count a worker that a host opens."""
         self._hosts = self._moved = True
         self._local = 0
         self._open.add(worker)
         self._come(worker)
 
     def shut(self, worker: int, busy: bool) -> None:
-        """A host's worker is shut; `busy` if it still has a job."""
+        """Handle that a host's worker is shut; `busy` if it still has a job."""
         self._open.discard(worker)
         if not busy:
             self._go(worker)
 
     def begin(self, worker: int) -> None:
-        """A worker gets a job."""
+        """Handle that a worker gets a job."""
         if self._moved:
             self._come(worker)
         else:
@@ -73,12 +73,12 @@ class WorkerSeconds:
             self.most = max(self.most, self._local)
 
     def end(self, worker: int) -> None:
-        """A worker has its job no more."""
+        """Handle that a worker's job is over."""
         if worker not in self._open:
             self._go(worker)
 
     def resume(self, now: float) -> None:
-        """A session is over, and another one begins."""
+        """End the session, and begin another one."""
         self._sum += self._local * (self._until - self._began)
         self._add_up()
         self._began = self._until = self._since = now
@@ -102,8 +102,8 @@ class WorkerSeconds:
 
 CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
 
-BOUNDS: Final = ("close", "resume")  # of a session
-EARLIER_WORDS: Final = {"time_out": "max_time"}  # journals of 0.1 have for why they ended
+BOUNDS: Final = ("close", "resume")  # of sessions: kinds of records
+EARLIER_WORDS: Final = {"time_out": "max_time"}  # old words of journals of version 0.1 for why a study ended
 
 
 class JobRun(JobRow):
@@ -116,13 +116,13 @@ class JobRun(JobRow):
     stop : float
         Its next milestone.
     resource : float
-        The last resource reported; where it started before.
+        The last resource reported; before the first report, where the job started.
     best : float
         The best value reported that is a finite number; NaN before.
     rows : int
-        How many reports have come.
+        How many reports were received.
     heard : int
-        The number of the next report of the job; above `rows` where some never came.
+        The number of the job's next report; larger than `rows` if some were never received.
     ended : int or None
         The index of the verdict that ended it, or FAILED or CENSORED; None while it trains.
     """
@@ -140,7 +140,7 @@ class JobRun(JobRow):
 
 @dataclass(frozen=True, slots=True)
 class Incumbent:
-    """The incumbent: the best value reported so far, and where it was."""
+    """The best value reported so far, with its trial and resource."""
 
     time: float
     trial: int
@@ -149,7 +149,7 @@ class Incumbent:
 
 
 class JournalState:
-    """The sum of a study's records; `apply` adds one.
+    """The state of a study after its records so far; `apply` adds a record.
 
     Parameters
     ----------
@@ -158,50 +158,48 @@ class JournalState:
     mode : "max" or "min"
         What is better.
     metric : str or None
-        The metric that decides, if one does.
+        The metric that decides, if there is one.
     study : str
         The study's id.
 
     Attributes
     ----------
     now : float
-        Study seconds of the last record.
+        The study seconds of the last record.
     jobs : JobTable
-        A row a run that is over.
+        A row for each run that is over.
     runs : dict of int to JobRun
-        The jobs on workers, by number, those that are about to leave included.
+        The jobs on workers by number, including those that are about to leave.
     workers : dict of int to JobRun
-        The same by worker.
+        The jobs on workers, by worker.
     machines : dict of int to dict
-        By worker, what is known of those that are open now: ``host``, ``cpus``, ``gpus``. Empty where all
-        workers are this machine's.
+        ``host``, ``cpus`` and ``gpus`` of each open worker. Empty if all workers are this machine's.
     points : list of list of float
         The configuration of each trial.
     best : Incumbent or None
-        The incumbent.
+        The incumbent so far.
     reached : dict of int to float
         The highest resource that each trial has reported in jobs that are over.
     earlier : dict of int to list of (int, float, int)
-        The jobs of each trial that are over: number, start, and the number of their reports.
+        The jobs of each trial that are over: number, start, and how many reports each had.
     values, bests, highest : dict of int to float
         The last value that each trial has reported in jobs that are over, the best that is a finite number,
         and the highest resource.
     improvements : IncumbentHistory
         The incumbents, by the time of reports.
     reports, late, lost_rows : int
-        How many reports there were; how many late ones were dropped; how many had not come when later
-        ones did.
+        How many reports there were; how many were dropped as too late; how many were missing when later
+        ones came.
     gone : int
         The trial of the last job that left its worker.
     returned : dict of int to float
         The trials whose function returned below R, and the last resource of each.
     failures : list of (trial, kind, reason)
-        In order.
+        The failures in order.
     why : str or None
         Why the study is over: done, max_reward, max_time or interrupted. None while it runs.
     closing : bool
-        Whether nothing starts any more although it might: the study ends. It is in no record; who runs the
-        study says so.
+        Whether the study is ending and starts no more jobs. No record has this; the study's process sets it.
     """
 
     def __init__(self, levels: Sequence[float], mode: str, metric: str | None, study: str = "") -> None:
@@ -234,20 +232,20 @@ class JournalState:
 
     @property
     def workers_seen(self) -> int:
-        """The most workers that there were at once, over all sessions; here, only those that had jobs."""
+        """The largest number of workers at once, over all sessions; of this machine, those that had jobs."""
         return self._capacity.most
 
     @property
     def capacity(self) -> float | None:
-        """Worker seconds that there were; None if all workers ever were this machine's."""
+        """The worker seconds so far; None if all workers ever were this machine's."""
         return self._capacity.total
 
     def milestone(self, run: JobRun) -> int:
-        """Return the index in the levels of a run's next milestone: the last, if it waits at none."""
+        """Return the index of a run's next milestone in the levels; the last index if it waits at none."""
         return min(bisect_left(self._levels, run.stop), len(self._levels) - 1)
 
     def apply(self, record: Record) -> None:
-        """Add a record."""
+        """Update the state by a record."""
         self.now = record.get("t", self.now)
         kind = record["e"]
         if kind not in BOUNDS:
@@ -255,7 +253,7 @@ class JournalState:
         if kind != "study":
             getattr(self, f"_{kind}")(record)
 
-    # One method a kind of record
+    # A method for each kind of record
 
     def _start(self, record: Record) -> None:
         if "point" in record:
@@ -307,7 +305,7 @@ class JournalState:
         self.improvements.add(at, run.trial, resource, value)
 
     def _take_columns(self, runs: Sequence[JobRun], reports: ReportColumns) -> None:
-        """Take the reports of several records, whose jobs are `runs`."""
+        """Add the reports of several records, whose jobs are `runs`."""
         import numpy as np
 
         at, resource, value = reports.at, reports.resource, reports.values(self.metric)
@@ -331,7 +329,7 @@ class JournalState:
         self.improvements.add_all(at, trials, resource, value)
 
     def _count_reports(self, run: JobRun, count: int, train_start: float, resource: float) -> None:
-        """Take note of the first reports of a job, or of more."""
+        """Count reports of a job; at its first, set where and when its training began."""
         if not run.rows:
             run.train_start = train_start
             run.start_resource = self._started_at(run, resource)
@@ -340,7 +338,7 @@ class JournalState:
         self.reports += count
 
     def _started_at(self, run: JobRun, first: float) -> float:
-        """Return from where a job trains, by its first report: a checkpoint, its milestone, or zero."""
+        """Return where a job's training begins, by its first report: a checkpoint, its milestone, or 0."""
         known = self.reached.get(run.trial, 0.0)
         if first > known:
             return max(known, run.stood)
@@ -367,7 +365,7 @@ class JournalState:
         self.returned[run.trial] = run.milestone = self._came_to(run)
 
     def _came_to(self, run: JobRun) -> float:
-        """Return where a trial's training has come to an end of its own, maybe in an earlier job."""
+        """Return the resource at which a trial's training function returned, maybe in an earlier job."""
         return run.resource if run.rows else self.reached.get(run.trial, 0.0)
 
     def _gone(self, record: Record) -> None:
@@ -423,10 +421,10 @@ class JournalState:
         self._capacity.shut(worker, worker in self.workers)
 
     def _none(self, record: Record) -> None:
-        """The scheduler had no job: nothing changes."""
+        """Ignore that the scheduler had no job."""
 
     def _resume(self, record: Record) -> None:
-        """The study goes on in a new process: what was under way is gone, and starts again by `restart`."""
+        """Begin a session in a new process: running jobs are over, and `restart` records start them again."""
         for run in self.runs.values():
             self._end(run, CENSORED if run.ended is None else run.ended)
         self.runs.clear()
@@ -440,6 +438,6 @@ class JournalState:
 
 
 def value_of(metrics: Mapping[str, float | None], name: str | None) -> float:
-    """Return a metric, NaN where it was no number, or where none decides."""
+    """Return the value of a metric; NaN if it is not a number, or if no metric decides."""
     value = None if name is None else metrics.get(name)
     return nan if value is None else value

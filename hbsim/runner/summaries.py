@@ -1,4 +1,4 @@
-"""From a study's columns to its trials, incumbents and counts, simulated or real."""
+"""The trials, incumbents and counts of a study, simulated or real, computed from its tables."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["incumbent", "resources", "rungs", "summary", "trials"]
 def summary(
     scheduler: Scheduler, jobs: JobTable, capacity: float, more: Mapping[str, object]
 ) -> dict[str, object]:
-    """Return the part of a study's summary that its columns say: counts, shares of time, resources.
+    """Return the part of a study's summary that its tables give: counts, shares of time, resources.
 
     Parameters
     ----------
     scheduler : Scheduler
-        As it stands at the end.
+        The scheduler at the end of the study.
     jobs : JobTable
         The study's.
     capacity : float
-        The worker seconds that there were.
+        The worker seconds of the study.
     more : mapping
         Entries that follow the counts, such as the seconds of the study.
     """
@@ -51,7 +51,7 @@ def summary(
 
 
 def trials(scheduler: Scheduler, jobs: JobTable, decisions: pl.DataFrame) -> pl.DataFrame:
-    """Return a row a trial: trial, bracket, status, resource, best, final, trained_seconds."""
+    """Return a row for each trial: trial, bracket, status, resource, best, final, trained_seconds."""
     count = scheduler.started
     rows = jobs.ended()
     seconds = np.bincount(rows["trial"], weights=rows["trained"], minlength=count)
@@ -72,7 +72,7 @@ def trials(scheduler: Scheduler, jobs: JobTable, decisions: pl.DataFrame) -> pl.
 
 
 def incumbent(rows: NDArray[np.void], levels: Sequence[float], mode: Mode, at_max: bool) -> pl.DataFrame:
-    """Return the decisions that improve strictly on all before: time, trial, resource, value."""
+    """Return the decisions that improve strictly on all earlier ones: time, trial, resource, value."""
     counts = np.isfinite(rows["value"])
     if at_max:
         counts &= rows["at"] == len(levels) - 1
@@ -99,7 +99,7 @@ def rungs(scheduler: Scheduler, rows: NDArray[np.void], jobs: NDArray[np.void]) 
     kinds = {"continue": CONTINUE, "pause": PAUSE, "stop": STOP, "complete": COMPLETE}
     counts = [(verdict == code).sum().cast(pl.Int64).alias(name) for name, code in kinds.items()]
     table = decided.group_by("bracket", "at").agg(pl.len().cast(pl.Int64).alias("recorded"), *counts)
-    # Who paused at a level and has a job that starts there was promoted.
+    # A trial that paused at a level and has a job that starts there was promoted.
     later = jobs[jobs["stood"] > 0]
     place = np.searchsorted(np.array(levels, dtype=np.float64), later["stood"]).astype(np.uint16)
     resumed = pl.DataFrame({"trial": later["trial"], "at": place}).unique()
@@ -132,24 +132,24 @@ def _failed(scheduler: Scheduler) -> pl.DataFrame:
 
 
 def resources(rows: NDArray[np.void]) -> tuple[float, float]:
-    """Return the resource trained in all jobs, and what of it was wasted.
+    """Return the resource trained in all jobs, and how much of it was wasted.
 
-    A trial needs what lies below its last milestone, or below where its training came to an end of its own,
-    or was cut at the end of the study; once. What it trained beside that is wasted: what was trained again,
-    lost in failures, and overrun after a milestone whose decision was to end.
+    A trial needs the resource up to its last milestone, or up to where its function returned or the study's
+    end cut it, once. The rest is wasted: resource that was trained again, lost in failures, or trained past
+    a milestone whose decision was to end.
 
     Parameters
     ----------
     rows : structured array
         Of all jobs, those of a trial in the order of time.
     """
-    trial = rows["trial"].astype(np.int64)  # as indices: much quicker than what is packed
+    trial = rows["trial"].astype(np.int64)  # as an index array: much faster than the packed field
     trained = rows["stop_resource"] - rows["start_resource"]
     of_trial = np.bincount(trial, weights=trained)
     needed = np.zeros(len(of_trial))
     np.maximum.at(needed, trial, rows["milestone"])
     last = np.full(len(of_trial), -1)
-    last[trial] = np.arange(len(rows))  # of a trial's rows the last one is what stays
+    last[trial] = np.arange(len(rows))  # the last row of each trial remains
     cut = last[last >= 0]
     cut = cut[rows["verdict"][cut] == CENSORED]
     needed[trial[cut]] = np.maximum(needed[trial[cut]], rows["stop_resource"][cut])

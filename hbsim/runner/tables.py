@@ -1,4 +1,4 @@
-"""The tables of a study: jobs, decisions and failures, packed row by row, and as columns that people read."""
+"""The tables of a study: jobs, decisions and failures, as packed rows and as data frames."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = [
     "verdicts",
 ]
 
-# After the indices in `hbsim.core.trials.VERDICTS`: what jobs may also end in.
+# Further ends of jobs, after the indices in `hbsim.core.types.VERDICTS`.
 FAILED: Final = 5
 CENSORED: Final = 6
 VERDICT_NAMES: Final = ("continue", "pause", "stop", "complete", "retry", "failed", "censored")
 
 
 def numbers(column: NDArray[np.float64] | Sequence[float]) -> pl.Series:
-    """Return floats, null where they are no numbers: NaN or infinite."""
+    """Return floats with null for NaN and infinities."""
     import polars as pl
 
     values = np.array(column, dtype=np.float64)
@@ -43,7 +43,7 @@ def numbers(column: NDArray[np.float64] | Sequence[float]) -> pl.Series:
 
 
 def verdicts(column: NDArray[np.uint8]) -> pl.Series:
-    """Return the names of verdicts, strings."""
+    """Return verdicts as strings."""
     import polars as pl
 
     return pl.Series(VERDICT_NAMES, dtype=pl.String).gather(column.astype(np.uint32))
@@ -58,22 +58,22 @@ JOB_TYPES: Final = ("<i4", "<i4", "<u2", "<i4", *["<f8"] * 9, "u1")
 
 
 class JobRow:
-    """A job under way.
+    """A running job.
 
     Attributes
     ----------
     job, trial, attempt, worker : int
-        Its number, and who trains where.
+        The job's number, its trial and attempt, and its worker.
     stood, milestone : float
-        The milestones where the trial stood at the start, and where it stands now.
+        The trial's milestone at the start of the job, and its present one.
     start_resource : float
-        From where it trains: 0 if it trains again what it had.
+        The resource from which the job trains: 0 if it begins anew.
     start_time, train_start : float
-        When the job started on its worker, and when training did.
+        When the job started on its worker, and when its training started.
     trained : float
-        Seconds of training so far.
+        The seconds of training so far.
     value : float
-        The last value reported; NaN before.
+        The last value reported; NaN before the first.
     """
 
     __slots__ = (
@@ -95,14 +95,14 @@ class JobRow:
 
 
 class JobTable:
-    """Rows packed one after the other as jobs end, 87 bytes each.
+    """The jobs that have ended, as packed rows of 87 bytes.
 
     Attributes
     ----------
     started : int
-        How many jobs have started: the number of the next one.
+        How many jobs have started, which is the number of the next job.
     cut : float
-        When the study was cut: no job lasts longer.
+        When the study was cut: no job ends later.
     """
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class JobTable:
     def ended(self) -> NDArray[np.void]:
         """Return the jobs in the order of their ends, a structured array with the fields of `JOB_NAMES`.
 
-        The study is over then: no more rows are taken.
+        Call it once the study is over: no rows can be added afterwards.
         """
         import numpy as np
 
@@ -148,7 +148,7 @@ class JobTable:
         return self._ended
 
     def rows(self) -> NDArray[np.void]:
-        """Return the same in the order of their starts."""
+        """Return the jobs in the order of their starts, as `ended` does."""
         import numpy as np
 
         if self._sorted is None:
@@ -162,7 +162,7 @@ class JobTable:
         """Return the rows in the order of their starts.
 
         The columns are job, trial, attempt, bracket, worker, start_resource, stop_resource (reached),
-        start_time, train_start, end_time, value and verdict. `brackets` holds each trial's.
+        start_time, train_start, end_time, value and verdict. `brackets` holds the bracket of each trial.
         """
         import numpy as np
         import polars as pl
@@ -193,7 +193,7 @@ DECISION_TYPES: Final = ("<f8", "<i4", "<u2", "<f8", "<i4", "<f8", "u1")
 
 
 class DecisionTable:
-    """Rows packed one after the other, 35 bytes each: a study may have millions."""
+    """The decisions of a study, as packed rows of 35 bytes: there may be millions."""
 
     def __init__(self) -> None:
         self._rows = bytearray()
@@ -206,15 +206,15 @@ class DecisionTable:
         Parameters
         ----------
         time : float
-            When it was decided.
+            The time of the decision.
         trial, at : int
             The trial, and the index of the level in the scheduler's levels.
         value : float
-            NaN for none.
+            The value at the milestone; NaN for none.
         n_before, cutoff : int, float or None
-            As `Milestone` has them.
+            As in `Milestone`.
         code : int
-            An index in VERDICTS.
+            The verdict's index in VERDICTS.
         """
         self._rows += DECISION.pack(time, trial, at, value, n_before, nan if cutoff is None else cutoff, code)
 
@@ -262,7 +262,7 @@ KINDS: Final = ("lost", "preempted")
 
 
 class FailureTable:
-    """Rows packed one after the other as jobs are lost, 21 bytes each."""
+    """The failures of a study, as packed rows of 21 bytes."""
 
     def __init__(self) -> None:
         self._rows = bytearray()
@@ -275,7 +275,7 @@ class FailureTable:
         self._rows += FAILURE_ROW.pack(job, time, kept, kind)
 
     def count(self, kind: int) -> int:
-        """Return how many failures were of a kind."""
+        """Return how many failures of a kind there were."""
         return int((self._array()["kind"] == kind).sum())
 
     def _array(self) -> NDArray[np.void]:
@@ -286,7 +286,7 @@ class FailureTable:
     def frame(self, jobs: NDArray[np.void]) -> pl.DataFrame:
         """Return time, trial, attempt, job, worker, resource, kind and kept, in the order of time.
 
-        `jobs` are the study's, ordered by their numbers.
+        `jobs` are the jobs of the study, ordered by number.
         """
         import numpy as np
         import polars as pl

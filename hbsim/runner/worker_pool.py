@@ -1,4 +1,4 @@
-"""The workers of a real study: which there are, what runs on them, and who is killed for its silence."""
+"""The worker pool of a real study, which assigns jobs, and the watchdog, which kills hung jobs."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ __all__ = ["Watchdog", "WorkerPool"]
 
 
 class Watchdog:
-    """Watches over the jobs that have begun and have not ended.
+    """Kills running jobs that hang, or that do not leave in time.
 
     Parameters
     ----------
     workers : WorkerBackend
-        Who runs them.
+        Runs the jobs.
     clock : callable
         Seconds.
     hang_timeout : float
-        Seconds without a word after which a job has hung.
+        Seconds without a message after which a job counts as hung.
 
     Attributes
     ----------
     last_heard : dict of int to float
-        By job under way: when it last said something.
+        The time of the last message of each running job.
     cut : set of int
-        Jobs that were killed since they did not leave.
+        Jobs that were killed because they did not leave.
     """
 
     def __init__(self, workers: WorkerBackend, clock: Callable[[], float], hang_timeout: float) -> None:
         self.last_heard: dict[int, float] = {}
         self.cut: set[int] = set()
         self._workers, self._clock, self._limit = workers, clock, hang_timeout
-        self._leaving: dict[int, float] = {}  # by job: when it is killed
-        self._until = inf  # when all are
+        self._leaving: dict[int, float] = {}  # when each job is killed
+        self._until = inf  # when all jobs are killed
 
     def heard_of(self, job: int) -> None:
-        """Take note that a job begins, or has said something."""
+        """Record that a job began or sent a message now."""
         self.last_heard[job] = self._clock()
 
     def leave(self, job: int, save: bool, seconds: float) -> None:
-        """Have a job leave; it is killed if it has not after so many seconds."""
+        """Order a job to leave; kill it if it has not left after so many seconds."""
         self._leaving[job] = self._clock() + seconds
         self._workers.leave(job, save=save)
 
     def hurry(self, seconds: float) -> None:
-        """Have every job be killed that is not gone in so many seconds, whatever else was said."""
+        """Kill all jobs that have not ended after so many seconds, whatever their own limits are."""
         self._until = self._clock() + seconds
 
     def forget(self, job: int) -> None:
-        """Take note that a job is gone."""
+        """Stop watching a job that has ended."""
         self._leaving.pop(job, None)
         self.last_heard.pop(job, None)
 
     def look(self) -> None:
-        """Kill who has hung, and who does not leave."""
+        """Kill jobs that have hung, or have not left in time."""
         clock, limit = self._clock(), self._limit
         for job, last_heard in list(self.last_heard.items()):
             if clock - last_heard > limit:
@@ -76,30 +76,30 @@ class Watchdog:
 
 
 class WorkerPool:
-    """Workers, which may come and go, and the jobs on them.
+    """The workers of a study, which may come and go, and the jobs on them.
 
-    A job of a trial whose last process is still there, since it saves, has a worker and is held there until
-    that process is gone.
+    If the last process of a job's trial still runs because it saves, the job is held on its worker until
+    that process has ended.
 
     Parameters
     ----------
     workers : WorkerBackend
-        Who runs the jobs.
+        Runs the jobs.
     writer : RecordWriter
-        Writes down what starts and what is gone.
+        Writes records of jobs that start and end.
     watchdog : Watchdog
-        Told of what begins and of what is gone.
+        Informed of jobs that begin and end.
     seed : int
-        Of the study.
+        The study's seed.
     until_return : bool
-        Whether no milestones are waited for.
+        Whether jobs train until their function returns, without waiting at milestones.
 
     Attributes
     ----------
     free : list of int
         The open workers without a job, in order.
     restarts : deque of (JobRun or None, Job)
-        What is to start again as soon as there is a worker, each with its last run.
+        Jobs that start again as soon as a worker is free, each with its last run.
     stranded : set of int
         Jobs on workers that were shut while they ran.
     """
@@ -114,7 +114,7 @@ class WorkerPool:
         self._journal_state = writer.journal_state
         self._seed, self._until_return = seed, until_return
         self._open = set(self.free)
-        self._held: dict[int, Assignment] = {}  # by worker
+        self._held: dict[int, Assignment] = {}  # held jobs, by worker
 
     # Jobs
 
@@ -126,7 +126,7 @@ class WorkerPool:
         self._launch(worker, job, record)
 
     def start_again(self) -> None:
-        """Let free workers have what is to start again, each where it was if it can."""
+        """Start waiting restarts on free workers, each on its earlier worker if possible."""
         while self.restarts and self.free:
             before, job = self.restarts.popleft()
             worker = before.worker if before is not None and before.worker in self.free else self.free[0]
@@ -135,7 +135,7 @@ class WorkerPool:
             self._launch(worker, job, record)
 
     def gone(self, ended: JobEnded) -> None:
-        """Write down that a job's process is gone; the worker and the trial are free."""
+        """Write a record that a job's process has ended, and free its worker and trial."""
         begun = None if ended.begun is None else self._writer.since(ended.begun)
         seconds = {name: round(value, STEP) for name, value in ended.seconds.items()}
         run = self._journal_state.runs[ended.job]
@@ -155,7 +155,7 @@ class WorkerPool:
                 self._begin(worker, task)
 
     def withdraw(self) -> None:
-        """Take back every job that is held: it has not begun."""
+        """Take back all held jobs, which have not begun."""
         for task in list(self._held.values()):
             self.gone(JobEnded(task.job))
 
@@ -186,7 +186,7 @@ class WorkerPool:
     # Workers
 
     def open(self, message: WorkerOpened) -> bool:
-        """Take note that a worker takes jobs: whether it is free, and was not before."""
+        """Handle that a worker takes jobs; return whether it is newly free."""
         worker = message.worker
         about = {"host": message.host, "cpus": message.cpus, "gpus": message.gpus}
         if self._journal_state.machines.get(worker) == about:
@@ -201,7 +201,7 @@ class WorkerPool:
         return not busy
 
     def shut(self, message: WorkerClosed) -> None:
-        """Take note that a worker takes no jobs any more. What runs there ends by a message of its own."""
+        """Handle that a worker takes no more jobs. The end of its running job is a message of its own."""
         worker = message.worker
         if worker not in self._open:
             return
@@ -215,7 +215,7 @@ class WorkerPool:
             self.stranded.add(self._journal_state.workers[worker].job)
 
     def _take_back(self, task: Assignment) -> None:
-        """Have a job that was held start again elsewhere, as it is: nothing has failed."""
+        """Queue a held job to start on another worker, unchanged, as it has not failed."""
         run = self._journal_state.runs[task.job]
         self.gone(JobEnded(task.job))
         self.restarts.append((run, Job(task.trial, run.bracket, task.start, task.stop, task.attempt)))

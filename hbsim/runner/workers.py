@@ -1,4 +1,4 @@
-"""Real workers: what starts jobs, hears of them and ends them. The local executor is one."""
+"""The interface of real workers, which run jobs, and their messages; local workers are one kind."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ NEVER: Final = float("inf")  # a milestone that no report reaches
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a worker has to know to run a job.
+    """The data that a worker needs to run a job.
 
     Attributes
     ----------
     job : int
-        The number of the run; every message about it has the number.
+        The number of the job, which every message about it has.
     trial, attempt : int
         The trial, and how often it has failed so far.
     start, stop : float
-        The milestone where the trial stands, 0 if it is new; its next one, where training waits. `NEVER`
-        if it trains until the function returns.
+        The trial's present milestone, 0 if it is new; and its next one, where training waits. `NEVER` if
+        it trains until the function returns.
     point : list of float
         The configuration, a point of the unit cube of the search space.
     seed : int
-        The trial's own.
+        The trial's seed.
     study : str
         The study's id.
     started : float
         Study seconds at which the job was started.
     earlier : list of (int, float, int)
-        The trial's jobs before this one: number, start, and how many reports the journal has of each.
+        The trial's earlier jobs: number, start, and how many reports of each the journal has.
     """
 
     job: int
@@ -59,19 +59,19 @@ class Assignment:
 
 
 class ReportRow(NamedTuple):
-    """One report.
+    """A report of a job.
 
     Attributes
     ----------
     at : float
-        When it was made: seconds on the monotonic clock of the machine that drives the study.
+        The time of the report: seconds on the monotonic clock of the machine that drives the study.
     trained : float
-        Seconds of training in this job until then, without the waits at milestones and without what
-        saving and loading checkpoints took.
+        Seconds of training in this job until then, without waits at milestones and without the time of
+        saving and loading checkpoints.
     resource : float
         The resource reached; never below the one before in the same job.
     metrics : dict
-        All numbers that were reported, the one that decides among them; None where it was no finite number.
+        All reported metrics, including the one that decides; None for a value that is not finite.
     """
 
     at: float
@@ -82,19 +82,19 @@ class ReportRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A job has reported.
+    """The message that a job has made reports.
 
     Attributes
     ----------
     job : int
         Which one.
     rows : list of ReportRow
-        Its reports since the last time.
+        The reports since the last message.
     first : int
-        The number of the first of these among the reports of the job, from 0: what comes twice, or out of
-        order, is known by it.
+        The number of the first of these reports in the job, from 0, by which duplicates and gaps are
+        recognised.
     waits : bool
-        Whether training stands at the last row, at or past its milestone, and waits for an answer.
+        Whether training waits for an answer after the last row, at or past its milestone.
     """
 
     job: int
@@ -105,26 +105,26 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class JobEnded:
-    """A job's process is gone, with all that it started; its worker and its GPU memory are free.
+    """The message that a job's process and its children have ended; worker and GPU memory are free.
 
     Attributes
     ----------
     job : int
         Which one.
     rows, first : list of ReportRow, int
-        Reports that were not said yet; as in `Reported`.
+        Reports that no message has had yet; as in `Reported`.
     kind : str or None
-        None if the function returned, or left as it was told to. Else what kind of `Failure` it was.
+        None if the function returned, or left as ordered; else the kind of `Failure`.
     reason : str
-        The failure in one line, for people.
+        The failure in one line, as text for people.
     begun : float or None
         When the function was called, on the same clock as `ReportRow.at`; None if it never was.
     seconds : dict
-        What was measured of it: ``load`` and ``save``, seconds of loading and saving checkpoints;
+        Measured times: ``load`` and ``save``, seconds of loading and saving checkpoints;
         ``start``, seconds from the order until the function was called; ``wait``, seconds at milestones;
-        ``exit``, seconds from the end of the function until the process was gone. What is unknown is absent.
+        ``exit``, seconds from the end of the function to that of the process. Unknown times are absent.
     left : bool
-        Whether the function was told to leave, and did.
+        Whether the function left as ordered.
     """
 
     job: int
@@ -139,16 +139,16 @@ class JobEnded:
 
 @dataclass(frozen=True, slots=True)
 class WorkerOpened:
-    """A worker takes jobs from now on: its host has joined, or is back.
+    """The message that a worker takes jobs from now on: its host has joined, or is back.
 
     Attributes
     ----------
     worker : int
-        Its number; one that nothing runs on.
+        The worker's number; no job runs on it.
     host : str
         The name of its machine.
     cpus : int
-        How many CPU cores, or threads where cores are shared, its trials get.
+        How many CPU cores its trials get, or threads if they share cores.
     gpus : list of str
         The UUIDs of the GPUs that its trials see.
     """
@@ -161,14 +161,14 @@ class WorkerOpened:
 
 @dataclass(frozen=True, slots=True)
 class WorkerClosed:
-    """A worker takes no jobs any more until it is opened again; what it runs ends as any job.
+    """The message that a worker takes no jobs until it is opened again; its running job ends as any other.
 
     Attributes
     ----------
     worker : int
         Its number.
     reason : str
-        Why, in one line, for people.
+        The reason in one line, as text for people.
     """
 
     worker: int
@@ -194,9 +194,9 @@ class WorkerBackend(Protocol):
         ...
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
-        """Return what has been said since the last time; waits `timeout` seconds for it, None for ever.
+        """Return the messages since the last call; wait up to `timeout` seconds for one, None for ever.
 
-        Returns an empty sequence when the time is over, or after `wake`.
+        Returns an empty sequence after the timeout, or after `wake`.
         """
         ...
 
@@ -205,24 +205,24 @@ class WorkerBackend(Protocol):
         ...
 
     def go_on(self, job: int, stop: float) -> None:
-        """Answer a job that waits at a milestone: train to `stop`."""
+        """Let a job that waits at a milestone train on to `stop`."""
         ...
 
     def leave(self, job: int, save: bool) -> None:
-        """Have a job leave its function, where it waits, or else at its next report; then it is `JobEnded`.
+        """Order a job to leave where it waits, or at its next report; then comes its `JobEnded`.
 
         With `save` the function given to ``reporter.on_pause`` makes a checkpoint first.
         """
         ...
 
     def kill(self, job: int, reason: str = "") -> None:
-        """End a job's process group: SIGTERM, and after a grace SIGKILL. Then it is `JobEnded`, as lost."""
+        """End a job's process group by SIGTERM, and SIGKILL after a grace; then comes `JobEnded`, as lost."""
         ...
 
     def cut(self, reason: str) -> None:
-        """Kill all jobs at once: there is no time left. Then they are `JobEnded`, as lost."""
+        """Kill all jobs at once, without a grace; then comes their `JobEnded`, as lost."""
         ...
 
     def close(self) -> None:
-        """Kill what is left, at once, and free everything. May be called twice."""
+        """Kill the remaining jobs at once, and free all resources. May be called twice."""
         ...

@@ -1,4 +1,4 @@
-"""The records of a real study: first into the journal, then into the ledger, then to whoever looks on."""
+"""The writer of a real study's records: first to the journal, then to the state, then to observers."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ STEP: Final = 6  # digits of seconds in the journal
 
 
 class RecordSink(Protocol):
-    """Where records go: a journal."""
+    """A destination of records, such as a journal."""
 
     def append(self, record: Record) -> int:
-        """Write a record down for good."""
+        """Write a record durably."""
         ...
 
     def tick(self) -> None:
-        """Take note of the time; called a few times a second."""
+        """Sync what is due; called a few times a second."""
         ...
 
 
 class Observer(Protocol):
-    """Looks on: a table, a log, whoever tidies up checkpoints."""
+    """Receives a study's records: a progress table, a log, the removal of checkpoints."""
 
     def record(self, record: Record) -> None:
-        """Take note of a record that has been written and applied."""
+        """Handle a record that has been written and applied."""
         ...
 
     def tick(self) -> None:
-        """Take note of the time; called a few times a second."""
+        """Do what is due by time; called a few times a second."""
         ...
 
 
 class RecordWriter:
-    """Writes records, in study seconds.
+    """Writes records with their time in study seconds.
 
     Parameters
     ----------
     journal : RecordSink
-        Gets every record before anybody else.
+        Gets every record first.
     journal_state : JournalState
-        Gets it next.
+        Gets it second.
     observers : sequence of Observer
-        Told of it at last.
+        Get it last.
     clock : callable
         Seconds; the one that `ReportRow.at` is read from.
     """
@@ -62,14 +62,14 @@ class RecordWriter:
     ) -> None:
         self.journal_state, self.clock = journal_state, clock
         self._journal, self._observers = journal, observers
-        self._begun = clock() - journal_state.now  # study seconds go on where they stopped
+        self._begun = clock() - journal_state.now  # study seconds continue from the last session
 
     def time(self) -> float:
-        """Return the study seconds, never less than what has been written."""
+        """Return the study seconds now, never less than those of the last record."""
         return max(round(self.clock() - self._begun, STEP), self.journal_state.now)
 
     def write(self, record: dict[str, object], time: float | None = None) -> None:
-        """Write a record down, of now or of a time since the last one."""
+        """Write a record, with the time now or a given one since the last record."""
         record = {"e": record.pop("e"), "t": self.time() if time is None else time, **record}
         self._journal.append(record)
         self.journal_state.apply(record)
@@ -77,18 +77,18 @@ class RecordWriter:
             observer.record(record)
 
     def since(self, at: float) -> float:
-        """Return the study seconds at a time of the clock."""
+        """Convert a time of the clock to study seconds."""
         return round(at - self._begun, STEP)
 
     def packed(self, rows: Sequence[ReportRow]) -> list[list[object]]:
-        """Return reports as they are in records."""
+        """Return reports in the form that records hold."""
         begun = self._begun
         return [
             [round(row.at - begun, STEP), round(row.trained, STEP), row.resource, row.metrics] for row in rows
         ]
 
     def tick(self) -> None:
-        """Let journal and observers take note of the time."""
+        """Call `tick` of the journal and of the observers."""
         self._journal.tick()
         for observer in self._observers:
             observer.tick()

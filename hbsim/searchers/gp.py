@@ -114,14 +114,14 @@ STARTS: Final = 4  # candidates that are climbed from
 
 
 class Observations(NamedTuple):
-    """What a model is given, in the order in which it came.
+    """The observations of a model, in the order in which they arrived.
 
     Attributes
     ----------
     trials : array of int64, shape (n,)
-        Whose each observation is.
+        The trial of each observation.
     levels : array, shape (n,)
-        Where it is.
+        The point of each observation.
     values : array, shape (n,)
         Larger is better; nothing but numbers.
     """
@@ -187,11 +187,11 @@ class GaussianSearch(ModelBased):
         super().observe(trial, level, value)
         self._reports.append((trial, level, value))
 
-    # What a kind says
+    # Methods of a kind of searcher
 
     @abstractmethod
     def observations(self, known: Observed) -> Observations:
-        """Return what the model is given of what is known."""
+        """Select the observations that the model is fitted to."""
 
     @abstractmethod
     def target_level(self) -> tuple[float, ...]:
@@ -263,7 +263,7 @@ class GaussianSearch(ModelBased):
     def _best_point(
         self, target: ExpectedImprovement, good: Floats, draws: np.random.Generator
     ) -> Floats | None:
-        """Return the new point that promises most of those looked at; None if there is none."""
+        """Return the candidate with the largest expected improvement; None if there is no new one."""
         from hbsim.searchers.gp_model import candidates, is_new, refine
 
         points = candidates(self._encoding, self.space.dimension, good, draws)
@@ -299,7 +299,7 @@ def _check_init(num_init: int | None, task: SearchTask) -> int:
 
 
 def _need_botorch(name: str) -> None:
-    """Import it, and what is built on it; what it says about PyTorch meanwhile is no business of ours."""
+    """Import GPyTorch and BoTorch, without their warnings about PyTorch."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -354,7 +354,7 @@ class Mobster(GaussianSearch):
     levelled = True
 
     def observations(self, known: Observed) -> Observations:
-        """Return all values; what is no number is as bad as the worst at its level, or of all."""
+        """Return all values; one that is not a number becomes the worst at its level, or of all."""
         found = [(t, level, v) for t, levels in known.values.items() for level, v in levels.items()]
         trials, levels = [t for t, _, _ in found], [level for _, level, _ in found]
         values = filled(levels, [v for _, _, v in found])

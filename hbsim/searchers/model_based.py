@@ -26,7 +26,7 @@ __all__ = ["RANDOM_TRIES", "ModelBased", "Observed", "one_thread"]
 
 
 class Observed:
-    """What a model-based searcher knows of a study: configurations, pending evaluations, values.
+    """The observations of a model-based searcher: configurations, pending evaluations, values.
 
     Trials are in the order of their numbers; larger values are better, whatever the mode.
 
@@ -92,7 +92,7 @@ class Observed:
 
 
 def filled(levels: list[float], values: list[float | None]) -> Floats:
-    """Return values as an array; what is no number is as bad as the worst at its level, or of all.
+    """Return values as an array; a value that is not a number becomes the worst at its level, or of all.
 
     Without any number they are 0.
     """
@@ -107,7 +107,7 @@ def filled(levels: list[float], values: list[float | None]) -> Floats:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have the BLAS, and PyTorch if it is loaded, work on one thread; what was set before is put back."""
+    """Limit the BLAS, and PyTorch if it is loaded, to one thread; restore the settings afterwards."""
     torch = sys.modules.get("torch")
     threads = 0 if torch is None else torch.get_num_threads()
     if torch is not None:
@@ -124,7 +124,7 @@ RANDOM_TRIES: Final = 100  # random draws for a trial until one is new and allow
 
 
 class ModelBased(ABC):
-    """A searcher that learns from what was observed.
+    """A searcher that learns from observed values.
 
     A suggestion is a function of the task, the number of the trial and what is known of the trials before:
     never of how it was asked, of a fit before, or of a clock. So a study that is resumed goes on as it would
@@ -174,7 +174,7 @@ class ModelBased(ABC):
             return None
         return int(self._allowed.sum()) - len(self.known.points)
 
-    # What the driver asks for
+    # Methods that the driver calls
 
     def suggest(self, n: int) -> Configurations:
         """Return the next n configurations; one is pending while the next is chosen."""
@@ -206,7 +206,7 @@ class ModelBased(ABC):
         """Record that a trial no longer runs."""
         self.known.forget(trial)
 
-    # What a kind of model says, and asks
+    # Methods of a kind of model
 
     def is_new(self, point: Floats) -> bool:
         """Return whether a point, shape (d,), was not tried before, or all were."""

@@ -1,4 +1,4 @@
-"""Any sampler of Optuna by its name: `optuna:NAME`."""
+"""The searcher `optuna:NAME`: any sampler of Optuna by its name."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class OptunaSampler(ModelBased):
         self._asked: Floats | None = None
 
     def queued(self, configurations: Configurations) -> None:
-        """Take these for the configurations of the next trials: they were given, and nobody was asked."""
+        """Use these as the configurations of the next trials, without asking the sampler."""
         super().resume(configurations)
         self._queued += len(configurations)
 

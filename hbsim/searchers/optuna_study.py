@@ -1,4 +1,4 @@
-"""Studies of Optuna that stand for ours: spaces, trials and options in Optuna's words. Needs Optuna."""
+"""Optuna studies that mirror ours: their spaces, trials and options. Needs Optuna."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class OptunaStudy:
     maximize : bool
         Whether larger is better.
     max_t : float or None
-        R; None: nobody said, and the last value of a trial is that of R.
+        R; None if unknown, and the last value of a trial counts as that of R.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class OptunaStudy:
             )
         self._trials: dict[int, Trial] = {}  # Optuna's of each of ours
         self._values: dict[int, dict[float, float]] = {}  # by level; NaN: no number
-        self._ended: dict[int, None] = {}  # and not told yet, in this order
+        self._ended: dict[int, None] = {}  # trials that Optuna does not know to have ended yet, in this order
         self._told: set[int] = set()
         self._asked: Trial | None = None
 
@@ -339,7 +339,7 @@ def draws(rows: Sequence[OptunaRow], space: OptunaSpace, sampler: BaseSampler, n
     rows : sequence of OptunaRow
         In the order in which Optuna numbers them.
     space : OptunaSpace
-        Whose params the rows have.
+        The space of the rows' params.
     sampler : BaseSampler
         New: its random numbers are used up from here on.
     n : int
@@ -381,7 +381,7 @@ CONFIG: Final = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
 
 def check_types(sampler: type[BaseSampler], options: Mapping[str, object]) -> None:
-    """Hold options against the annotations of a sampler's constructor, those that can be read.
+    """Check options against the annotations of a sampler's constructor, as far as these can be read.
 
     Raises
     ------

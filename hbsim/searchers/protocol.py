@@ -1,4 +1,4 @@
-"""The protocol of searchers: what a driver asks of one, and what it reports to it."""
+"""The protocol of searchers: the methods by which a driver gets configurations and reports values."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ class Searcher(Protocol):
         ...
 
     def forget(self, trial: int) -> None:
-        """Trial `trial` runs no more: it completed, stopped, paused or failed; nothing is pending."""
+        """Handle that a trial no longer runs: it completed, stopped, paused or failed; nothing is pending."""
         ...
 
 
 class NonLearningSearcher:
-    """The half of a `Searcher` whose suggestions do not depend on what is observed."""
+    """The base of searchers whose suggestions do not depend on observed values."""
 
     model_based: bool = False
     listens: bool = False

@@ -16,7 +16,7 @@ from hbsim.searchers.task import Constraint, SearchTask
 
 __all__ = ["RandomSearcher", "RowSearcher", "allowed_rows", "make_random", "too_few_rows"]
 
-TRIES: Final = 1000  # draws for a trial until it is held that the constraint allows nothing
+TRIES: Final = 1000  # rejected draws for a trial until the constraint counts as impossible
 
 
 class RandomSearcher(NonLearningSearcher):

@@ -1,4 +1,4 @@
-"""The simulated cluster: which workers there are, and what everything costs in simulated time.
+"""The simulated cluster: its workers, and the costs of all operations in simulated time.
 
 `Cluster` declares its parameters once, with their rules: the command line, TOML files and sweeps take them
 from it.
@@ -623,7 +623,7 @@ class Cluster:
 
     @property
     def prices(self) -> tuple[float, ...]:
-        """What an hour of each machine costs."""
+        """The price of an hour of each machine."""
         if self.machines:
             return tuple(kind.price for kind in self.machines for _ in range(kind.count))
         return (self.price,) * self.workers

@@ -1,4 +1,4 @@
-"""How much the checkpoints of a study hold over time."""
+"""The disk use of a study's checkpoints over time."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class DiskUsage:
         self._hopeless: dict[int, float] = {}
 
     def save(self, trial: int, time: float) -> None:
-        """Take note of a checkpoint that is saved at `time`; it takes the place of the one before."""
+        """Record a checkpoint that is saved at `time`; it replaces the trial's earlier one."""
         self._saved.setdefault(trial, time)
 
     def end(self, trial: int, time: float, is_saving: bool) -> None:
-        """Take note that a trial stopped, completed or has failed for good, maybe while it is saved."""
+        """Record that a trial stopped, completed or failed for good, maybe while it is saved."""
         if is_saving or trial in self._saved:
             self._ended[trial] = time
 

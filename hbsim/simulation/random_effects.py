@@ -1,4 +1,4 @@
-"""Random effects on trials: start-up, delays and checkpoint sizes, where these are distributions.
+"""Random effects on trials: start-up, delays and checkpoint sizes that are distributions.
 
 Draws are made for a block of trials at a time, and keyed by what they are for (a trial, a level, an attempt),
 never by the order of events: they are the same under every scheduler.

@@ -1,4 +1,4 @@
-"""What came out of a simulated study."""
+"""The result of a simulated study: its tables and figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HOUR: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class SimulationData:
-    """What the simulator leaves of a study: where it ran, and its rows."""
+    """The record of a simulation: its cluster and its rows."""
 
     cluster: Cluster
     seed: int
@@ -51,13 +51,13 @@ class Result:
     Attributes
     ----------
     scheduler : Scheduler
-        As it stands at the end; `scheduler.explain(trial)` says why a trial was stopped.
+        The scheduler at the end; `scheduler.explain(trial)` says why a trial was stopped.
     curves : TrialCurves
-        What the study read of each trial, and whence.
+        The values of each trial, and their surrogate.
     cluster : Cluster
-        Where it ran.
+        The cluster on which it ran.
     simulated : SimulationData
-        What the simulator left of it.
+        The record of the simulation.
     replace : bool
         Whether rows of a table came more than once.
     interrupted : bool

@@ -1,1 +1,1 @@
-"""Studies: simulated and real, their folder, how they run and go on, and what came of them."""
+"""Studies, simulated and real: their options, folders, runs, progress and results."""

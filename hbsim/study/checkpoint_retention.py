@@ -1,4 +1,4 @@
-"""Whose checkpoints are kept, and whose can go."""
+"""The retention of checkpoints: which trials' checkpoints are kept, and which are removed."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from hbsim.runner.state import JournalState
 
 __all__ = ["CheckpointRetention"]
 
-AT_ONCE: Final = 2  # trials whose files are removed at the end of a process: some 10 ms each
+AT_ONCE: Final = 2  # trials whose files are removed at the end of one process: some 10 ms each
 
 
 class CheckpointRetention:
-    """Removes the checkpoints and files that are not needed any more; an `Observer` of the runner.
+    """Removes checkpoints and files that are no longer needed; an `Observer` of the runner.
 
-    A trial's files go when it has stopped, completed or failed for good, or is paused and named by
-    ``scheduler.dropped()``, and its process is gone. Logs stay. A trial that stays paused keeps its newest
-    checkpoint only, as soon as that one and the journal's records of it are on the disk.
+    A trial's files are removed when it has stopped, completed or failed for good, or is paused and returned
+    by ``scheduler.dropped()``, and its process has ended. Logs are kept. Of a trial that is paused for long
+    only the newest checkpoint is kept, once it and the journal's records of it are synced to disk.
 
     Parameters
     ----------
     keep : str
-        Of which trials they stay all the same: ``"best"``, of the incumbent; ``"completed"``, of these and
-        of the incumbent; ``"all"``; ``"none"``.
+        Whose files are kept all the same: ``"best"``, those of the incumbent; ``"completed"``, also those
+        of completed trials; ``"all"``; ``"none"``.
     trials : Path
         The folder of the trials' folders.
     scheduler, journal_state
         Of the study.
     prune : callable, optional
-        Called with trials whose files are removed: there may be some on other machines.
+        Called with each trial whose files are removed, to remove its files on other machines.
     clock : callable
         Seconds.
     """
@@ -55,13 +55,13 @@ class CheckpointRetention:
         self._keep, self._trials = keep, trials
         self._scheduler, self._journal_state = scheduler, journal_state
         self._prune = prune
-        self._over: set[int] = set()  # their files are to go
+        self._over: set[int] = set()  # trials whose files are to be removed
         self._removed: set[int] = set()
         self._clock = clock
-        self._paused: dict[int, float] = {}  # by trial: since when, in order
+        self._paused: dict[int, float] = {}  # since when each trial is paused, in order
 
     def catch_up(self) -> None:
-        """Look at all trials, after a study has been read again."""
+        """Check all trials, after a study was restored from its journal."""
         statuses = self._scheduler.trial_statuses()
         self._paused = dict.fromkeys((t for t, s in enumerate(statuses) if s == "paused"), self._clock())
         if self._keep == "all":
@@ -72,8 +72,8 @@ class CheckpointRetention:
     def record(self, record: Record) -> None:
         """Handle a record.
 
-        Nothing is removed at a milestone, where a trial waits for its answer, and few files at any end: when
-        no more trials are started, all that are paused are dropped at once.
+        Nothing is removed at a milestone, where a trial waits for its decision, and few files at the end of
+        a job: once no more trials are started, all paused trials are dropped at the same time.
         """
         if record["e"] in ("start", "restart"):
             self._paused.pop(record["trial"], None)
@@ -83,26 +83,26 @@ class CheckpointRetention:
             self._sweep(record, AT_ONCE)
 
     def finish(self) -> list[int]:
-        """Remove what is left to remove, when no trial runs any more.
+        """Remove the remaining files, once no trial runs any more.
 
         Returns
         -------
         trials : list of int
-            Those whose checkpoints stay: they can go on, or `keep` keeps them.
+            Trials whose checkpoints are kept: they can go on, or `keep` says so.
         """
         if self._keep != "all":
             self._sweep()
         return [trial for trial in range(self._scheduler.started) if trial not in self._removed]
 
     def tick(self) -> None:
-        """Thin out the checkpoints of trials that have been paused for long enough."""
+        """Remove older checkpoints of trials that have been paused for long enough."""
         now = self._clock()
         while self._paused:
             trial, since = next(iter(self._paused.items()))
             if now < since + 2 * checkpoint.SETTLED:
                 return
             del self._paused[trial]
-            with suppress(OSError):  # there are none
+            with suppress(OSError):  # there are no checkpoints
                 checkpoint.thin_out(trial_folder(self._trials, trial) / checkpoint.NAME)
 
     def _sweep(self, record: Record | None = None, most: int | None = None) -> None:
@@ -124,7 +124,7 @@ class CheckpointRetention:
     def _remove(self, trial: int) -> None:
         self._removed.add(trial)
         folder = trial_folder(self._trials, trial)
-        with suppress(OutputError):  # no reason to end a study
+        with suppress(OutputError):  # a failed removal must not end the study
             checkpoint.remove(folder / checkpoint.NAME)
         shutil.rmtree(folder / "files", ignore_errors=True)
         if self._prune is not None:

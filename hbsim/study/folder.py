@@ -1,4 +1,4 @@
-"""The folder of a study: journal, description, logs, checkpoints, results, and where it ran."""
+"""The folder of a study: journal, description, environment, logs, checkpoints and results."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ __all__ = ["RemoteRuns", "StudyFolder", "environment"]
 
 JOURNAL: Final = "journal.jsonl"
 REMOTE: Final = "remote.json"
-EARLIER_REMOTE: Final = "dask.json"  # its name in studies of earlier versions
-# What may be there before a study begins: of one that ended before its journal did, or of its scheduler.
+EARLIER_REMOTE: Final = "dask.json"  # the name of that file in studies of earlier versions
+# Files that may exist before a study begins: of a study without a journal, or of its scheduler.
 OURS: Final = frozenset(
     {
         *("lock", "study.json", "environment.json", REMOTE, EARLIER_REMOTE, "scheduler.json", "curves.png"),
         "trials",
     }
 )
-EARLIER: Final = "earlier-"  # begins the name of a folder with what an earlier study left behind
+EARLIER: Final = "earlier-"  # prefix of the names of folders with files of earlier studies
 
 
 class StudyFolder:
-    """Where everything about a study is.
+    """The folder with all files of a study.
 
     ::
 
-        journal.jsonl      every event and every answer: the truth
-        study.json         what the study is
-        environment.json   versions, git revision, hardware, of each time it was run
-        remote.json        how other machines know it, once it has run on some
+        journal.jsonl      every event and every decision
+        study.json         the description of the study
+        environment.json   versions, git revision and hardware of each run
+        remote.json        the study's id on other machines, once it has run on some
         trials/000012/     log.txt, checkpoint/, files/
-        earlier-1/         what was in the folder when the study began, of an earlier one
-        tensorboard/       event files, if they were asked for
+        earlier-1/         files of an earlier study that were in the folder when this one began
+        tensorboard/       event files, with the option visualizer="tensorboard"
         *.parquet, summary.json    results, written at the end
 
     Parameters
     ----------
     path : Path
-        The folder; it need not exist yet.
+        The folder, which may not exist yet.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -68,17 +68,17 @@ class StudyFolder:
 
     @property
     def holds_study(self) -> bool:
-        """Whether there is a journal."""
+        """Whether the folder has a journal."""
         return self.journal.is_file()
 
     def check(self, resume: bool, field: str = "folder") -> None:
-        """Check that a study can begin here, or go on; before any work.
+        """Check that a study can begin in this folder, or be resumed.
 
         Raises
         ------
         ParameterError
-            There is a study although `resume` is False, or something that is no study; or there is none
-            to go on with.
+            The folder holds a study although `resume` is False, or other files; or there is no study to
+            resume.
         """
         shown = str(self.path)
         if self.path.exists() and not self.path.is_dir():
@@ -94,7 +94,7 @@ class StudyFolder:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Make the folder if need be, and keep others out of it; leave nothing if no study begins in it."""
+        """Make and lock the folder; remove it again if no study begins in it."""
         there = self.path.is_dir()
         with self.lock():
             try:
@@ -107,13 +107,13 @@ class StudyFolder:
     def _withdraw(self, was_there: bool) -> None:
         for name in ("lock", "environment.json", REMOTE):
             (self.path / name).unlink(missing_ok=True)
-        with suppress(OSError):  # not empty: of an earlier study
+        with suppress(OSError):  # not empty: it has files of an earlier study
             self.trials.rmdir()
             if not was_there:
                 self.path.rmdir()
 
     def set_aside(self, say: Callable[[str], None]) -> None:
-        """Move what an earlier study left behind into a folder of its own, where no trial finds it."""
+        """Move files of an earlier study into a separate folder, where no trial finds them."""
         names = ("trials", "study.json", REMOTE, EARLIER_REMOTE)
         left = [path for name in names if _holds(path := self.path / name)]
         if not left:
@@ -132,7 +132,7 @@ class StudyFolder:
         say(f"what an earlier study left behind in {self.path} is in {target.name} now")
 
     def lock(self) -> StudyLock:
-        """Make the folder if need be, and keep others out of it."""
+        """Make the folder if it does not exist, and lock it."""
         try:
             self.trials.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -140,14 +140,14 @@ class StudyFolder:
         return StudyLock(self.path)
 
     def create(self, spec: Mapping[str, object], fsync: str) -> Journal:
-        """Begin a study's journal."""
+        """Write the study's description, and create its journal."""
         journal = Journal.create(self.journal, dict(spec), fsync)
         self._begun = True
         self.write("study.json", {"schema": 1, **spec})
         return journal
 
     def note_environment(self, environment: Mapping[str, object]) -> None:
-        """Add the environment of this run to those of earlier ones, if there is a study already."""
+        """Save the environment of this run, after those of earlier runs if the study has some."""
         path = self.path / "environment.json"
         try:
             runs = json.loads(path.read_text("utf-8"))["runs"] if self.holds_study else []
@@ -156,7 +156,7 @@ class StudyFolder:
         self.write("environment.json", {"schema": 1, "runs": [*runs, environment]})
 
     def discard(self) -> None:
-        """Remove a study that came to nothing, and its folder if nothing else is in it."""
+        """Remove the files of a study without results, and the folder if it is empty then."""
         shutil.rmtree(self.trials, ignore_errors=True)
         for path in (self.journal, *(self.path / name for name in OURS - {"trials"})):
             path.unlink(missing_ok=True)
@@ -164,7 +164,7 @@ class StudyFolder:
             self.path.rmdir()
 
     def write(self, name: str, content: Mapping[str, object]) -> None:
-        """Write a JSON file, whole or not at all."""
+        """Write a JSON file atomically."""
         temporary = self.path / f".{name}.new"
         try:
             temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
@@ -181,7 +181,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _holds(path: Path) -> bool:
-    """Whether there is a file, or a folder with something in it."""
+    """Return whether a path is a file, or a folder that is not empty."""
     return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
@@ -190,12 +190,12 @@ _GIT_SECONDS = 5.0
 
 
 def environment(nvml: Nvml | None = None) -> dict[str, object]:
-    """Describe this process and its machine in plain JSON types. Never raises; what is unknown is absent.
+    """Describe this process and its machine in plain JSON types. Never raises; unknown facts are absent.
 
     Parameters
     ----------
     nvml : Nvml, optional
-        Answers instead of the NVIDIA driver.
+        Used instead of the NVIDIA driver.
 
     Returns
     -------
@@ -222,7 +222,7 @@ def environment(nvml: Nvml | None = None) -> dict[str, object]:
     }
     found: dict[str, object] = {}
     for name, piece in pieces.items():
-        with suppress(Exception):  # no study fails for want of a line about where it ran
+        with suppress(Exception):  # an unknown fact must not end the study
             value = piece()
             if value is not None:
                 found[name] = value
@@ -268,7 +268,7 @@ def _described(gpu: Gpu) -> dict[str, object]:
 def _git() -> dict[str, object]:
     git: dict[str, object] = {"revision": _output("git", "rev-parse", "--verify", "HEAD")}
     with suppress(OSError, subprocess.SubprocessError):
-        # New files do not count: the study's own folder is often one.
+        # Untracked files do not count: the study's own folder is often one.
         git["dirty"] = bool(_output("git", "status", "--porcelain", "--untracked-files=no"))
     return git
 
@@ -281,23 +281,23 @@ def _output(*command: str) -> str:
         text=True,
         check=True,
         timeout=_GIT_SECONDS,
-        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # only look: leave the index as it is
+        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # read only: git must not rewrite its index
     )
     return done.stdout.strip()
 
 
 SCHEMA: Final = 1
-BYTES: Final = 8  # of the study's number
+BYTES: Final = 8  # length of the study's number
 
 
 class RemoteRuns:
-    """The file ``remote.json`` in a study's folder.
+    """The file ``remote.json`` in a study's folder, about its runs on other machines.
 
     Attributes
     ----------
     study : str or None
-        The study's number, 16 hex digits, by which hosts and stores know what they keep of it; None before
-        it has run on other machines.
+        The study's number, 16 hex digits, which marks its files on hosts and in stores; None before it has
+        run on other machines.
     """
 
     def __init__(self, study_folder: StudyFolder) -> None:
@@ -306,21 +306,21 @@ class RemoteRuns:
         self.study: str | None = None if self._content is None else self._content["study"]
 
     def number(self) -> str:
-        """Return the study's number; it gets one if it has none."""
+        """Return the study's number; make one if it has none."""
         if self.study is None:
             self.study = secrets.token_hex(BYTES)
             self._write("auto", gathered=True)
         return self.study
 
     def bring_back(self, storage: str | None, say: Callable[[str], None]) -> None:
-        """Copy checkpoints out of the store of an earlier run, unless this one uses the same.
+        """Copy checkpoints from the store of an earlier run, unless this run uses the same store.
 
         Parameters
         ----------
         storage : str or None
-            Of this run; None on this machine.
+            The store of this run; None on this machine.
         say : callable
-            Given lines for people.
+            Shows a line to the user.
 
         Raises
         ------
@@ -337,9 +337,9 @@ class RemoteRuns:
             say(f"copied {count} checkpoint{'' if count == 1 else 's'} from there")
 
     def begin(self, storage: str | None, scheduler: Scheduler) -> None:
-        """Record that trials are about to run: with this storage, or with None on this machine.
+        """Record that trials are about to run with this storage, or on this machine if it is None.
 
-        Warns of trials that go on from zero there, since only hosts have their checkpoints.
+        Warns of trials that start from zero because their checkpoints are only on hosts.
         """
         if storage is not None:
             self._write(storage, gathered=False)
@@ -347,7 +347,7 @@ class RemoteRuns:
             self._warn_of_absent(scheduler)
 
     def end(self) -> None:
-        """Record that every checkpoint that is needed is in the study's folder, or in its store."""
+        """Record that all needed checkpoints are in the study's folder, or in its store."""
         if self._content is not None:
             self._write(self._content["storage"], gathered=True)
 
@@ -356,7 +356,7 @@ class RemoteRuns:
         paused = [trial for trial, status in statuses if status == "paused"]
         saved = newest_of_all(self._study_folder.trials)
         absent = len([trial for trial in paused if trial not in saved])
-        if absent and saved:  # without any, the function saves nothing
+        if absent and saved:  # without any checkpoint, the function saves none
             text = f"{absent} of {len(paused)} paused trials have no checkpoint in this folder: "
             text += "if a host has it, they go on from there on the same hosts, and else from zero"
             warnings.warn(HbsimWarning(text), stacklevel=6)

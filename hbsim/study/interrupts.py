@@ -1,4 +1,4 @@
-"""Interruption of studies by signals: once, finish cleanly; twice, end at once."""
+"""The interruption of studies by signals: the first ends a study cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A study was interrupted, and has ended cleanly; a real one can be resumed.
+    """Raised after an interrupted study has ended cleanly; a real study can be resumed.
 
     Attributes
     ----------
     result : RunResult or Result
-        The study until then.
+        The result of the study so far.
     """
 
     def __init__(self, text: str, result: Any) -> None:
@@ -32,9 +32,9 @@ class Interrupted(KeyboardInterrupt):
 def interruptible(
     interrupt: Callable[[int], None], signals: Sequence[signal.Signals] = SIGNALS
 ) -> Iterator[None]:
-    """Call `interrupt` with the first of the signals; at the second raise KeyboardInterrupt.
+    """Call `interrupt` at the first of the signals; raise KeyboardInterrupt at the second.
 
-    Only in the main thread, the only one that may set signal handlers; elsewhere nothing changes.
+    Only the main thread can set signal handlers; in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

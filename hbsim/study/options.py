@@ -1,4 +1,4 @@
-"""Options of real studies, declared once for `hbsim.run`, `hbsim.record`, the command line and the docs."""
+"""The options of real studies: one declaration for `hbsim.run`, `hbsim.record`, command line and docs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def seconds(name: str, value: object) -> float | None:
-    """Return seconds above 0, or None."""
+    """Check seconds, which must be above 0, or None."""
     if value is None:
         return None
     number = exact(name, value)
@@ -64,7 +64,7 @@ def _metric(name: str, value: object) -> str | None:
 
 
 def check_names(time_attr: str, metric: str | None, needed: bool = True) -> None:
-    """Check that two names differ, and that there is a metric where one is `needed`."""
+    """Check that the two names differ, and that there is a metric if one is `needed`."""
     if needed:
         _reported_name("metric", metric)
     if time_attr == metric:
@@ -72,12 +72,12 @@ def check_names(time_attr: str, metric: str | None, needed: bool = True) -> None
 
 
 def check_metric(metric: object, mode: object) -> None:
-    """Check that a metric and its mode are given together, or neither.
+    """Check that a metric and its mode are given both, or neither.
 
     Raises
     ------
     ParameterError
-        One is missing, or there is no such mode.
+        If one is missing, or the mode is unknown.
     """
     if mode not in (None, "max", "min"):
         raise ParameterError("mode", mode, "must be 'max' or 'min'")
@@ -87,7 +87,7 @@ def check_metric(metric: object, mode: object) -> None:
 
 
 def _constants(field: str, args: object) -> dict[str, object]:
-    """Return the constants in a mapping or an `argparse.Namespace`."""
+    """Check and return the constants in a mapping or an `argparse.Namespace`."""
     if args is None:
         return {}
     given = vars(args) if isinstance(args, argparse.Namespace) else args
@@ -121,9 +121,9 @@ def _visualizer(name: str, value: object) -> str:
 class RunOptions:
     """The options of `hbsim.run` beside the training function and the scheduler.
 
-    What a study is (its seed, searcher, names and constants) is kept in the first line of its journal; the
-    others may change when it goes on. `executor` and `resource` are checked where they are used, since only
-    the machines tell what they have.
+    The first line of the journal keeps the study's seed, searcher, names and constants; the other options
+    may change when it is resumed. `executor` and `resource` are checked where they are used, since that
+    depends on the machines.
     """
 
     workers: int | None = option(
@@ -231,23 +231,23 @@ class RunOptions:
 
     @classmethod
     def checked(cls, **given: object) -> RunOptions:
-        """Return the options that were given, checked.
+        """Check the options that were given, and return them.
 
         Raises
         ------
         ParameterError
-            A name that there is not, or a value that breaks its rule.
+            If a name is unknown, or a value breaks its rule.
         """
         return cls(**check_options(cls, {"args": None, **given}))  # type: ignore[arg-type]
 
     @property
     def constants(self) -> dict[str, object]:
-        """The constants of the training function that were given."""
+        """The given constants of the training function."""
         return dict(self.args or {})
 
     @property
     def limits(self) -> Limits:
-        """When the study ends, and how long a trial may be silent."""
+        """The limits of the study: when it ends, and how long a trial may be silent."""
         from hbsim.runner.real import Limits
 
         return Limits(self.max_time or inf, self.max_reward, self.hang_timeout or inf, self.grace)
@@ -255,7 +255,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrialResources:
-    """The parts of ``resource``: what a trial needs of its machine."""
+    """The fields of ``resource``: the CPUs and GPUs that a trial needs."""
 
     num_cpus: int | None = option(None, takes="whole", help="CPU cores of a trial (default: a fair share).")
     num_gpus: float | None = option(
@@ -265,7 +265,7 @@ class TrialResources:
 
 @dataclass(frozen=True, slots=True)
 class RecordOptions:
-    """The options of `hbsim.record` that are its own, or mean something else than in `hbsim.run`."""
+    """The options of `hbsim.record` that `hbsim.run` does not have, or that have another meaning there."""
 
     num_trials: int = option(
         takes="whole",
@@ -289,7 +289,7 @@ class RecordOptions:
     force: bool = option(False, takes="flag", help="Begin anew: replace the file and its study.")
 
 
-# The options of `RunOptions` that `hbsim.record` takes too.
+# The options of `RunOptions` that `hbsim.record` takes as well.
 RECORD_ALSO_TAKES: Final = (
     "workers",
     "resource",

@@ -52,18 +52,18 @@ def shown(
     options: RunOptions,
     workers: StudyWorkers,
 ) -> list[Observer]:
-    """Return what shows a study that is about to run.
+    """Make the observers that show a study that is about to run.
 
     Parameters
     ----------
     stack : ExitStack
-        Ends it.
+        Closes the observers.
     spec, state, study_folder
-        What the study is, where it stands, and its folder.
+        The study's description, state and folder.
     options : RunOptions
-        Say whether there is a visualizer, and how progress is shown.
+        The options, of which `visualizer` and `progress` count.
     workers : StudyWorkers
-        Who runs it.
+        The study's workers.
     """
     observers: list[Observer] = []
     kind = options.progress if options.progress != "auto" else "table" if _terminal() else "lines"
@@ -80,16 +80,16 @@ def shown(
 
 
 def _terminal() -> bool:
-    """Return whether stderr is a terminal on which a line can be drawn again."""
+    """Return whether stderr is a terminal on which lines can be redrawn."""
     dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
     return sys.stderr is not None and sys.stderr.isatty() and not dumb
 
 
 def printer(progress: str) -> Callable[[str], None]:
-    """Return what writes lines for people before a study begins."""
+    """Return a function that writes lines to stderr before a study begins."""
 
     def write(text: str) -> None:
-        # stderr may be closed, or no one's.
+        # stderr may be closed.
         with suppress(OSError, ValueError):
             print_err(f"hbsim: {text}")
 
@@ -109,7 +109,7 @@ def _progress(kind: str, stack: ExitStack, overview: ProgressSummary, workers: S
 
 
 def _about(workers: StudyWorkers, numbers: Sequence[int]) -> str:
-    """Say in a line what there is to say about some of the workers."""
+    """Return a line about some of the workers: their number, hosts and GPUs."""
     slots, hosts = workers.slots, workers.hosts()
     if not hosts:
         return describe(slots)
@@ -122,24 +122,24 @@ def _about(workers: StudyWorkers, numbers: Sequence[int]) -> str:
 
 
 SUMMARY_EVERY: Final = 10.0  # seconds between two summaries
-UNCHANGED_EVERY: Final = 600.0  # the same while nothing changes
+UNCHANGED_EVERY: Final = 600.0  # seconds between two summaries while nothing changes
 APART: Final = 1.0  # seconds between two lines about the incumbent
-FAILURES: Final = 5  # that have a line of their own between two summaries
+FAILURES: Final = 5  # failures with their own line between two summaries
 
 
 class PlainLines:
-    """An `Observer` that writes a line when the incumbent improves, when a trial fails, and summaries.
+    """An `Observer` that writes a line when the incumbent improves or a trial fails, and summaries.
 
     A summary comes at most every ten seconds, and every ten minutes while nothing changes. The incumbent
-    has at most a line a second, hosts that come and go have one, too, and of many failures the first five
-    between two summaries have one each.
+    has at most a line a second, hosts that come and go have a line, and the first five failures between two
+    summaries have a line each.
 
     Parameters
     ----------
     overview : ProgressSummary
         Gets each record first.
     about : str
-        What there is to say about the workers, in a line.
+        A line about the workers.
     clock : callable
         Seconds.
     """
@@ -153,7 +153,7 @@ class PlainLines:
         self._begun = self._off = False
         self._best_time = self._summed = clock()
         self._trials = ""  # the last summary's
-        self._workers_known: frozenset[int] | None = None  # workers that people know of
+        self._workers_known: frozenset[int] | None = None  # workers that were written about
         self._workers_time = -APART + clock()
         self._failures = 0  # failures since the last summary
         self._more_failures = 0
@@ -169,7 +169,7 @@ class PlainLines:
             self._sum_up()
 
     def tick(self) -> None:
-        """Write what is due."""
+        """Write the lines that are due."""
         self._begin()
         self._improve()
         self._write_workers()
@@ -181,7 +181,7 @@ class PlainLines:
             self._sum_up()
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: all lines are written."""
 
     def _begin(self) -> None:
         if not self._begun:
@@ -198,18 +198,18 @@ class PlainLines:
             self._write(f"best {self._overview.best()}")
 
     def _shown_best(self) -> tuple[int, str] | None:
-        """Return whose the incumbent is, and its value as it is shown: less is no news."""
+        """Return the incumbent's trial and its value as shown, to tell whether the line would change."""
         best = self._overview.journal_state.best
         return None if best is None else (best.trial, number(best.value))
 
     def _write_workers(self) -> None:
-        """Say which workers have come or gone since the last time."""
+        """Write which workers have come or gone since the last call."""
         there, time = frozenset(self._overview.team.open), self._clock()
         if there == self._workers_known or time - self._workers_time < APART:
             return
         before, self._workers_known, self._workers_time = self._workers_known, there, time
         if before is None and there:
-            return  # those that the first line is about
+            return  # the first line was about these workers
         parts = [f"{len(there):,} now" if there else WAITING]
         if came := there.difference(before or ()):
             parts.insert(0, f"new {self._on_hosts(came)}")
@@ -218,7 +218,7 @@ class PlainLines:
         self._write("; ".join(parts))
 
     def _gone(self, workers: Collection[int]) -> str:
-        """Say which workers take no jobs any more, and why the first of them does not."""
+        """Say which workers no longer take jobs, with the first one's reason."""
         why = self._overview.team.shut.get(min(workers), "")
         if why == NO_ANSWER:
             return f"{NO_ANSWER} from {self._on_hosts(workers)}"
@@ -253,15 +253,15 @@ class PlainLines:
         try:
             print_err(f"[{hms(self._overview.elapsed)}] {line}")
         except (OSError, ValueError):
-            self._off = True  # nobody reads it: the study goes on
+            self._off = True  # stderr is closed: the study goes on without lines
 
 
 PICTURE_EVERY: Final = 0.25  # seconds between two pictures
-SHARE: Final = 0.05  # of the time is spent on them, at most
-HIGH: Final = 20  # lines from which on there is room for more than one of each of
+SHARE: Final = 0.05  # the share of time spent on pictures, at most
+HIGH: Final = 20  # height in lines from which on these may have more than one line each
 FOLDED: Final = ("study", "time", "trials")
-NAMES: Final = 9  # columns of their names
-WIDE: Final = 110  # columns from which on there is room for bars
+NAMES: Final = 9  # width of their names
+WIDE: Final = 110  # width in columns from which on there is room for bars
 COLOURS: Final = {
     "no answer": "red",
     "host ": "red",
@@ -275,19 +275,19 @@ SILENT_COLOUR: Final = "yellow"
 
 
 class LiveTable:
-    """An `Observer` that shows a row a worker, and the study as a whole, on stderr.
+    """An `Observer` that shows a row for each worker, and the study as a whole, on stderr.
 
-    It has no thread: it is drawn at `tick`, at most four times a second, and less often where that would
-    take more than a twentieth of the time.
+    It has no thread: `tick` redraws it, at most four times a second, and less often if that would take more
+    than a twentieth of the time.
 
     Parameters
     ----------
     overview : ProgressSummary
         Gets each record first.
     slots : callable
-        Returns the workers' shares of their machines, by number.
+        Returns the slots of the workers, by number.
     about : callable
-        Returns what there is to say about the workers, in a line.
+        Returns a line about the workers.
     console : Console, optional
         Where to draw; by default stderr.
     clock : callable
@@ -309,7 +309,7 @@ class LiveTable:
         self._hosts: dict[int, str] = {}
         self._timed = True
         self._console = console or terminal.console(stderr=True)
-        # What is printed meanwhile goes above the table, unless it goes into a file.
+        # Text printed in the meantime goes above the table, unless it goes into a file.
         prints = sys.stdout is not None and sys.stdout.isatty()
         self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=prints)
         self._next = -inf
@@ -320,14 +320,14 @@ class LiveTable:
         self._overview.record(record)
 
     def tick(self) -> None:
-        """Draw, if it is time."""
+        """Draw the table if it is due."""
         begin = self._clock()
         if begin >= self._next:
             self._draw()
             self._next = begin + max(PICTURE_EVERY, (self._clock() - begin) / SHARE)
 
     def close(self) -> None:
-        """Draw for the last time, and give the terminal back."""
+        """Draw for the last time, and restore the terminal."""
         if self._live.is_started:
             self._draw()
             self._safely(self._live.stop)
@@ -340,7 +340,7 @@ class LiveTable:
         self._safely(draw)
 
     def _safely(self, action: Callable[[], None]) -> None:
-        """Do without a terminal that is gone: the study goes on."""
+        """Call `action`; if the terminal is gone, the study goes on without a table."""
         if self._off:
             return
         try:
@@ -348,25 +348,25 @@ class LiveTable:
         except (OSError, ValueError):
             self._off = True
 
-    # The picture
+    # Contents of the table
 
     def picture(self) -> RenderableType:
-        """Return what is to be seen now; once the study is over, it is without its workers."""
+        """Return the table to be shown now, without the workers once the study is over."""
         from rich.console import Group
         from rich.text import Text
 
         head = self._head()
         if self._overview.journal_state.why is not None:
             return head
-        # Besides: two blank lines, the names of the columns, a rule, and the line of the cursor.
+        # Further lines: two blank ones, the names of the columns, a rule, and the line of the cursor.
         room, rows = self._console.size.height - head.row_count - 5, self._overview.team.rows()
         shown = rows[: max(1, room)]
         more = f" ... and {self._rest(rows[len(shown) :])}" if len(shown) < len(rows) else ""
         self._hosts = self._overview.team.short_hosts()
-        narrow = self._hosts and not self._wide  # what workers do is more than on which GPU, and since when
+        narrow = self._hosts and not self._wide  # leaves out GPUs and times, for what workers do
         self._timed = not narrow
         self._gpus = [] if narrow else gpu_labels(self._slots(), self._overview.team.hosts)
-        # The last line is never full: what a terminal writes there at Ctrl-C would begin another.
+        # The last line is never full: the terminal's ^C at Ctrl-C would begin another line.
         return Group(head, Text(), self._workers(shown), Text(more, "dim", overflow="ellipsis", no_wrap=True))
 
     def _head(self) -> Table:
@@ -391,7 +391,7 @@ class LiveTable:
         return table
 
     def _folded(self, name: str, text: str) -> list[str]:
-        """Return a text in lines that fit; what may be long is cut, and all where there is little room."""
+        """Fold a text into lines that fit; cut texts that may be long, and all texts on a small terminal."""
         if name not in FOLDED or self._console.size.height < HIGH:
             return [text] if text else []
         return wrap(text, max(20, self._console.size.width - NAMES), break_on_hyphens=False)
@@ -423,7 +423,7 @@ class LiveTable:
         return table
 
     def _columns(self) -> Iterator[tuple[str, int | None]]:
-        """Return each column's name, and how wide it may become."""
+        """Yield each column's name and maximal width."""
         spec = self._overview.spec
         yield " worker", None
         if self._hosts:
@@ -460,7 +460,7 @@ class LiveTable:
         yield Text(state, _style(state))
 
     def _trial(self, stay: JobRun | None) -> Iterator[RenderableType]:
-        """Return the cells between the worker and its GPU."""
+        """Yield the cells between the worker and its GPU."""
         from rich.text import Text
 
         overview = self._overview
@@ -482,7 +482,7 @@ class LiveTable:
             yield span(overview.elapsed - stay.start_time)
 
     def _rest(self, rest: Sequence[int]) -> str:
-        """Say what the workers do that there is no room for."""
+        """Summarise the workers for which there is no room."""
         overview = self._overview
         busy = sum(
             worker in overview.journal_state.workers and worker not in overview.team.silent for worker in rest
@@ -512,14 +512,14 @@ def _style(state: str) -> str:
 
 
 def gpu_labels(slots: Sequence[Slot], hosts: Mapping[int, str] | None = None) -> list[str]:
-    """Return the numbers of each worker's GPUs, as ``"0,1"``; an empty list where there are none.
+    """Return the numbers of each worker's GPUs, as ``"0,1"``; an empty list without GPUs.
 
-    Those in ``CUDA_VISIBLE_DEVICES`` where it has numbers, else they are counted from 0 on each host.
+    The numbers are those in ``CUDA_VISIBLE_DEVICES`` if it has some, else counted from 0 on each host.
     """
     if not any(slot.gpus for slot in slots):
         return []
     hosts = hosts or {}
-    numbers: dict[str | None, dict[str, str]] = {}  # by host
+    numbers: dict[str | None, dict[str, str]] = {}  # for each host
     labels = []
     for slot in slots:
         known = numbers.setdefault(hosts.get(slot.worker), {})

@@ -34,13 +34,13 @@ __all__ = [
 
 
 def hms(seconds: float) -> str:
-    """Return hours, minutes and seconds: ``"0:12:03"``."""
+    """Format seconds as hours, minutes and seconds: ``"0:12:03"``."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def span(seconds: float) -> str:
-    """Return how long something takes, in its two largest units: ``"3m 12s"``."""
+    """Format a duration in its two largest units: ``"3m 12s"``."""
     whole = int(seconds)
     for first, size, second, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
         if whole >= size:
@@ -49,34 +49,34 @@ def span(seconds: float) -> str:
 
 
 def few(names: Sequence[str], most: int = 3) -> str:
-    """Return names in a list, the first ones if they are many: ``"a, b, c and 9 more"``."""
+    """Join names, at most the first `most`: ``"a, b, c and 9 more"``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def number(value: float) -> str:
-    """Return a value in five digits, without a plus in its exponent; ``"no number"`` for NaN."""
+    """Format a value in five digits, without a plus in its exponent; ``"no number"`` for NaN."""
     return "no number" if value != value else f"{value:.5g}".replace("e+", "e")
 
 
 def amount(resource: float) -> str:
-    """Return a resource, in up to ten digits."""
+    """Format a resource in up to ten digits."""
     return f"{resource:.10g}"
 
 
 def plain(text: str) -> str:
-    """Return a text in one line, which steers no terminal."""
+    """Return a text in one line, without control characters."""
     return " ".join(shown(text).split())
 
 
 def near(path: Path) -> str:
-    """Return a path as seen from the working directory where it lies below it, else as it is."""
+    """Return a path relative to the working directory if it lies below it, else unchanged."""
     here = os.getcwd()
     return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
 
 
 NO_ANSWER: Final = "no answer"
-# What follows the name of a host where its workers are shut and nobody knows what runs there.
+# Follows the name of a host that does not answer, so that the state of its jobs is unknown.
 _SILENT: Final = " does not answer"
 _GONE: Final = ": "
 
@@ -87,16 +87,16 @@ class WorkerSummary:
     Parameters
     ----------
     journal_state : JournalState
-        Of the study; it has each record before.
+        The state of the study, which applies each record first.
     workers : int or None
-        How many there are on this machine; None: those of hosts.
+        How many workers this machine has; None if the workers are on hosts.
 
     Attributes
     ----------
     hosts : dict of int to str
-        The host of each worker, open or shut; empty where there is only this machine.
+        The host of each worker, open or shut; empty if all are on this machine.
     shut : dict of int to str
-        Workers that take no jobs, and why: ``"no answer"``, ``"host is taken away"``.
+        Why each shut worker takes no jobs: ``"no answer"``, ``"host is taken away"``.
     """
 
     def __init__(self, journal_state: JournalState, workers: int | None) -> None:
@@ -105,10 +105,10 @@ class WorkerSummary:
         self._journal_state = journal_state
         self._fixed = None if workers is None else range(workers)
         self._there = 0 if workers is None else workers  # workers since the last record, and
-        self._working = 0  # those of them with a job
-        self._since = journal_state.now  # when that was
-        self._seconds = self._busy = 0.0  # of both, until then
-        self._silent: dict[int, float] = {}  # workers that are shut as their host does not answer, since when
+        self._working = 0  # workers of these with a job
+        self._since = journal_state.now  # the time of the last record
+        self._seconds = self._busy = 0.0  # worker seconds of both, until then
+        self._silent: dict[int, float] = {}  # since when each worker is shut because its host is silent
 
     def record(self, record: Record) -> None:
         """Handle a record that the journal state has applied."""
@@ -139,33 +139,33 @@ class WorkerSummary:
 
     @property
     def open(self) -> Sequence[int]:
-        """The workers that can have jobs."""
+        """The workers that take jobs."""
         return sorted(self._journal_state.machines) if self._fixed is None else self._fixed
 
     @property
     def idle(self) -> int:
-        """How many of them have none."""
+        """How many open workers have no job."""
         return sum(worker not in self._journal_state.workers for worker in self.open)
 
     @property
     def silent(self) -> dict[int, float]:
-        """The workers with a job of which nothing is heard, and since when: nobody knows if it runs."""
+        """Since when each worker with a job is silent: it is unknown whether the job runs."""
         jobs = self._journal_state.workers
         return {worker: since for worker, since in self._silent.items() if worker in jobs}
 
     def rows(self) -> list[int]:
-        """Return the workers to be shown: those that have jobs or can have them, then those that are shut."""
+        """Return the workers to be shown: first those that have or take jobs, then those that are shut."""
         there = sorted({*self.open, *self._journal_state.workers})
         return [*there, *sorted(set(self.shut).difference(there))]
 
     def busy_share(self, now: float) -> float:
-        """Return the share of worker seconds that were occupied."""
+        """Return the share of worker seconds with a job."""
         passed = now - self._since
         busy, capacity = self._busy + self._working * passed, self._seconds + self._there * passed
         return min(1.0, busy / capacity) if capacity > 0 else 0.0
 
     def short_hosts(self) -> dict[int, str]:
-        """Return the host of each worker, without domains where they are not needed; empty if all are one."""
+        """Return each worker's host, without the domain if names stay distinct; empty for one host."""
         names = set(self.hosts.values())
         if len(names) < 2:
             return {}
@@ -177,7 +177,7 @@ class WorkerSummary:
 
 
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
-EVENTS: Final = ("reach", "fail", "return")  # after these the scheduler is asked again
+EVENTS: Final = ("reach", "fail", "return")  # the loop asks the scheduler again after these
 WHY: Final = {
     "done": "done",
     "max_reward": "ended: max_reward is reached",
@@ -198,16 +198,16 @@ LEAVING: Final = {PAUSE: "paused, saving", STOP: "stopped, leaving", COMPLETE: "
 
 @dataclass(frozen=True, slots=True)
 class TrialFailure:
-    """A failure.
+    """A failure of a trial.
 
     Attributes
     ----------
     time : float
-        Study seconds.
+        The time in study seconds.
     trial : int
-        Whose.
+        The trial that failed.
     resource : float
-        What it had reported last.
+        The last resource that the trial reported.
     kind, reason : str
         As in the journal.
     again : bool
@@ -223,25 +223,25 @@ class TrialFailure:
 
 
 class ProgressSummary:
-    """Where a study stands at this moment: an `Observer` that others ask.
+    """The present state of a study in words: an `Observer` that the displays read.
 
     Parameters
     ----------
     spec : StudySpec
-        What the study is.
+        The description of the study.
     state : StudyState
         Its scheduler and journal state.
     study_folder : StudyFolder
         Its folder.
     workers : int or None
-        How many there are; None: those of hosts that come and go, as the journal tells.
+        How many workers there are; None if they are on hosts that come and go.
     clock : callable
-        Seconds; it only has to go forwards.
+        Seconds, monotonic.
 
     Attributes
     ----------
     last_failure : TrialFailure or None
-        Since this process began.
+        The last failure since this process began.
     team : WorkerSummary
         Its workers.
     """
@@ -259,9 +259,9 @@ class ProgressSummary:
         self.team = WorkerSummary(self.journal_state, workers)
         self.last_failure: TrialFailure | None = None
         self._clock = clock
-        self._seen = clock()  # when the journal state was at its `now`
-        self._in_vain = False  # the scheduler has had no job since it was last told of an event
-        self._said: dict[int, float] = {}  # by job: study seconds of its last report
+        self._seen = clock()  # the time of the clock at the journal state's `now`
+        self._in_vain = False  # whether the scheduler had no job since the last event
+        self._said: dict[int, float] = {}  # study seconds of each job's last report
 
     def record(self, record: Record) -> None:
         """Handle a record that the journal state has applied."""
@@ -286,22 +286,22 @@ class ProgressSummary:
             record["t"], trial, record["resource"], record["kind"], reason, again
         )
 
-    # Of the study
+    # The study
 
     @property
     def elapsed(self) -> float:
-        """Study seconds by now."""
+        """The study seconds now."""
         if self.journal_state.why is not None:
             return self.journal_state.now
         return self.journal_state.now + self._clock() - self._seen
 
     @property
     def ending(self) -> bool:
-        """Whether nothing starts any more although there might be jobs, and what runs is to leave."""
+        """Whether the study is ending: no more jobs start, and running jobs are to leave."""
         return self.journal_state.closing and self.journal_state.why is None
 
     def name(self) -> str:
-        """Say what runs."""
+        """Name the training function and the scheduler."""
         return f"{self.scheduler.type} of {plain(self.spec.train)}"
 
     def trials(self) -> str:
@@ -311,19 +311,19 @@ class ProgressSummary:
         names = ("running", NO_ANSWER, "paused", "stopped", "completed", "failed")
         counts[NO_ANSWER] = self._unknown()
         counts["running"] -= counts[NO_ANSWER]
-        said = {} if self.journal_state.why is None else {"running": "interrupted"}  # nothing runs any more
+        said = {} if self.journal_state.why is None else {"running": "interrupted"}  # no trial runs any more
         parts = [f"{counts[name]:,} {said.get(name, name)}" for name in names if counts[name]]
         return f"{self.scheduler.started:,}{of} started{': ' if parts else ''}{', '.join(parts)}"
 
     def _unknown(self) -> int:
-        """Return how many trials run as far as anybody knows, on hosts that do not answer."""
+        """Count the running trials on hosts that do not answer."""
         if self.journal_state.why is not None:
             return 0
         stays = (self.journal_state.workers[worker] for worker in self.team.silent)
         return len({stay.trial for stay in stays if stay.ended is None})
 
     def best(self) -> str:
-        """Say what the incumbent is, and where; empty before there is one."""
+        """Describe the incumbent, its trial and resource; empty before there is one."""
         best = self.journal_state.best
         if best is None:
             return ""
@@ -336,7 +336,7 @@ class ProgressSummary:
         return plain(self.spec.metric or "")
 
     def state(self) -> str:
-        """Say how busy the workers are, or why it is over."""
+        """Say how busy the workers are, or why the study is over."""
         if self.journal_state.why is not None:
             return WHY.get(self.journal_state.why, self.journal_state.why)
         silent = self.team.silent
@@ -350,7 +350,7 @@ class ProgressSummary:
         return f"workers busy {self.team.busy_share(self.elapsed):.0%}{more}"
 
     def failure(self) -> str:
-        """Say what failed last, and how often something has; empty before."""
+        """Describe the last failure, and count all failures; empty if there was none."""
         last, count = self.last_failure, len(self.journal_state.failures)
         if not count:
             return ""
@@ -358,15 +358,15 @@ class ProgressSummary:
         return times if last is None else f"{times}; last {self.failure_text(last)}"
 
     def failure_text(self, failure: TrialFailure) -> str:
-        """Say what happened to whom."""
+        """Describe a failure: trial, resource, kind and reason."""
         at = f" at {plain(self.spec.time_attr)} {amount(failure.resource)}" if failure.resource else ""
         again = ", tried again" if failure.again else ""
         return f"trial {failure.trial}{at} ({failure.kind}{again}): {failure.reason}"
 
-    # Of workers
+    # The workers
 
     def what(self, worker: int) -> str:
-        """Say what a worker does."""
+        """Describe what a worker does."""
         if worker in self.team.silent:
             since = span(self.elapsed - self.team.silent[worker])
             why = self.team.shut[worker]
@@ -380,19 +380,19 @@ class ProgressSummary:
         return f"idle: {why}" if why else "idle"
 
     def rung(self, stay: JobRun) -> str:
-        """Say to which of its rungs a trial trains: ``"2/4"``."""
+        """Return which of its rungs a trial trains to: ``"2/4"``."""
         levels = self.scheduler.geometry.of_bracket(stay.bracket)
         if stay.stop not in levels:
             return "-"
         return f"{levels.index(stay.stop) + 1}/{len(levels)}"
 
     def far(self, stay: JobRun) -> str:
-        """Say how far a trial is, and where its next milestone is: ``"5/27"``."""
+        """Return a trial's resource and its next milestone: ``"5/27"``."""
         done = amount(stay.resource)
         return f"{done}/{amount(stay.stop)}" if isfinite(stay.stop) else done
 
     def doing(self, stay: JobRun) -> str:
-        """Say what a job is doing."""
+        """Describe what a job is doing."""
         before = self._before(stay)
         if before is not None:
             does = "saves" if before.ended == PAUSE else "ends"
@@ -409,7 +409,7 @@ class ProgressSummary:
         return self._silence(stay) or f"training{again}"
 
     def _before(self, stay: JobRun) -> JobRun | None:
-        """Return the job of the same trial that has to be gone before this one begins."""
+        """Return the earlier job of the same trial that has to end before this one begins."""
         if stay.rows or stay.ended is not None:
             return None
         others = self.journal_state.runs.values()
@@ -421,7 +421,7 @@ class ProgressSummary:
         return f"silent for {span(silent)}" if silent > max(SILENT, 5 * usual) else ""
 
     def idle(self) -> str:
-        """Say why workers without a job have none; empty where that is not known yet."""
+        """Say why idle workers have no job; empty if that is not known yet."""
         if self.ending:
             return "the study ends"
         if not self._in_vain:

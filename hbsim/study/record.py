@@ -1,4 +1,4 @@
-"""The recording of learning curves: every trial trains to its end, and a file holds what it reported."""
+"""The recording of learning curves: every trial trains to its end, and a file gets its reports."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def record(
 ) -> RunResult:
     """Train `num_trials` random configurations to their ends, and write their learning curves to a file.
 
-    It is a study of `hbsim.run` with the scheduler fifo, in the folder ``OUT.study`` beside the file, which
-    stays there. Trial i has the same configuration and the same ``args.seed`` whatever `num_trials` and
+    This is a study of `hbsim.run` with the scheduler fifo, in the folder ``OUT.study`` beside the file; the
+    folder is kept. Trial i has the same configuration and the same ``args.seed`` whatever `num_trials` and
     `workers` are. A trial that fails is a curve that ends early.
 
     Parameters
@@ -71,16 +71,16 @@ def record(
     max_t : float, optional
         End a trial at its first report at or past this resource; else when the function returns.
     metric, mode : str, optional
-        The metric that decides, and whether it is ``"max"`` or ``"min"``: noted in the file for those who
-        use it. Every report must have it. Unless given, ``accuracy``, maximised, if it is reported.
+        The metric that decides, and ``"max"`` or ``"min"``: noted in the file for its users. Every report
+        must have the metric. Unless given, ``accuracy``, maximised, if it is reported.
     test_metric : str, optional
-        The metric to judge a chosen trial by, on data that nothing was chosen on.
+        The metric to judge a chosen trial by, on data that no choice was based on.
     resume : bool
-        Go on with the recording that was to be written to `out`; a file that is there is replaced.
+        Go on with an earlier recording to `out`; an existing file is replaced.
     force : bool
-        Begin anew: an earlier recording, the file and its folder, is replaced.
+        Replace an earlier recording, both the file and its folder.
     workers, resource, seed, time_attr, args, hang_timeout, grace, keep, fsync, start, progress
-        As `hbsim.run`.
+        As for `hbsim.run`.
 
     Returns
     -------
@@ -90,20 +90,20 @@ def record(
     Raises
     ------
     ParameterError
-        Something in the request breaks a rule. Or a trial does not report `metric`.
+        An option breaks a rule, or a trial does not report `metric`.
     OutputError
-        The file cannot be written, no trial reported anything, or the study ended before all trials had.
+        The file cannot be written, no trial reported anything, or the study ended before all its trials.
     Interrupted
-        As `hbsim.run`: `resume` goes on.
+        As for `hbsim.run`; `resume` goes on with the recording.
 
     Warns
     -----
     HbsimWarning
-        If trials failed: how many, and what the first one said.
+        If trials failed: how many, and the reason of the first.
     """
     if not resume:
         check_metric(metric, mode)
-    most = 1 if max_t is None else max_t  # without one no level is waited for
+    most = 1 if max_t is None else max_t  # without max_t trials wait at no level
     try:
         scheduler = make_scheduler("fifo", max_t=most, mode=mode or "max", num_trials=num_trials, seed=seed)
         options = RunOptions.checked(
@@ -133,7 +133,7 @@ def record(
 
 
 def study_folder(out: Path | str) -> Path:
-    """Return where the study of a recording is: beside its file."""
+    """Return the folder of the study of a recording, beside its file."""
     return Path(f"{out}.study")
 
 
@@ -143,9 +143,9 @@ def prepare(out: Path | str, resume: bool, force: bool) -> Path:
     Raises
     ------
     ParameterError
-        The file cannot be written, or is there already.
+        The file cannot be written, or exists already.
     OutputError
-        The earlier one is being run.
+        The earlier recording is still running.
     """
     folder = study_folder(check_out(out, force=force or resume))
     if force and not resume and StudyFolder(folder).holds_study:
@@ -167,7 +167,7 @@ def finish(result: RunResult, out: Path | str, test_metric: str | None) -> None:
 
 
 TIME = "seconds"
-TAKEN = ("config", "row", "trial", TIME)  # what readers know columns by
+TAKEN = ("config", "row", "trial", TIME)  # column names with a meaning for readers
 
 
 def export(
@@ -219,22 +219,22 @@ def export(
 
 
 def failed(result: RunResult) -> dict[str, str]:
-    """Return why trials failed for good, by their number as text."""
+    """Return the reason of each trial that failed for good, by its number as text."""
     reasons = {row["trial"]: row["reason"] for row in result.failures().to_dicts()}
     trials = result.trials.filter(status="failed")["trial"].to_list()
     return {str(trial): reasons.get(trial, "") for trial in trials}
 
 
 class _Reports(NamedTuple):
-    """The reports that make up curves.
+    """The reports that learning curves are made of.
 
     Attributes
     ----------
     rows : polars.DataFrame
-        By trial and resource: config (the trial), resource, seconds (of training, cumulative), and row, the
-        place of the report in `metrics`.
+        In the order of trial and resource: config (the trial), resource, seconds (of training, cumulative),
+        and row, the index of the report in `metrics`.
     metrics : dict of str to Series
-        A value for each report that was made: null where it lacked the metric, NaN where it was no number.
+        A value for each report: null if it lacked the metric, NaN if the value was not a number.
     """
 
     rows: pl.DataFrame
@@ -261,13 +261,13 @@ def _reports(result: RunResult) -> _Reports:
 
 
 def _merged(rows: pl.DataFrame, column: list[float | None]) -> pl.Series:
-    """Return a metric, in a report that lacks it as it was said before at the same resource."""
+    """Return a metric, filled from the report before at the same resource where a report lacks it."""
     frame = rows.with_columns(pl.Series("value", column, dtype=pl.Float64))
     return frame.select(pl.col("value").forward_fill().over("config", "job", "resource")).to_series()
 
 
 def _curves(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return one curve a trial: of what was trained again, or reported twice, the last report counts."""
+    """Return a curve for each trial; of repeated reports at a resource the last one counts."""
     later = pl.col("resource").cum_min(reverse=True).shift(-1).over("config")
     before = pl.col("trained").shift(1, fill_value=0.0).over("config", "job")
     rows = rows.with_row_index("row").sort("config", maintain_order=True)
@@ -282,7 +282,7 @@ def _decides(
     test_metric: str | None,
     named: Mapping[str, str],
 ) -> dict[str, object]:
-    """Return what the file says of the metric: as given, as in the study, or as `hbsim.run` takes it."""
+    """Return the metric and mode for the file: as given, of the study, or the default of `hbsim.run`."""
     for field, name in (("metric", metric), ("test_metric", test_metric)):
         if name is not None and name not in named:
             rule = f"no trial reported it, but {', '.join(named)}.{nearest(name, named)}"
@@ -298,14 +298,14 @@ def _decides(
 
 
 def _settings(result: RunResult) -> dict[str, pl.Series]:
-    """Return the values of each parameter, one a trial."""
+    """Return the values of each parameter, one for each trial."""
     return dict(zip(result.spec.space, result.configurations.get_columns()[1:], strict=True))
 
 
 def _space(
     result: RunResult, settings: Mapping[str, str], columns: Mapping[str, pl.Series]
 ) -> dict[str, Any] | None:
-    """Return the search space as JSON, with the names of columns; None where these do not hold its values."""
+    """Return the search space as JSON, with the names of columns; None if columns cannot hold its values."""
     values = {name: column.to_list() for name, column in columns.items()}
     space: dict[str, Any] | None = fitting_space(result.spec.space, values)
     for part in space["parameters"] if space else ():
@@ -329,6 +329,6 @@ def _whole(column: pl.Series) -> pl.Series:
 
 
 def _narrow(column: pl.Series) -> pl.Series:
-    """Return numbers in half the bytes, where that loses nothing."""
+    """Return numbers as 32-bit ones if that loses no precision."""
     single = column.cast(pl.Float32)
     return single if bool(single.cast(pl.Float64).eq_missing(column).all()) else column

@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 
 __all__ = ["RunResult", "load"]
 
-ENDS: Final = ("resume", "close")  # of a session: no worker is open any more
+ENDS: Final = ("resume", "close")  # records that end a session, and with it all open workers
 
 
 class RunResult:
-    """Columns of a study that was run: as a simulated one has them, and every report.
+    """The result of a real study: the tables of a simulated one, and every report.
 
     Attributes
     ----------
     folder : Path
-        The study's.
+        The study's folder.
     spec : StudySpec
-        What the study was.
+        The description of the study.
     scheduler : Scheduler
-        As it stands at the end; `scheduler.explain(trial)` says why a trial was stopped.
+        The scheduler at the end; `scheduler.explain(trial)` says why a trial was stopped.
     workers : int
-        How many there were, at most.
+        The largest number of workers.
     why : str or None
-        Why it ended: done, max_reward, max_time, interrupted; None if its process was killed.
+        Why the study ended: done, max_reward, max_time, interrupted; None if its process was killed.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RunResult:
 
     @cached_property
     def end_time(self) -> float:
-        """Study seconds at which the last job ended."""
+        """The study seconds at which the last job ended."""
         return float(self._journal_state.jobs.ended()["end_time"].max(initial=0.0))
 
     @cached_property
@@ -79,15 +79,15 @@ class RunResult:
 
     @cached_property
     def decisions(self) -> pl.DataFrame:
-        """A row a milestone, in the order of time; columns as `hbsim.Result.decisions`."""
+        """A row for each milestone, in the order of time; columns as `hbsim.Result.decisions`."""
         return self._decisions.frame(self.scheduler.levels, self.scheduler.trial_brackets())
 
     @cached_property
     def reports(self) -> pl.DataFrame:
-        """A row a report, in the order in which the study received them.
+        """A row for each report, in the order in which the study received them.
 
         Columns: job, trial, time (study seconds), trained (seconds of training in this job until then),
-        resource, value (null where it is no number), and a struct `metrics` of all that was reported.
+        resource, value (null if it is not a number), and a struct `metrics` of all reported metrics.
         """
         reports, jobs, trials = read_reports(self._journal)
         who = {"job": np.array(jobs, dtype=np.int64), "trial": np.array(trials, dtype=np.int64)}
@@ -96,10 +96,10 @@ class RunResult:
 
     @cached_property
     def hosts(self) -> pl.DataFrame:
-        """Which host each worker was on, and when: a row a stay there; none where all were this machine's.
+        """The hosts of workers: a row for each period of a worker on a host; empty without hosts.
 
-        Columns: worker, host, opened and shut (study seconds; null as long as it is open). Jobs name their
-        workers, so a join on `worker` by time says on which host each ran.
+        Columns: worker, host, opened and shut (study seconds; null while it is open). Jobs name their
+        workers, so a join on `worker` by time gives the host of each job.
         """
         stays: list[dict[str, Any]] = []
         open_: dict[int, dict[str, Any]] = {}
@@ -117,10 +117,10 @@ class RunResult:
 
     @cached_property
     def trials(self) -> pl.DataFrame:
-        """A row a trial.
+        """A row for each trial.
 
         Columns as `hbsim.Result.trials`: trial, bracket, status, resource (the last milestone counted; of a
-        trial whose function returned below R, what it had come to), best and final (of all reports),
+        trial whose function returned below R, the last one reported), best and final (of all reports),
         trained_seconds; then reached, the highest resource reported.
         """
         frame = summaries.trials(self.scheduler, self._journal_state.jobs, self.decisions)
@@ -141,9 +141,9 @@ class RunResult:
 
     @cached_property
     def configurations(self) -> pl.DataFrame:
-        """A row a trial: trial, then a column a parameter; null where it is not active.
+        """A row for each trial: trial, then a column for each parameter; null if it is not active.
 
-        Choices that are no plain values are text. A parameter called trial is ``hp_trial`` here.
+        Choices that are not plain values are text. A parameter called trial is ``hp_trial`` here.
         """
         space = self.spec.space
         points = np.array(self._journal_state.points, dtype=np.float64).reshape(-1, space.dimension)
@@ -175,7 +175,7 @@ class RunResult:
         return f"<RunResult in {self.folder}: {trials} trials, {found}, {why}>"
 
     def configuration(self, trial: int) -> dict[str, object]:
-        """Return a trial's configuration: what was chosen for it, hence nothing that is not active."""
+        """Return a trial's configuration, without parameters that are not active."""
         count = len(self._journal_state.points)
         if not 0 <= trial < count:
             raise ParameterError("trial", trial, f"must be one of the trials 0 ... {count - 1}")
@@ -187,7 +187,7 @@ class RunResult:
         Parameters
         ----------
         at : "any" or "max_t"
-            Values of all reports, or of completed trials at R only.
+            Whether values of all reports count, or only of completed trials at R.
 
         Returns
         -------
@@ -206,19 +206,19 @@ class RunResult:
         return summaries.rungs(self.scheduler, self._decisions.rows(), self._journal_state.jobs.ended())
 
     def failures(self) -> pl.DataFrame:
-        """Return a row a failure, in order: trial, kind, reason."""
+        """Return a row for each failure, in order: trial, kind, reason."""
         schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
         rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self._journal_state.failures]
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     @property
     def capacity(self) -> float:
-        """Worker seconds that there were: of other machines' workers while they were there."""
+        """The worker seconds of the study; workers of hosts count while they were available."""
         opened = self._journal_state.capacity
         return self.workers * self.end_time if opened is None else opened
 
     def summary(self) -> dict[str, object]:
-        """Return the study in a few numbers, plain types.
+        """Return the figures of the study in plain types.
 
         Keys: trials, jobs, completed, stopped, paused, failed, running; returned (completed below R: their
         function returned); seconds (study seconds at the last end); busy_share and training_share (of worker
@@ -249,27 +249,27 @@ class RunResult:
         test_metric: str | None = None,
         force: bool = False,
     ) -> None:
-        """Write the learning curves to a file that the simulator reads; `docs/how-to/record.md` describes it.
+        """Write the learning curves to a file for the simulator; `docs/how-to/record.md` describes it.
 
-        The curve of a trial that was stopped, or has not come to its end, ends early. Of what was trained
-        again, or reported twice at one resource, the last report counts.
+        The curve of a trial that did not train to its end ends early. Of repeated reports at a resource the
+        last one counts.
 
         Parameters
         ----------
         out : path
             The file, ``.parquet`` or ``.csv``.
         metric, mode : str, optional
-            What decides, and what is better: noted in the file. Unless given, as in the study; where that has
-            no metric, ``accuracy``, maximised, if it was reported.
+            The metric that decides and its mode, noted in the file. Unless given, those of the study; if that
+            has no metric, ``accuracy``, maximised, if it was reported.
         test_metric : str, optional
             The metric to judge a chosen trial by.
         force : bool
-            Replace a file that is there.
+            Replace an existing file.
 
         Raises
         ------
         ParameterError
-            `out` is there already or ends otherwise, or no trial reported such a metric.
+            `out` exists already or has another ending, or no trial reported the metric.
         OutputError
             No trial reported anything, or the file cannot be written.
         """
@@ -278,9 +278,9 @@ class RunResult:
         export(self, out, metric, mode, test_metric, force)
 
     def write(self) -> None:
-        """Write the columns as Parquet files and the summary into the study's folder.
+        """Write the tables as Parquet files and the summary into the study's folder.
 
-        The reports are in the journal, and not written once more: there may be millions.
+        The reports are only in the journal, since there may be millions.
         """
         import json
 
@@ -300,29 +300,29 @@ class RunResult:
 
 
 def unicode(text: str) -> str:
-    """Return a text with halves of characters, as names of files have them, written out."""
+    """Return a text with unpaired surrogates, as in names of files, replaced by their escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def load(folder: Path | str) -> RunResult:
-    """Read a study that was run, whether it is over or not.
+    """Read a real study from its folder, whether it is over or not.
 
     Parameters
     ----------
     folder : path
-        The study's.
+        The study's folder.
 
     Returns
     -------
     RunResult
-        As it stands in the journal.
+        The result by the journal so far.
 
     Raises
     ------
     ParameterError
-        There is no study.
+        The folder holds no study.
     JournalError
-        The journal is damaged, or made by another version.
+        The journal is damaged, or of another version.
     """
     study_folder = StudyFolder(folder)
     study_folder.check(resume=True)

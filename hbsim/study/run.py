@@ -1,4 +1,4 @@
-"""Real studies: the same scheduler and the same loop as in simulation, with processes that train."""
+"""Real studies: the scheduler and loop of a simulation, with processes that train."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def run(
     progress: Literal["auto", "table", "lines", "none"] = "auto",
     executor: Executor = "local",
 ) -> RunResult:
-    """Run a study on the CPUs and GPUs of this machine or of others, a process a trial.
+    """Run a study on the CPUs and GPUs of this machine or of others, each trial in its own process.
 
-    Everything that happens is written down in the study's folder before it is acted on: a study whose
+    Every event is written to the journal in the study's folder before the study acts on it: a study whose
     process is killed at any moment goes on with `resume`.
 
     Parameters
@@ -89,17 +89,18 @@ def run(
     train : str or callable
         The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``.
     scheduler : Scheduler
-        A new one, of `make_scheduler`. To resume, one of the same options; of fifo, `num_trials` may be more.
+        A new scheduler by `make_scheduler`. To resume, with the same options; fifo may have more
+        `num_trials`.
     workers : int, optional
-        How many trials run at the same time; by default as many as `resource` lets.
+        How many trials run at the same time; by default as many as `resource` allows.
     resource : mapping, optional
         What a trial needs: ``{"num_cpus": 2, "num_gpus": 0.5}``; see `hbsim.executors.slots.make_slots`.
     folder : path
-        The study's; it holds none yet, unless to resume.
+        The study's folder; it holds a study only with `resume`.
     resume : bool
-        Go on with the study in the folder. What ran when it ended starts again from its last checkpoint.
+        Go on with the study in the folder. Jobs that ran when it ended restart from their last checkpoints.
     seed : int
-        Of configurations and of the seeds that trials are given.
+        Seed of the configurations and of the trials' seeds.
     searcher : str or Searcher, optional
         Chooses configurations; by default ``"random"``.
     search_options : mapping, optional
@@ -107,24 +108,24 @@ def run(
     time_attr, metric : str
         The reported names of the resource, and of the metric that decides. With fifo the resource of a
         report without `time_attr` is one more than that of the report before, and `metric` may be None:
-        everything is kept, and there is no incumbent.
+        all reports are kept, and there is no incumbent.
     args : mapping, optional
         Constants of the training function, in place of those of its decorator; plain JSON types.
     max_time : float, optional
-        Study seconds after which everything ends.
+        Study seconds after which the study ends.
     max_reward : float, optional
-        The study ends at a report at least as good.
+        The study ends at a report at least as good as this.
     hang_timeout : float, optional
-        Seconds without a report after which a trial has hung: it is killed, and has failed.
+        Seconds without a report after which a trial counts as hung: it is killed, and has failed.
     grace : float
-        Seconds that a trial has to end once it was told to, before SIGTERM, and again before SIGKILL.
+        Seconds that a trial has to end after the order, before SIGTERM, and again before SIGKILL.
     keep : str
-        Whose checkpoints stay at the end of a trial: the incumbent's (``"best"``), those of
+        Which checkpoints are kept at the end of a trial: the incumbent's (``"best"``), those of
         ``"completed"`` trials too, ``"all"`` or ``"none"``. With ``"completed"`` and ``"all"`` a trial that
-        reaches R makes one, as a trial that pauses does.
+        reaches R makes a checkpoint, as a trial that pauses does.
     fsync : str
-        When the journal is forced to the disk: at most once a ``"second"``, ``"always"``, ``"never"``.
-        It only matters when the machine itself fails.
+        When the journal is synced to disk: at most once a ``"second"``, ``"always"``, ``"never"``. This
+        only matters if the machine itself fails.
     start : str, optional
         ``"fork"`` each trial from a warm server (default on Linux), or ``"spawn"`` a new Python.
     until_return : bool
@@ -132,35 +133,34 @@ def run(
     visualizer : str
         ``"tensorboard"`` writes event files into the folder (extra ``tensorboard``).
     progress : str
-        What is shown on stderr: a live ``"table"``, ``"lines"``, ``"none"``; by default a table on a
-        terminal, else lines.
+        The progress shown on stderr: a live ``"table"``, ``"lines"`` or ``"none"``; by default a table on
+        a terminal, else lines.
     executor : str, list of str, Hosts or Dask
-        Where trials run: ``"local"``, on this machine; on hosts that are reached by SSH, a list of their
-        names or an `hbsim.Hosts`; on the workers of a Dask cluster, an `hbsim.Dask`, or ``"dask"`` for a
-        cluster in this process. Both are of the extra ``dask``. The journal stays on this machine. A study
+        Where trials run: ``"local"``, on this machine; a list of names or an `hbsim.Hosts`, on hosts that
+        are reached by SSH; an `hbsim.Dask`, on the workers of a Dask cluster, or ``"dask"`` for a cluster in
+        this process. Hosts and Dask need the extra ``dask``. The journal stays on this machine. A study
         that began with one executor can be resumed with another.
 
     Returns
     -------
     RunResult
-        Its jobs, trials, decisions, reports, incumbents and summary; also written into the folder.
+        The jobs, trials, decisions, reports, incumbents and summary; also written into the folder.
 
     Raises
     ------
     Interrupted
-        At the first Ctrl-C, once what runs has come to its next report and saved its checkpoint; at SIGTERM,
-        or a hang-up, what has not after `grace` seconds is ended. The second one kills everything; the study
-        can be resumed in any case.
+        At the first Ctrl-C, after all running trials have reached their next report and saved their
+        checkpoints; at SIGTERM or SIGHUP trials that have not after `grace` seconds are ended. The second
+        signal kills all trials; the study can be resumed in any case.
     ParameterError
-        Something in the request breaks a rule; before any work starts. Or a trial does not report
-        `time_attr` or `metric`.
+        An option breaks a rule, before any work starts; or a trial does not report `time_attr` or `metric`.
     OutputError
-        The folder is in use by another process, or cannot be written.
+        Another process uses the folder, or it cannot be written.
     ExecutorError
         The scheduler of the Dask cluster is lost, or no host can run trials any more. The study can be
         resumed.
     JournalError
-        The journal is damaged, or the scheduler does not answer as it did.
+        The journal is damaged, or the scheduler decides something else than the journal says.
     """
     stop_if_loading()
     options = RunOptions.checked(
@@ -208,12 +208,12 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
             wait_for_earlier_runs(study_folder.trials, say)
         storage = None if remote is None else remote.storage
         note.bring_back(storage, say)
-        counts = scheduler.type == "fifo"  # it decides nothing: the resource may be the count of reports
+        counts = scheduler.type == "fifo"  # fifo decides nothing, so the resource may be the count of reports
         made = make_workers(remote, target, options, counts, study_folder.trials, note, say)
         stack.callback(made.close)
         unused = stack.enter_context(ExitStack())
         if not resume:
-            unused.callback(made.discard)  # unless it begins: what is refused leaves nothing on hosts
+            unused.callback(made.discard)  # unless the study begins: a refused study leaves no files on hosts
         made.launch()
         function = describe(train) if callable(train) else made.describe()
         study = StudyRun(function, scheduler, options)
@@ -245,10 +245,10 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
             )
         except ParameterError:
             if not resume and not state.journal_state.reports:
-                made.discard()  # also on hosts
+                made.discard()  # its files on hosts as well
                 made.close()
                 journal.close()
-                study_folder.discard()  # what was asked for cannot be: nothing has been learnt
+                study_folder.discard()  # an option was wrong, and there are no results yet
             raise
 
 
@@ -259,7 +259,7 @@ def _name(remote: Hosts | Dask | None) -> str:
 def _finish(
     made: StudyWorkers, retention: CheckpointRetention, note: RemoteRuns, state: StudyState | None
 ) -> None:
-    """Wait for checkpoints that are of use; say what lets trials go on that were lost for good with hosts."""
+    """Wait for needed checkpoints to be stored; on lost hosts, say how their failed trials can go on."""
     if made.gather(retention.finish()):
         note.end()
     if state is None:
@@ -276,7 +276,7 @@ def _finish(
 
 
 def _check(scheduler: Scheduler, options: RunOptions) -> None:
-    """Check what depends on several options."""
+    """Check rules that involve several options."""
     if not isinstance(scheduler, Scheduler):
         raise ParameterError("scheduler", scheduler, "must be made by hbsim.make_scheduler")
     if scheduler.started:
@@ -291,12 +291,12 @@ def _check(scheduler: Scheduler, options: RunOptions) -> None:
 
 
 class StudyRun:
-    """A training function, a scheduler and a searcher that are about to run.
+    """A study about to run: its training function, scheduler and searcher.
 
     Attributes
     ----------
     spec : StudySpec
-        What the study is.
+        The description of the study.
     """
 
     def __init__(self, function: FunctionDescription, scheduler: Scheduler, options: RunOptions) -> None:
@@ -328,12 +328,12 @@ class StudyRun:
             study=secrets.token_hex(8),
         )
         self.scheduler = scheduler
-        self._grown: int | None = None  # how many trials there are in all, where more than before
+        self._grown: int | None = None  # the new number of trials, if it has grown
 
     def open(
         self, study_folder: StudyFolder, resume: bool, fsync: str, executor: str
     ) -> tuple[Journal, StudyState]:
-        """Begin the journal, or read it and stand where it ends."""
+        """Create the journal, or open it and restore the state at its end."""
         about = {**environment(), "executor": executor}
         if not resume:
             # Before the journal: with a journal the folder is a study, which keeps how it was begun.
@@ -350,7 +350,7 @@ class StudyRun:
         return journal, state
 
     def _read(self, path: str) -> StudyState:
-        """Return where the study of a journal stands, if it is the same as this one."""
+        """Return the state at the end of a journal; check that it is of the same study."""
         records = read_records(path, together=True)
         before = StudySpec.from_dict(next(records)["spec"], path)
         before.check_same(self.spec)
@@ -367,7 +367,7 @@ class StudyRun:
         return state
 
     def _grow(self, trials: int | None, first: int | None) -> None:
-        """Let the study have more trials than it had; `first` is how many it began with."""
+        """Let the study have more trials than before; `first` is the number that it began with."""
         now = self.scheduler.num_trials
         if trials in (now, first) or trials is None or now is None:
             return
@@ -388,7 +388,7 @@ class StudyRun:
         save_completed: bool,
         gather: Callable[[], None],
     ) -> RunResult:
-        """Run until nothing is under way any more; `gather` is called when no trial runs any more."""
+        """Run the study to its end; call `gather` once no trial runs any more."""
         from hbsim.study.result import RunResult
 
         scheduler, journal_state = self.scheduler, state.journal_state
@@ -413,7 +413,7 @@ class StudyRun:
             try:
                 drive(scheduler, real, state.decisions, self.notifier)
             except OutputError:
-                journal.check()  # where the whole folder was taken away, this says it better
+                journal.check()  # gives a better error if the whole folder was removed
                 raise
             gather()
             workers.close()
@@ -433,12 +433,12 @@ class StudyRun:
 
 
 def _interrupt(real: RealExecutor, number: int, grace: float) -> None:
-    hurried = number != signal.SIGINT  # others are sent by who will not wait
+    hurried = number != signal.SIGINT  # senders of other signals do not wait for long
     real.interrupt(hurried)
     text = "finishing: each trial leaves at its next report and keeps its checkpoint"
     text += f"; what has not left in {grace:g} s is ended" if hurried else ""
     text += "; Ctrl-C again kills them"
-    # The terminal may be gone, or in the middle of a line: what a handler raises would end the study.
+    # The terminal may be gone, or in the middle of a line: an error in a handler would end the study.
     with suppress(OSError, ValueError, RuntimeError):
         print_err(f"hbsim: {text}")
 
@@ -446,7 +446,7 @@ def _interrupt(real: RealExecutor, number: int, grace: float) -> None:
 def check_constants(
     function: Callable[..., object] | FunctionDescription, constants: Mapping[str, object]
 ) -> None:
-    """Check that `constants` are arguments of the function, and no parameters of its space."""
+    """Check that `constants` are arguments of the function, and not parameters of its space."""
     for name, value in constants.items():
         if name in space_of(function):
             raise ParameterError(name, value, "is searched over: the searcher sets it")

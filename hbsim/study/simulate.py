@@ -1,4 +1,4 @@
-"""`hbsim.simulate`: one study in simulated time."""
+"""Simulated studies: `hbsim.simulate` runs one study in simulated time."""
 
 from __future__ import annotations
 
@@ -46,43 +46,43 @@ def simulate(
     Parameters
     ----------
     scheduler : Scheduler
-        A new one, of `make_scheduler`.
+        A new scheduler by `make_scheduler`.
     surrogate : str or Surrogate
-        Learning curves: a name, a file, ``FILE.py:NAME``, or an object.
+        The source of learning curves: a name, a file, ``FILE.py:NAME``, or an object.
     workers : int, optional
-        32 by default, or the cluster's.
+        How many workers; by default the cluster's, or 32.
     seed : int
-        Of configurations, slowness and failures.
+        Seed of configurations, slowness and failures.
     cluster : Cluster, optional
         What start-up, checkpoints, stragglers and failures cost; by default nothing.
     searcher : str or Searcher, optional
-        Chooses configurations; by default ``"random"``. An object goes on from where it stands.
+        Chooses configurations; by default ``"random"``. An object goes on from its present state.
     max_time : float, optional
-        Simulated seconds at which running jobs are cut; what happens at exactly that time counts, so
-        a job that starts then is there, of no length.
+        Simulated seconds at which running jobs are cut; events at exactly that time count, so
+        a job that starts then is in the result, with length 0.
     max_reward : float, optional
-        The study ends as soon as a value is at least as good.
+        The study ends as soon as a value is at least as good as this.
     replace : bool
-        Whether rows of a table may come again, in another seeded order, where there are more trials.
-        Without it, and without `num_trials`, a study starts as many trials as there are rows.
+        Whether rows of a table may be used again, in another seeded order, if there are more trials than
+        rows. Without `replace` and `num_trials` a study starts as many trials as there are rows.
     search_options : mapping, optional
         Options of a searcher by name: see `hbsim.searchers.make_searcher`.
 
     Returns
     -------
     Result
-        Its jobs, trials, decisions, incumbents and summary.
+        The jobs, trials, decisions, incumbents and summary.
 
     Warns
     -----
     HbsimWarning
-        All workers went, and were not there again, while there was work; or a study without `num_trials`
-        tried all rows of a table before its time was up.
+        If all workers left for good while there was work, or a study without `num_trials` used all rows of
+        a table before its time was over.
 
     Raises
     ------
     Interrupted
-        A KeyboardInterrupt, at the first Ctrl-C: its `result` is the study until then.
+        A KeyboardInterrupt at the first Ctrl-C; its `result` is the study so far.
     ParameterError
         If options do not fit together; before any work starts.
     SurrogateError
@@ -138,24 +138,24 @@ def check_study(
     replace: bool,
     search_options: Mapping[str, object] | None = None,
 ) -> tuple[Surrogate, Cluster, Searcher]:
-    """Check what `simulate` is asked for, without doing any of it; the parameters are the same.
+    """Check the arguments of `simulate` without running the study; the parameters are the same.
 
     Returns
     -------
     Surrogate, Cluster, Searcher
-        What the study runs on.
+        The surrogate, cluster and searcher of the study.
 
     Raises
     ------
     ParameterError, SurrogateError
-        As `simulate`.
+        As for `simulate`.
     """
     from hbsim.searchers import limit_trials
     from hbsim.surrogates import check_levels, load
 
     cluster = cluster_of(workers, cluster)
     if max_time is None:
-        cluster.check_time_to_work()  # or the study had no end
+        cluster.check_time_to_work()  # otherwise the study would never end
     _check_scheduler(scheduler, max_time, max_reward)
     loaded = load(surrogate)
     if loaded.mode != scheduler.mode:
@@ -169,12 +169,12 @@ def check_study(
         raise ParameterError("num_trials", None, rule)
     is_named = searcher is None or isinstance(searcher, str)
     if loaded.rows is not None and is_named and (left := getattr(chosen, "remaining", None)) is not None:
-        scheduler.limit_trials(left)  # each row once
+        scheduler.limit_trials(left)  # use each row once
     return loaded, cluster, chosen
 
 
 def _gone(cluster: Cluster) -> float:
-    """Return when the last machine has gone for good; inf if never."""
+    """Return when the last machine leaves for good; inf if never."""
     from hbsim.simulation.trace import Trace
 
     if isinstance(cluster.trace, Trace):
@@ -185,7 +185,7 @@ def _gone(cluster: Cluster) -> float:
 
 
 def _out_of_rows(result: Result, end: float) -> str:
-    """Say that a study ended since all rows of a table were tried."""
+    """Return the warning that a study ended because it used all rows of a table."""
     name, tried = result.curves.surrogate.name, result.scheduler.started
     text = f"all {tried:,} rows of {name} were tried, one for each trial, after {result.end_time:.6g} s"
     text += "" if end == inf else f" of max_time={end:.12g}"
@@ -193,7 +193,7 @@ def _out_of_rows(result: Result, end: float) -> str:
 
 
 def _no_worker(result: Result) -> str:
-    """Say that workers went before the work was done, and how much of it there is."""
+    """Return the warning that all workers left before the work was done, with the work that is left."""
     scheduler = result.scheduler
     text = f"no worker is left after {result.end_time:.6g} s, and there is work: "
     limit = scheduler.num_trials
@@ -263,14 +263,14 @@ def _searcher(
 
 
 def _ctrl_c() -> tuple[signal.Signals, ...]:
-    """Return SIGINT, unless somebody else handles it."""
+    """Return SIGINT, unless another handler is set for it."""
     usual = signal.getsignal(signal.SIGINT)
     return (signal.SIGINT,) if usual is signal.default_int_handler else ()
 
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Keep the garbage collector from walking the heaps again and again; nothing here makes cycles."""
+    """Disable the garbage collector, which would scan the heaps repeatedly; a simulation makes no cycles."""
     was_enabled = gc.isenabled()
     frozen = gc.get_freeze_count()
     gc.freeze()

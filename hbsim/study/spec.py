@@ -1,4 +1,4 @@
-"""The description of a study, and the state that its journal leads to."""
+"""The description of a study, and its state, restored by a replay of its journal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LATER: Final = ("constants", "search_options", "limit", "study")  # fields that 
 
 @cache
 def _validator() -> SchemaValidator:
-    """Return what checks the types of a description's fields."""
+    """Return a validator of the types of a description's fields."""
     from pydantic_core import SchemaValidator
     from pydantic_core import core_schema as cs
 
@@ -55,13 +55,13 @@ def _validator() -> SchemaValidator:
 
 
 def _in_todays_words(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a description with the names that journals of 0.1 have by others."""
+    """Rename fields of descriptions in journals of version 0.1 to their present names."""
     if not isinstance(data, Mapping) or "reward_attr" not in data:
         return data
     return {"metric" if name == "reward_attr" else name: value for name, value in data.items()}
 
 
-# What has to be the same when a study goes on, and how people know it.
+# Fields that must be the same when a study is resumed, with their names in messages.
 SAME: Final = (
     "scheduler",
     "space",
@@ -77,36 +77,36 @@ SAME: Final = (
 
 @dataclass(frozen=True, slots=True)
 class StudySpec:
-    """A study's description.
+    """The description of a study, as kept in the first line of its journal.
 
     Attributes
     ----------
     train : str
-        The training function, for people: ``train.py:train_fn``.
+        The training function, as shown to users: ``train.py:train_fn``.
     digest : str or None
-        SHA-256 of its file, where it has one.
+        The SHA-256 of the function's file, if there is one.
     space : Space
         The search space.
     scheduler : dict
         The scheduler's options.
     seed : int
-        Of configurations and trials.
+        The seed of configurations and trials.
     searcher : str
         The searcher's name.
     time_attr : str
         The reported name of the resource.
     metric : str or None
-        That of the metric that decides; None where nothing does.
+        The reported name of the metric that decides; None if there is none.
     until_return : bool
-        Whether a trial is complete when its function returns, wherever that is.
+        Whether a trial is complete when its function returns, at any resource.
     constants : mapping
-        What was given for constants of the training function. They may change when a study goes on.
+        The given constants of the training function. They may change when a study is resumed.
     search_options : mapping
-        The searcher's options; a function stands there by its name.
+        The searcher's options; a function is kept as its name.
     limit : int or None
-        How many configurations the searcher has, where it has so many and no more.
+        How many configurations the searcher has; None if there is no limit.
     study : str
-        The study's id: checkpoints say whose they are. Another study in the same folder has another.
+        The study's id, which its checkpoints have too. Each study has its own, even in the same folder.
     """
 
     train: str
@@ -124,7 +124,7 @@ class StudySpec:
     study: str = ""
 
     def as_dict(self) -> dict[str, object]:
-        """Return it in plain JSON types."""
+        """Return the description in plain JSON types."""
         return {
             "study": self.study,
             "train": self.train,
@@ -143,12 +143,12 @@ class StudySpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], path: str) -> StudySpec:
-        """Read what `as_dict` returned.
+        """Read a description that `as_dict` returned.
 
         Raises
         ------
         JournalError
-            It is none; `path` is the journal's file.
+            If it is not valid; `path` is the journal's file.
         """
         from pydantic_core import ValidationError
 
@@ -167,7 +167,7 @@ class StudySpec:
         return spec
 
     def make_scheduler(self) -> Scheduler:
-        """Return a new scheduler of the same options, and of as many trials as there are configurations."""
+        """Make a scheduler with the study's options and at most as many trials as configurations."""
         options = dict(self.scheduler)
         scheduler = make_scheduler(options.pop("type"), **options)
         if self.limit is not None:
@@ -175,18 +175,18 @@ class StudySpec:
         return scheduler
 
     def check_same(self, new: StudySpec) -> None:
-        """Hold against it what a study is to go on with; one of fifo may have more trials than before.
+        """Check that a study can be resumed with another description; fifo may have more trials.
 
         Raises
         ------
         ParameterError
-            Something differs that decides about the study.
+            If a field differs that must stay the same.
         """
         ours, theirs = self.as_dict(), new.as_dict()
         for name in SAME:
             if name != "scheduler" and ours[name] != theirs[name]:
                 rule = f"the study began with {ours[name]!r}; it goes on with the same, or in another folder"
-                if name == "space":  # too long to be shown twice
+                if name == "space":  # too long to be shown
                     rule = "the study began with another search space; begin a new study in another folder"
                     raise ParameterError(name, list(new.space), rule)
                 raise ParameterError(name, theirs[name], rule)
@@ -201,7 +201,7 @@ class StudySpec:
 
 @dataclass(frozen=True, slots=True)
 class StudyState:
-    """Where a study stands: new, or read again from its journal."""
+    """The state of a study: scheduler, journal state and decisions."""
 
     scheduler: Scheduler
     journal_state: JournalState
@@ -209,7 +209,7 @@ class StudyState:
 
 
 def new_state(spec: StudySpec, scheduler: Scheduler) -> StudyState:
-    """Return where a new study stands."""
+    """Return the state of a new study."""
     journal_state = JournalState(scheduler.levels, scheduler.mode, spec.metric, spec.study)
     return StudyState(scheduler, journal_state, DecisionTable())
 
@@ -221,18 +221,18 @@ def replay(
     notifier: SearcherNotifier | None = None,
     dimension: int | None = None,
 ) -> None:
-    """Bring a new study to where its journal's records leave it.
+    """Replay a journal's records, so that a new study has the state at its end.
 
-    The scheduler must answer as it did. The searcher is not asked for anything: it is given the
-    configurations that it suggested, and told what was observed. `dimension` says how many numbers each has.
+    The scheduler must decide as before. The searcher suggests nothing: it receives the configurations that it
+    suggested, and the observed values. `dimension` is the number of values in a configuration.
 
     Raises
     ------
     JournalError
-        The scheduler answers something else; names the line.
+        If the scheduler decides something else; it names the line.
     """
     searcher = None if notifier is None else notifier.searcher
     executor = Replay(records, state.journal_state, path, state.scheduler, searcher, dimension)
     drive(state.scheduler, executor, state.decisions, notifier)
-    while not executor.over:  # the study has grown
+    while not executor.over:  # the number of trials grew
         drive(state.scheduler, executor, state.decisions, notifier)

@@ -1,4 +1,4 @@
-"""TensorBoard's view of a study: a run for each trial, and one for the study as a whole."""
+"""TensorBoard event files of a study: a run for each trial, and one for the study as a whole."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from hbsim.study.spec import StudySpec, StudyState
 
 __all__ = ["EventFiles", "TensorBoard"]
 
-OPEN: Final = 64  # files at the same time
+OPEN: Final = 64  # files open at the same time
 VERSION: Final = "brain.Event:2"
 
 
 class EventFiles:
-    """Event files of many runs, of which a bounded number is open.
+    """Event files of many runs, with a bounded number of open files.
 
     Parameters
     ----------
     folder : Path
-        Has a folder a run.
+        The folder with a folder for each run.
     clock : callable
         Seconds since the epoch.
     """
@@ -41,22 +41,22 @@ class EventFiles:
         self._summary = import_module("tensorboardX.proto.summary_pb2").Summary
         self._checksum = import_module("tensorboardX.record_writer").masked_crc32c
         self._hparams = import_module("tensorboardX.summary").hparams
-        self._open: dict[str, IO[bytes]] = {}  # the one used last comes last
-        self._names: dict[str, str] = {}  # of the files of this process
+        self._open: dict[str, IO[bytes]] = {}  # in the order of their last use
+        self._names: dict[str, str] = {}  # of the files of this process, by run
 
     def begin(self, run: str, configuration: Mapping[str, object], metric: str) -> None:
-        """Write down a run's hyperparameters, and which scalar says how good they are."""
+        """Write a run's hyperparameters, and the name of the scalar that rates them."""
         experiment, start, _ = self._hparams(dict(configuration), {metric: 0.0})
         for summary in (experiment, start):
             self._write(run, self._event(wall_time=self._clock(), summary=summary))
 
     def scalars(self, run: str, values: Mapping[str, float], step: int, wall: float) -> None:
-        """Write scalars of one step."""
+        """Write the scalars of a step."""
         made = [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         self._write(run, self._event(wall_time=wall, step=step, summary=self._summary(value=made)))
 
     def end(self, run: str, failed: bool) -> None:
-        """Write down that a run is over."""
+        """Write that a run is over."""
         api = import_module("tensorboardX.proto.api_pb2")
         plugin = import_module("tensorboardX.proto.plugin_hparams_pb2")
         status = api.Status.Value("STATUS_FAILURE" if failed else "STATUS_SUCCESS")
@@ -68,7 +68,7 @@ class EventFiles:
         self._write(run, self._event(wall_time=self._clock(), summary=self._summary(value=[value])))
 
     def put_away(self, run: str, for_good: bool = False) -> None:
-        """Close a run's file; it is opened again where need be, unless `for_good`."""
+        """Close a run's file; it is reopened on the next write, unless `for_good`."""
         file = self._open.pop(run, None)
         if for_good:
             self._names.pop(run, None)
@@ -76,7 +76,7 @@ class EventFiles:
             file.close()
 
     def flush(self) -> None:
-        """Hand all that was written to the operating system."""
+        """Flush all files to the operating system."""
         for file in self._open.values():
             file.flush()
 
@@ -86,7 +86,7 @@ class EventFiles:
             self.put_away(run)
 
     def give_up(self) -> None:
-        """Close all files, whatever becomes of what they were to hold."""
+        """Close all files, even if their last data cannot be written."""
         while self._open:
             _, file = self._open.popitem()
             with suppress(OSError, ValueError):
@@ -97,7 +97,7 @@ class EventFiles:
         head = struct.pack("<Q", len(data))
         checks = (struct.pack("<I", self._checksum(part)) for part in (head, data))
         file = self._file(run)
-        # In one piece: what is cut off when the process dies is the last record only.
+        # In one write: if the process dies, only the last record can be cut off.
         file.write(head + next(checks) + data + next(checks))
 
     def _file(self, run: str) -> IO[bytes]:
@@ -115,9 +115,9 @@ class EventFiles:
         return file
 
     def _path(self, run: str) -> Path:
-        """Return a run's file: one of this process, after those of earlier ones in the order of names.
+        """Return a run's file of this process, named to sort after those of earlier processes.
 
-        A file of an earlier process may end within a record, and nothing after that would be read.
+        A file of an earlier process may end within a record, and TensorBoard reads nothing after that.
         """
         folder = self._folder / run
         if run not in self._names:
@@ -127,30 +127,30 @@ class EventFiles:
         return folder / self._names[run]
 
 
-EVERY: Final = 2.0  # seconds between two times that all is handed to the operating system
+EVERY: Final = 2.0  # seconds between two flushes
 STUDY: Final = "study"  # the run of the study as a whole
-FINE: Final = 1000  # steps a unit of a resource that is not whole: TensorBoard's steps are whole numbers
+FINE: Final = 1000  # steps for each unit of a fractional resource: TensorBoard's steps are whole numbers
 
 
 class TensorBoard:
     """An `Observer` that writes event files below ``tensorboard/`` in the study's folder.
 
-    A trial's run has its number, as its folder has. It has a scalar a metric that was reported, with the
-    resource as step (in thousandths where the resource is no whole number), the configuration as
-    hyperparameters, and ``best/METRIC`` at the end of each of its jobs. The run ``study`` has the incumbent
-    and counts of trials; its step is the study second.
+    A trial's run is named by its number, like its folder. It has a scalar for each reported metric, with the
+    resource as step (in thousandths if resources are not whole), the configuration as hyperparameters, and
+    ``best/METRIC`` at the end of each job. The run ``study`` has the incumbent and counts of trials; its
+    step is the study second.
 
-    A study that goes on adds files: reports that were written are not written again, nor are those of a trial
-    that trains again what it had. When the process is killed, the last two seconds may be missing.
+    A resumed study adds files: reports that are in a file already, or that a trial repeats after a restart,
+    are not written again. If the process is killed, the last two seconds may be missing.
 
-    A file that cannot be written ends it, with a warning, and the study goes on.
+    If a file cannot be written, the observer warns and stops, and the study goes on.
 
     Parameters
     ----------
     spec : StudySpec
-        What the study is.
+        The description of the study.
     state : StudyState
-        Its scheduler and journal state, where it begins or goes on.
+        Its scheduler and journal state, new or resumed.
     study_folder : StudyFolder
         Its folder.
     clock : callable
@@ -169,9 +169,9 @@ class TensorBoard:
         self._files = EventFiles(study_folder.path / "tensorboard", clock)
         self._fine = FINE if self._scheduler.options.resource_type == "float" else 1
         self._sign = 1.0 if self._scheduler.mode == "max" else -1.0
-        self._reached: dict[int, float] = {}  # by trial: the resource of its last report in a file
+        self._reached: dict[int, float] = {}  # the resource of each trial's last report in a file
         self._bests: dict[int, float] = {}  # by trial
-        self._trials: dict[int, int] = {}  # by job on a worker
+        self._trials: dict[int, int] = {}  # of jobs on workers, by job
         self._incumbent = self._journal_state.best
         self._counts: dict[str, int] = {}
         self._next = 0.0
@@ -180,18 +180,18 @@ class TensorBoard:
             self._catch_up(study_folder)
 
     def record(self, record: Record) -> None:
-        """Write what is new in a record."""
+        """Write the new values of a record."""
         self._safely(lambda: self._record(record))
 
     def tick(self) -> None:
-        """Write the counts if they have changed, every few seconds."""
+        """Write changed counts and flush, every few seconds."""
         now = self._clock()
         if now >= self._next:
             self._next = now + EVERY
             self._safely(lambda: self._study(now))
 
     def close(self) -> None:
-        """Write what is left, and close the files."""
+        """Write the remaining values, and close the files."""
         self._safely(lambda: self._study(self._clock()))
         self._safely(self._files.close)
 
@@ -209,7 +209,7 @@ class TensorBoard:
     # Trials
 
     def _catch_up(self, study_folder: StudyFolder) -> None:
-        """Learn from the journal which reports were written before."""
+        """Read from the journal which reports were written before."""
         for record in read_records(study_folder.journal):
             if "trial" in record:
                 self._trials[record["job"]] = record["trial"]
@@ -218,7 +218,7 @@ class TensorBoard:
         self._trials.clear()
 
     def _new(self, trial: int, resource: float, metrics: Mapping[str, float | None]) -> bool:
-        """Record a report: whether the trial had not come so far before."""
+        """Record a report; return whether its trial had not reached this resource before."""
         value = value_of(metrics, self._spec.metric)
         best = self._bests.get(trial, nan)
         if best != best or self._sign * value > self._sign * best:

@@ -1,4 +1,4 @@
-"""The workers of a real study: of this machine, of hosts, or of a Dask cluster."""
+"""The workers of a real study: on this machine, on hosts, or of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -34,56 +34,56 @@ EXECUTORS: Final = ("local", "dask")
 
 
 class StudyWorkers(WorkerBackend, Protocol):
-    """The workers of a study: of this machine, or of others."""
+    """The interface of a study's workers, on this machine or others."""
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """The workers' shares of their machines, by number: those that there have been by now."""
+        """The slots of all workers so far, by number."""
         ...
 
     def launch(self) -> None:
-        """Begin; returns soon."""
+        """Start the workers, without waiting for them."""
         ...
 
     def prepare(self) -> None:
-        """Wait until the training function is loaded there."""
+        """Wait until the workers have loaded the training function."""
         ...
 
     def describe(self) -> FunctionDescription:
-        """Return what the training function is; it may have to be loaded first."""
+        """Return the description of the training function; load it if needed."""
         ...
 
     def hosts(self) -> str:
-        """Say which hosts there are; empty if there is only this machine."""
+        """Return the hosts in a text; empty if there is only this machine."""
         ...
 
     def prune(self, trial: int) -> None:
-        """Remove a trial's checkpoints and files where they are beside the study's folder."""
+        """Remove a trial's checkpoints and files outside the study's folder."""
         ...
 
     def gather(self, trials: Sequence[int]) -> bool:
-        """Wait until checkpoints of these trials are where hosts cannot take them away; return whether."""
+        """Wait until these trials' checkpoints are stored outside the hosts; return whether all are."""
         ...
 
     def discard(self) -> None:
-        """Have hosts remove all that they have of the study when it is closed: it has come to nothing."""
+        """On close, remove all files of the study from hosts, as it has no results."""
         ...
 
 
 class LocalStudyWorkers(LocalWorkers):
-    """Workers of this machine: all that they make is in the study's folder."""
+    """The workers of this machine, with all their files in the study's folder."""
 
     slots: Sequence[Slot]
 
     def hosts(self) -> str:
-        """Say nothing."""
+        """Return an empty text."""
         return ""
 
     def prune(self, trial: int) -> None:
         """Do nothing."""
 
     def gather(self, trials: Sequence[int]) -> bool:
-        """Return False: what only hosts have, from earlier runs, is there still."""
+        """Return False: hosts may still have checkpoints of earlier runs."""
         return False
 
     def discard(self) -> None:
@@ -91,12 +91,12 @@ class LocalStudyWorkers(LocalWorkers):
 
 
 def check_executor(executor: object) -> Hosts | Dask | None:
-    """Return the options of other machines; None for this one.
+    """Return the options of other machines; None for this machine.
 
     Raises
     ------
     ParameterError
-        It is no executor, or Dask is not installed.
+        If `executor` is not valid, or Dask is not installed.
     """
     if executor == "local":
         return None
@@ -117,19 +117,19 @@ def check_executor(executor: object) -> Hosts | Dask | None:
 def _has_dask() -> bool:
     try:
         return find_spec("distributed") is not None
-    except ImportError:  # something else that finds modules says so
+    except ImportError:  # raised by an import hook
         return False
 
 
 def check_share(
     remote: Hosts | Dask | None, workers: int | None, resource: Mapping[str, object] | None
 ) -> None:
-    """Check what is known of `workers` and `resource` before any host is.
+    """Check `workers` and `resource` as far as possible without knowing the hosts.
 
     Raises
     ------
     ParameterError
-        A value that cannot be, or more than this machine has where only it is used.
+        If a value is not possible, or more than this machine has when it runs the trials.
     """
     if remote is None:
         make_slots(workers, resource, cpus(), gpus(os.environ), cpu_limit())
@@ -148,24 +148,24 @@ def make_workers(
     note: RemoteRuns,
     say: Callable[[str], None],
 ) -> StudyWorkers:
-    """Return workers that are to be launched.
+    """Make the workers of a study, which are not launched yet.
 
     Parameters
     ----------
     remote : Hosts or Dask, optional
-        Which other machines; None: this one.
+        The other machines; None for this machine.
     target : mapping
-        Where the training function is, of `hbsim.executors.training_function.make_target`.
+        The location of the training function, by `hbsim.executors.training_function.make_target`.
     options : RunOptions
-        As `hbsim.run` was given them.
+        The options of `hbsim.run`.
     counts : bool
-        Whether a report without a resource is one more than the report before.
+        Whether a report without a resource is at one more than the report before.
     trials : Path
         The folder of the trials' folders.
     note : RemoteRuns
-        Of the study.
+        The study's file about remote runs.
     say : callable
-        Given lines for people.
+        Shows a line to the user.
     """
     setup = {
         "time_attr": options.time_attr,
@@ -190,6 +190,6 @@ def _slots(workers: int | None, resource: Mapping[str, object] | None) -> list[S
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if "num_cpus" in (resource or {}) or not asked.isdigit() or asked == "0":
         return slots
-    # Nobody said how many cores a trial needs, but how many threads it should have.
+    # The user gave no number of cores for a trial, but a number of threads.
     threads = thread_variables(int(asked))
     return [replace(slot, threads=int(asked), env={**slot.env, **threads}) for slot in slots]

@@ -20,6 +20,7 @@ from benchmarks.asha_paper import (
 from benchmarks.asha_paper_cells import DROPS, STDS, VARIANTS, Cell, cells
 from hbsim.core import make_scheduler
 from tests.doubles.workloads import trained
+from tests.profile import thorough
 
 CONTENT = json.loads((FOLDER / "asha_paper.json").read_text(encoding="utf-8"))
 # With p > 0 the independent figures are those of jobs that take their places with them.
@@ -59,7 +60,10 @@ def test_the_committed_page_is_that_of_the_figures():
     assert (FOLDER / "table.md").read_text(encoding="utf-8") == render(CONTENT)
 
 
-@pytest.mark.parametrize(("name", "draw"), [("workloads", save_workloads), ("policies", save_policies)])
+@pytest.mark.parametrize(
+    ("name", "draw"),
+    [pytest.param("workloads", save_workloads, marks=thorough), ("policies", save_policies)],
+)
 def test_the_same_figures_give_the_same_picture(name, draw, tmp_path):
     """Which bytes depends on the version of matplotlib; none of them is a date or a version."""
     draw(CONTENT, tmp_path / "1.png")
@@ -105,6 +109,7 @@ def test_other_policies_do_not_give_the_independent_figures(variant):
     assert abs(standard_errors(ours, figure, sd)) > 4
 
 
+@thorough
 @pytest.mark.parametrize("variant", ["pausing", "straight on", "overlapping"])
 def test_other_seeds_agree_too(variant):
     figure, sd, _ = FIGURES[1.33, 0.001, variant]
@@ -113,6 +118,7 @@ def test_other_seeds_agree_too(variant):
     assert abs(fmean(ours) - figure) < 3 * error
 
 
+@thorough
 @pytest.mark.parametrize("variant", ["pausing", "straight on", "overlapping"])
 def test_drawing_anew_for_each_job_makes_no_difference(variant):
     """Elsewhere slowness belongs to a trial's stretch between two levels, and a restart meets it again."""

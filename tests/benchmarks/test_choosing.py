@@ -11,6 +11,7 @@ from benchmarks import choosing
 from benchmarks.choosing import EARLY, FOLDER, KEPT, PAGES, STARTS, comparisons, kept_rows, workers
 from benchmarks.doc_pages import PageError, commands, filled, loose_figures, run_comparison, show
 from benchmarks.pages import rounded
+from tests.profile import thorough
 
 CONTENT = json.loads((FOLDER / KEPT).read_text("utf-8"))
 CHOOSING = PAGES[0].read_text("utf-8")
@@ -60,6 +61,7 @@ def assert_the_same(found, kept):
         }
 
 
+@thorough
 def test_a_comparison_comes_to_what_is_kept():
     (words,) = (
         words for words in comparisons() if words[words.index("--workers") + 1] == "4" and "digits" in words
@@ -67,11 +69,13 @@ def test_a_comparison_comes_to_what_is_kept():
     assert_the_same(rounded(run_comparison(words)), kept_rows(CONTENT, words))
 
 
+@thorough
 def test_a_picture_shows_what_comparisons_come_to():
     kept = [row for row in CONTENT["workers"] if row["workers"] == 64]
     assert_the_same(rounded(workers(1, [64])), kept)
 
 
+@thorough
 def test_the_python_of_the_page_prints_what_it_says(capsys):
     (block,) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", CHOOSING, flags=re.DOTALL)
     exec(compile(block[0], "choosing.md", "exec"), {"__name__": "page"})

@@ -9,11 +9,13 @@ import pytest
 from benchmarks import conclusions
 from benchmarks.conclusions import render
 from benchmarks.conclusions_studies import VARIANTS, digits_pool, equal_pool, synthetic
+from tests.profile import thorough
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "conclusions"
 
 
+@thorough
 def test_a_tiny_run_writes_its_page(tmp_path, monkeypatch):
     for name, value in {"STUDIES": 40, "EQUALS": (2, 4), "EFFECTS": (0.03,), "SIZES": (64,)}.items():
         monkeypatch.setattr(conclusions, name, value)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from benchmarks.fit import render
 from hbsim.surrogates import fit_curves, fit_data, fit_regression
+from tests.profile import thorough
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "fit.md").read_text("utf-8")
 FIGURES = json.loads((ROOT / "results" / "fit" / "fit.json").read_text("utf-8"))
 
 
+@thorough
 def test_the_example_prints_what_it_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code, printed = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL).groups()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +11,26 @@ import pytest
 from benchmarks import searchers
 from benchmarks.peers.searching_loop import levels, simulate
 from benchmarks.searchers import render
-from benchmarks.searchers_figures import LAST, OBSERVATIONS, costs, told
+from benchmarks.searchers_figures import LAST, OBSERVATIONS, costs, with_observations
 from hbsim import make_scheduler
 from hbsim import simulate as simulated
 from hbsim.surrogates import load
+from tests.profile import THOROUGH, thorough
 
 RESULTS = Path(__file__).parents[2] / "results" / "searchers"
 TASK = f"synthetic:max_resource={LAST}"
+NAMES = ("random", "sobol", "bohb") if THOROUGH else ("random", "sobol")
 SMALL = ["--seeds", "3", "--full-runs", "2", "--jobs", "1", "--peers", "--tasks", TASK]
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    pytest.importorskip("optuna", reason="needs Optuna: the extra search")
-    pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
+    if not all(map(find_spec, ("optuna", "botorch"))):  # their versions are on the page
+        pytest.skip("needs the extra search")
     folder = tmp_path_factory.mktemp("searchers")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(searchers, "costs", lambda names: costs(names[:1], rounds=1))
-        common = [*SMALL, "--searchers", "random", "sobol", "bohb", "--work", str(folder / "work")]
+        common = [*SMALL, "--searchers", *NAMES, "--work", str(folder / "work")]
         searchers.main([*common, "--out", str(folder / "first")])
         searchers.main([*common, "--out", str(folder / "second"), "--read"])
     return folder
@@ -54,7 +57,7 @@ def test_what_is_finished_is_read_again(written):
     assert first["across"] == second["across"]
 
 
-@pytest.mark.parametrize("searcher", ["random", "bohb"])
+@pytest.mark.parametrize("searcher", ["random", NAMES[-1]])
 def test_a_score_is_the_regret_of_single_studies(written, searcher):
     setting = figures(written / "first")["settings"][0]
     regrets = []
@@ -116,7 +119,7 @@ def test_one_worker_trains_one_trial_after_the_other(on):
 
 def test_optuna_is_asked_and_told():
     optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
-    from benchmarks.peers.searching_optuna import Asked
+    from benchmarks.peers.with_optuna import Asked
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     peer = Asked("tpe", 0, 3, "max", 9)
@@ -127,10 +130,11 @@ def test_optuna_is_asked_and_told():
     assert {"PRUNED", "COMPLETE"} <= set(states)
 
 
+@thorough
 def test_a_searcher_has_heard_of_as_many_values_as_are_said():
     pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
     for count in OBSERVATIONS:
-        known = told("gp", count).known
+        known = with_observations("gp", count).known
         heard = sum(len(levels) for levels in known.values.values())
         assert abs(heard - count) <= 5
         assert not known.pending

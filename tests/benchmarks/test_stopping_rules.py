@@ -27,6 +27,7 @@ from benchmarks.stopping_rules_figures import (
 from hbsim.core.rungs import RULES
 from hbsim.surrogates import load
 from tests.doubles.naive_rules import goes_on
+from tests.profile import thorough
 
 RESULTS = Path(__file__).parents[2] / "results" / "stopping_rules"
 # Independent figures, of 9, 27 and 256 different values at eta = 3.
@@ -133,6 +134,7 @@ def test_a_regret_beyond_the_median_counts_as_that():
     assert found["difference"]["mean"] == (1.0 + 5.0 + 0.0 + 0.0) / 4
 
 
+@thorough
 def test_no_rule_is_told_from_the_base_by_chance_more_often_than_one_in_twenty():
     random = np.random.default_rng(0)
     told = 0

@@ -1,1 +1,1 @@
-"""A sweep as a page, as figures and as tables."""
+"""Reports of a sweep: as a page, as figures and as tables."""

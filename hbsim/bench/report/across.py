@@ -1,4 +1,4 @@
-"""All variants over independent groups of tasks, a setting at a time; and over brackets and eta."""
+"""Comparisons of variants over groups of tasks, in each setting; and heatmaps over brackets and eta."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Groups = Mapping[TaskKey, str]
 def across_settings(
     scored: Sequence[TaskScores], groups: Groups, variants: Sequence[str]
 ) -> tuple[Across, ...]:
-    """Compare variants in each setting with several groups of tasks; and over all settings, of several.
+    """Compare variants in each setting that has several groups of tasks, and over all settings.
 
-    Over all settings a group of tasks is still one block: its numbers are averaged.
+    Over all settings a group of tasks is still one block: the scores of its tasks are averaged.
     """
     settings = _settings(scored)
     if len(settings) > 1:
@@ -66,9 +66,9 @@ def _across(
     means = np.array([_means(task, measure, everywhere) for task in tasks])
     names, blocks = group_means(means, [groups[task.key] for task in tasks])
     found = across_tasks(blocks)
-    is_tested = len(names) >= least_pairs()  # fewer can tell no pair apart: then nothing is tested at all
+    is_tested = len(names) >= least_pairs()  # fewer can tell no pair apart: then nothing is tested
     pairs = len(everywhere) * (len(everywhere) - 1) // 2
-    is_paired = len(names) >= least_pairs(ALPHA, pairs)  # nor can these, corrected for so many pairs
+    is_paired = len(names) >= least_pairs(ALPHA, pairs)  # these cannot either, corrected for so many pairs
     order = sorted(range(len(everywhere)), key=lambda v: (last_if_nan(float(found.mean_ranks[v])), v))
     studies = [_studies(task, measure, everywhere) for task in tasks]
     iqm = interquartile_means(studies)
@@ -103,7 +103,7 @@ def _across(
 
 
 def _call(differences: Floats, p: float) -> str:
-    """Say how the first of two variants stands over groups: by p, where the mean is on the same side."""
+    """Return the call on the first of two variants: by p, if the mean difference has the same sign."""
     mean = float(np.mean(differences[np.isfinite(differences)])) if np.isfinite(differences).any() else 0.0
     if not p <= ALPHA or mean == 0.0:
         return "not told apart"
@@ -117,7 +117,7 @@ def _studies(task: TaskScores, measure: str, variants: Sequence[str]) -> Floats:
 
 
 def _means(task: TaskScores, measure: str, variants: Sequence[str]) -> Floats:
-    """Return one number a variant of a task, NaN without seeds."""
+    """Return the mean of each variant on a task, NaN without seeds."""
     data = _studies(task, measure, variants)
     return mean_intervals(data.T)[0]
 
@@ -125,7 +125,7 @@ def _means(task: TaskScores, measure: str, variants: Sequence[str]) -> Floats:
 def heatmaps(
     scored: Sequence[TaskScores], groups: Groups, manifest: Mapping[str, Any]
 ) -> tuple[Heatmap, ...]:
-    """Return mean scores over brackets and eta, for variants that differ in nothing else."""
+    """Return heatmaps of mean scores over brackets and eta, for variants that differ in nothing else."""
     geometry = {key_of(task): task.get("geometry", {}) for task in manifest["tasks"]}
     return tuple(
         heatmap
@@ -138,9 +138,9 @@ def heatmaps(
 def _families(
     variants: Sequence[Mapping[str, Any]], geometry: Sequence[Mapping[str, Any]]
 ) -> dict[str, dict[tuple[float, float], str]]:
-    """Return variants by what they share, and within that by brackets and eta.
+    """Group variants by the options they share, and within a group by brackets and eta.
 
-    Where two stand at the same place, the family is left out: they differ in something that has no name.
+    Where two variants have the same brackets and eta, the group is left out: an unknown difference remains.
     """
     families: dict[str, dict[tuple[float, float], list[str]]] = {}
     for variant in variants:
@@ -158,9 +158,9 @@ def _families(
 
 
 def _place(variant: Mapping[str, Any], found: Sequence[Any]) -> tuple[float, float] | None:
-    """Return brackets and eta as they were asked for; None where a type has none, or tasks differ.
+    """Return the brackets and eta of a variant; None where its type has none, or tasks differ.
 
-    What was asked for may be clipped where R is low; what nobody asked for is what the scheduler had.
+    Set values are taken as given, though a low R may clip them; others are those the scheduler used.
     """
     if not found or any(one is None for one in found):
         return None

@@ -39,15 +39,15 @@ from hbsim.surrogates.protocol import Floats
 __all__ = ["build", "smallest_difference"]
 
 MEANS: Final = ("trials", "completed", "failed", "busy_share", "simulated_seconds", "cost")
-LEAD_SHARES: Final = (0.25, 0.5, 0.75, 1.0)  # of the budget, at which the report says who leads
+LEAD_SHARES: Final = (0.25, 0.5, 0.75, 1.0)  # shares of the budget at which the report names the leader
 FURTHER: Final = (1.5, 2.0, 3.0, 5.0)  # likewise, where studies go on after the budget
-BEYOND: Final = 1.1  # of the budget: leads are also shown beyond it where half of the studies ran longer
-MOMENTS: Final = 24  # of the probability of being best over time
+BEYOND: Final = 1.1  # share of the budget; leads beyond it are shown where half of the studies ran longer
+MOMENTS: Final = 24  # points of the probability of being best over time
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A task with a finished study: as the manifest has it, its scores and its finished cells."""
+    """A task with a finished study: its entry in the manifest, its scores and its finished cells."""
 
     task: Mapping[str, Any]
     scores: TaskScores
@@ -57,23 +57,23 @@ class Scored:
 def build(
     results: SweepResults, command: str, folder: str = "DIR", matters: str | None = None
 ) -> SweepReport:
-    """Work out all that a report says.
+    """Build a report from the results of a sweep.
 
     Parameters
     ----------
     results : SweepResults
         Of a sweep, finished or not.
     command : str
-        The one that makes this report.
+        The command that makes this report.
     folder : str
-        Where the results are, as its user says it.
+        The folder of the results, as the user wrote it.
     matters : str, optional
         The smallest difference that matters: ``0.005`` in the metric's unit, or ``10%`` of the least regret.
 
     Raises
     ------
     ParameterError
-        `matters` is no such number, or the extra ``report`` is not installed.
+        `matters` is no such difference, or the extra ``report`` is not installed.
     """
     if matters is not None:
         smallest_difference(matters)
@@ -118,7 +118,7 @@ def smallest_difference(text: str) -> tuple[float, bool]:
     Raises
     ------
     ParameterError
-        It is neither, or not above 0.
+        The text is neither, or not above 0.
     """
     is_share = text.strip().endswith("%")
     try:
@@ -131,7 +131,7 @@ def smallest_difference(text: str) -> tuple[float, bool]:
 
 
 def _scored(results: SweepResults) -> list[Scored]:
-    """Score the tasks with a finished cell; a variant without any finished cell is absent from no task."""
+    """Score the tasks with a finished cell; a variant without scores anywhere counts as absent nowhere."""
     done, planned = _by_task(results.done), _by_task(results.cells)
     found = []
     for task in results.manifest["tasks"]:
@@ -168,7 +168,7 @@ def _missing(cells: pl.DataFrame) -> list[Missing]:
 
 
 def _task(scored: Scored, matters: str | None, diagnosed: Mapping[str, tuple[Any, ...]]) -> TaskReport:
-    """Return all that a report says of a task."""
+    """Build the report of a task."""
     task, scores, cells = scored.task, scored.scores, scored.cells
     least = None if matters is None else _as_regret(matters, scores)
     standings = Standings.of(scores, scores.score, 1.0, least)
@@ -258,7 +258,7 @@ def _rows(scores: TaskScores, by_score: Standings, cells: pl.DataFrame) -> tuple
 
 
 def _leads(scores: TaskScores) -> tuple[Lead, ...]:
-    """Return who leads at shares of the budget and beyond."""
+    """Return the leading variants at shares of the budget and beyond it."""
     budget = scores.budget.value
     last = max(float(np.median(scores.ends)) / budget, scores.beyond)
     shares = [*LEAD_SHARES, *(share for share in FURTHER if BEYOND * share < last)]

@@ -26,7 +26,7 @@ from hbsim.bench.sweep.scores import TASK, TaskKey
 
 __all__ = ["FEW_TASKS", "REGRETS", "SHARES", "by_setting", "diagnosis", "mean_over_groups", "views"]
 
-FEW_TASKS: Final = 6  # up to so many, each has its own figures and tables
+FEW_TASKS: Final = 6  # up to this many tasks, each has its own figures and tables
 SHARES: Final = ("training", "retrained", "overhead", "idle", "absent", "saved")
 REGRETS: Final = ("sampling", "decisions", "unfinished", "choice")
 RUNG_COUNTS: Final = ("recorded", "stopped", "better", "false_promotions")
@@ -42,7 +42,7 @@ def diagnosis(results: SweepResults, keys: Collection[str]) -> dict[TaskKey, dic
     results : SweepResults
         Of the sweep.
     keys : collection of str
-        The studies that count: seeds that all variants of a task have. Timelines are of the first seed.
+        The keys of the studies to use: seeds that all variants of a task have. Timelines show the first seed.
     """
     counted = pl.col("key").is_in(list(keys))
     scales = pl.DataFrame(
@@ -80,14 +80,14 @@ def _rungs(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _regrets(cells: pl.DataFrame) -> pl.DataFrame:
-    """Return the parts of the regret; where the optimum is unknown, the sampling's against the best seen."""
+    """Return the parts of the regret; where the optimum is unknown, sampling is relative to the best seen."""
     distance = (
         pl.when(pl.col("mode") == "max")
         .then(pl.col("best") - pl.col("best_started_part"))
         .otherwise(pl.col("best_started_part") - pl.col("best"))
     ).clip(lower_bound=0.0)
     cells = cells.with_columns(sampling_part=pl.col("sampling_part").fill_null(distance))
-    # Only studies of which all four are known, so that they add up to the mean of the final regrets.
+    # Only studies with all four parts known, so that the means add up to that of the final regrets.
     cells = cells.drop_nulls([f"{name}_part" for name in REGRETS])
     means = [(pl.col(f"{name}_part") / pl.col("unit")).mean().alias(name) for name in REGRETS]
     return cells.group_by(*TASK, "variant", maintain_order=True).agg(means)
@@ -153,7 +153,7 @@ def _of_setting(setting: str, tasks: Sequence[TaskReport], ranked: tuple[str, ..
 def _mean_rows(
     rows: Sequence[tuple[str, _Row]], names: Sequence[str] = (), sums: Sequence[str] = ()
 ) -> tuple[_Row, ...]:
-    """Return one row for all of the same variant and `names`: the sums of `sums`, means of the other fields.
+    """Merge rows of the same variant and `names`: sums of the fields `sums`, means of the others.
 
     `rows` come with the group of their task.
     """

@@ -1,4 +1,4 @@
-"""Numbers, times and names as people read them: the same in sentences, tables, figures and on the page."""
+"""The formatting of numbers, times and names, shared by sentences, tables, figures and the page."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ __all__ = [
 ]
 
 NONE: Final = "–"
-MOST: Final = 6  # decimals; what needs more is written with an exponent
+MOST: Final = 6  # the most decimals; smaller numbers are written with an exponent
 UNITS: Final = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
 MEASURES: Final = {"score": "normalised regret", "area": "area under the curve"}
 LONGEST_SLUG: Final = 60  # characters
 LONGEST_NAME: Final = 44
-GAIN: Final = 8  # characters of a common beginning that are worth an ellipsis
-LISTED: Final = 4  # names that a sentence lists
+GAIN: Final = 8  # the shortest common beginning that an ellipsis replaces, in characters
+LISTED: Final = 4  # the most names that a sentence lists
 
 
 # Numbers
 
 
 def decimals(intervals: Iterable[Interval]) -> int:
-    """Return how many decimals show two digits of the median width of intervals, the lower one of two.
+    """Return how many decimals show two digits of the (lower) median width of intervals.
 
-    Without widths, how many show three digits of the means.
+    Without widths, return how many show three digits of the means.
     """
     found = list(intervals)
     widths = [one.high - one.low for one in found if one.high > one.low]
@@ -89,7 +89,7 @@ def interval(value: Interval, digits: int, *, sign: bool = False) -> str:
 
 
 def intervals(values: Sequence[Interval]) -> list[str]:
-    """Return means and their intervals, with as many decimals as their widths ask for."""
+    """Return means and their intervals, with as many decimals as suit their widths."""
     digits = decimals(values)
     return [interval(value, digits) for value in values]
 
@@ -114,7 +114,7 @@ def percent(share: float) -> str:
 
 
 def count(value: float) -> str:
-    """Return a mean count: whole from 10 on, else with two digits."""
+    """Format a mean count: whole from 10 on, else with two digits."""
     if math.isnan(value):
         return NONE
     if math.isinf(value):
@@ -131,7 +131,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def time_unit(seconds: float) -> tuple[str, float]:
-    """Return the unit that suits a time, and how many seconds it has."""
+    """Return the unit that suits a time, and its length in seconds."""
     return next(((name, length) for name, length in UNITS if seconds >= 2 * length), ("s", 1.0))
 
 
@@ -144,7 +144,7 @@ def duration(seconds: float) -> str:
 
 
 def last_if_nan(number: float) -> float:
-    """Return what a number is sorted by, the least first."""
+    """Return a sort key for ascending numbers with NaN last."""
     return math.inf if math.isnan(number) else number
 
 
@@ -152,12 +152,12 @@ def last_if_nan(number: float) -> float:
 
 
 def quoted(name: str) -> str:
-    """Return a user's name as one within a sentence."""
+    """Quote a user's name for use in a sentence."""
     return f"“{name}”"
 
 
 def listed(names: Sequence[str], quote: bool = True) -> str:
-    """Return names one after the other, the first four of many."""
+    """Join names into a list for a sentence; only the first four of many."""
     shown = [quoted(name) if quote else name for name in names[:LISTED]]
     if len(names) > LISTED:
         return f"{', '.join(shown)} and {len(names) - LISTED} more"
@@ -175,7 +175,7 @@ def clean(text: str) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return `text` in one line of at most `longest` characters; what is left out is in the middle."""
+    """Return `text` in one line of at most `longest` characters; the middle is left out."""
     text = clean(text)
     if len(text) <= longest:
         return text
@@ -196,8 +196,8 @@ def labels(names: Sequence[str], longest: int) -> dict[str, str]:
 def short_names(names: Sequence[str]) -> dict[str, str]:
     """Return a label of at most about 44 characters for each name, no two the same.
 
-    What stands between commas in every name is left out, and so is a common beginning; the reduction factor
-    is called η. Where that would make two names the same, they stay as they are.
+    Parts between commas that every name has are left out, and so is a common beginning; the reduction factor
+    is called η. Where that would make two names the same, they are not shortened.
     """
     if not names:
         return {}
@@ -210,7 +210,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _without_common(names: Sequence[str]) -> list[str]:
-    """Return names without the parts, between commas, that all have; as they are if one has nothing else."""
+    """Remove the parts between commas that all names share; unchanged if a name has no other part."""
     parts = [name.split(",") for name in names]
     common = set(parts[0]).intersection(*parts[1:]) if len(set(names)) > 1 else set()
     kept = [",".join(part for part in mine if part not in common) for mine in parts]
@@ -238,7 +238,7 @@ def slug(text: str) -> str:
 
 
 class FileNames:
-    """Names of files, no two the same, whatever the texts they are made from."""
+    """A maker of file names, no two the same, from any texts."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -252,7 +252,7 @@ class FileNames:
 
 
 def _untaken(wanted: str, taken: set[str], mark: str) -> str:
-    """Return `wanted`, or with a count behind `mark` what is not in `taken`."""
+    """Return `wanted` if it is not in `taken`, else `wanted`, `mark` and the first free count."""
     name, counted = wanted, 1
     while name in taken:
         counted += 1

@@ -1,8 +1,8 @@
-"""What a report says, in numbers and words: one object that all that is shown or written is made of.
+"""The model of a report, in numbers and words: the one object behind all that is shown or written.
 
 Scores are *normalised regrets*: the regret at R of the incumbent over that of the median configuration, so
-that 0 is the best there is and 1 is no better than a configuration drawn at random. NaN stands for what there
-is none of. ``--json`` is this object, with its fields as keys and null for NaN.
+that 0 is the best there is and 1 is no better than a configuration drawn at random. NaN stands for
+a missing number. ``--json`` is this object, with its fields as keys and null for NaN.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
     "setting_of",
 ]
 
-ALL: Final = "all settings"  # the setting of what is over all of them
+ALL: Final = "all settings"  # the setting of comparisons over all settings
 BEST: Final = "best"
 OPEN: Final = "not told apart"  # from the best
 WORSE: Final = "worse"
@@ -50,16 +50,16 @@ NO_SCORE: Final = "no score"
 
 @dataclass(frozen=True)
 class VariantInfo:
-    """A variant.
+    """A variant in the report.
 
     Attributes
     ----------
     name : str
         As the sweep's file calls it: any text.
     type : str
-        Of its scheduler.
+        The type of its scheduler.
     options : mapping
-        What was set, for it or for all.
+        The options that were set, for this variant or for all.
     """
 
     name: str
@@ -88,7 +88,7 @@ class VariantStanding:
     Attributes
     ----------
     rank : int
-        1 is the best; shared by what is not told apart from it.
+        1 is the best; variants that are not told apart from it share the rank.
     call : str
         "best" (the least mean), "not told apart" (from it), "worse" or "no score".
     difference : Interval
@@ -96,13 +96,13 @@ class VariantStanding:
     p : float
         Of that difference, adjusted for all variants; NaN for the best.
     seeds_needed : int or None
-        Where it is not told apart: about so many studies a variant would tell a true difference of this size
-        with probability 0.8; None where no number of them would.
+        Where the variant is not told apart: about how many studies a variant would show a true difference of
+        this size with probability 0.8; None where no number of them would.
     rows_factor : float
         Likewise, on another draw: how many times as many rows would; NaN on these curves.
     better, same, worse : float
-        The probabilities that it is better or worse than the best by more than what matters, or the same; NaN
-        where it was not said what matters.
+        The probabilities that the variant is better or worse than the best by more than what matters, or the
+        same; NaN unless the smallest difference that matters is given.
     """
 
     rank: int
@@ -125,32 +125,32 @@ class TaskRow:
     variant : str
         Its name.
     rank, call : int, str
-        Of `draw` where there is one, else of `curves`.
+        The rank and call of `draw` where there is one, else of `curves`.
     score : Interval
         Normalised regret at equal time: mean over seeds, 95 % interval.
-    curves, draw : VariantStanding, Standing or None
+    curves, draw : VariantStanding, VariantStanding or None
         On these curves (seeds only), and on another draw of configurations of this task (seeds and rows);
         None where all studies saw the same rows.
     regret : Interval
         The score in the metric's unit.
     picked, value : Interval
-        What the incumbent showed when it was picked, and its value at R, in the metric's unit.
+        The incumbent's value when it was picked, and its value at R, in the metric's unit.
     test : Interval
         The incumbent's held-out metric at R.
-    test_standing : Standing or None
-        By the held-out metric; of another draw, where the studies saw different rows.
+    test_standing : VariantStanding or None
+        The standing by the held-out metric; on another draw, where the studies saw different rows.
     resource : Interval
         Normalised regret at equal resource.
     resource_standing : VariantStanding
-        By that, likewise.
+        The standing by `resource`, likewise.
     area : Interval
         Normalised regret averaged over the time until the budget (area under the anytime curve).
     to_target : Interval
         Mean simulated seconds without the target, of the whole time until the budget at most: those that
         do not reach it count as all of it (restricted mean time).
     median_time : Interval
-        Simulated seconds until half of the seeds have reached the target (as `mean`) and the interval of
-        that; infinite where it comes after the budget, NaN ends where there are too few seeds.
+        Simulated seconds until half of the seeds have reached the target (as `mean`), with an interval;
+        infinite where it comes after the budget, NaN ends where there are too few seeds.
     reached : float
         The share of seeds that reached the target.
     missing : int
@@ -186,13 +186,13 @@ class TaskRow:
 
     @property
     def standing(self) -> VariantStanding:
-        """The one that its rank is of."""
+        """The standing that gives the rank."""
         return self.curves if self.draw is None else self.draw
 
 
 @dataclass(frozen=True)
 class Lead:
-    """Who leads at a time.
+    """The leading variants at a time.
 
     Attributes
     ----------
@@ -216,7 +216,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class RungRow:
-    """What was decided at a rung, summed over seeds; docs/reference/diagnosis.md defines the terms.
+    """The decisions at a rung, summed over seeds; docs/reference/diagnosis.md defines the terms.
 
     Attributes
     ----------
@@ -258,12 +258,12 @@ class Regrets:
     sampling : float
         The best of the space against the best trial that was started.
     decisions : float
-        That one against the best that early decisions let through.
+        The best started trial against the best that early decisions let through.
     unfinished : float
-        What failures and the end of the study took on top.
+        The further cost of failures and of the end of the study.
     choice : float
-        What was left, against the incumbent that was chosen; can be negative, where a trial that was stopped
-        is the incumbent.
+        The best trial that was left against the incumbent that was chosen; can be negative, where a stopped
+        trial is the incumbent.
     """
 
     variant: str
@@ -286,10 +286,10 @@ class BracketRow:
 
 @dataclass(frozen=True)
 class Shares:
-    """How the workers of a variant spent their time: shares of all of it, means over seeds.
+    """How the workers of a variant spent their time: shares of their total time, means over seeds.
 
     `training` (for the first time) and `retrained`, `overhead` (start-up, checkpoints, waits), `idle` and
-    `absent` sum to 1. `saved` is the training that resuming saved, over that which was done.
+    `absent` sum to 1. `saved` is the training that resuming saved, relative to the training that was done.
     """
 
     variant: str
@@ -313,10 +313,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What the first `workers` workers did in one study of a variant: the first seed.
+    """The timeline of the first `workers` workers in one study of a variant: that of the first seed.
 
-    `segments` are ordered by worker and start. `cut` is the time at which all of them are cut off for being
-    many, None where it is whole.
+    `segments` are ordered by worker and start. `cut` is the time at which all of them are cut off
+    because there are too many, None where the timeline is whole.
     """
 
     variant: str
@@ -329,20 +329,20 @@ class Timeline:
 
 @dataclass(frozen=True)
 class View:
-    """What is diagnosed together: a task, or of many tasks the mean of those in a setting.
+    """A unit of the diagnosis: a task, or, where there are many tasks, the mean of those in a setting.
 
     Means are over the tasks of a group, then over groups; counts of rungs are sums.
 
     Attributes
     ----------
     title : str
-        What it is of.
+        The task or setting.
     texts : tuple of str
-        What names of its files are made from.
+        The texts that file names are made from.
     ranked : tuple of str
         The variants, best first: by score on the task, or by mean rank in the setting.
     rungs, regrets, brackets, shares : tuples
-        As of a `TaskReport`.
+        As in `TaskReport`.
     """
 
     title: str
@@ -361,7 +361,7 @@ class View:
 
 @dataclass(frozen=True)
 class TaskReport:
-    """A surrogate on a cluster with a number of workers: what seeds are paired within.
+    """The report of a task, a surrogate on a cluster with a number of workers, in which seeds are paired.
 
     Attributes
     ----------
@@ -372,28 +372,28 @@ class TaskReport:
     group : str
         Tasks of one group are not independent of each other; the surrogate's name, unless the file says so.
     metric, mode : str
-        What decides.
+        The metric that decides, and whether it is maximised.
     max_t : float
         R.
     seeds : int
-        Those finished for all variants.
+        How many seeds are finished for all variants.
     splits : int
         Into how many different pairs of halves the rows of the table were split; 0 where all studies saw all
         configurations.
     configurations : int or None
-        The rows of the table; None where they are not known, or where there is no end to configurations.
+        The rows of the table; None where they are not known, or where configurations are unlimited.
     budget : float
         Simulated seconds at which the variants are scored.
     budget_text : str
-        Who set it: "as given", or the study that ended first.
+        The origin of the budget: "as given", or the study that ended first.
     resource : float
         The budget in resource: the median of what studies trained until `budget`.
     optimum : float
         The best there is at R, or the best that was seen.
     is_optimum_known : bool
-        Which of them.
+        Whether `optimum` is the best there is.
     median : float
-        What the median configuration shows at R.
+        The value of the median configuration at R.
     target : float
         The normalised regret that counts as the target.
     matters : float or None
@@ -401,7 +401,7 @@ class TaskReport:
     rows : tuple of TaskRow
         By rank, then by mean score.
     leads : tuple of Lead
-        Who leads at a quarter, half, three quarters and all of the budget, and beyond it, where studies ran
+        The leads at a quarter, half, three quarters and all of the budget, and beyond it, where studies ran
         longer.
     chances : tuple of Line
         The probability of being best over simulated seconds, a line a variant, no band; on another draw where
@@ -413,7 +413,7 @@ class TaskReport:
     rungs, regrets, brackets, shares, timelines : tuples
         The diagnosis, a row or more a variant.
     notes : tuple of str
-        What a reader should know.
+        Remarks for the reader.
     """
 
     surrogate: str
@@ -448,17 +448,17 @@ class TaskReport:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the task."""
         return f"{self.surrogate} · {self.setting}"
 
     @property
     def setting(self) -> str:
-        """Its cluster and number of workers."""
+        """The cluster and number of workers."""
         return setting_of(self.cluster, self.workers)
 
     @property
     def has_draws(self) -> bool:
-        """Whether it says how variants stand on another draw of configurations."""
+        """Whether there are standings on another draw of configurations."""
         return any(row.draw is not None for row in self.rows)
 
     @property
@@ -468,14 +468,14 @@ class TaskReport:
 
     @property
     def view(self) -> View:
-        """Its diagnosis."""
+        """The diagnosis of the task."""
         ranked = tuple(row.variant for row in self.rows)
         texts = (self.surrogate, self.setting)
         return View(self.name, texts, ranked, self.rungs, self.regrets, self.brackets, self.shares)
 
 
 def setting_of(cluster: str, workers: int) -> str:
-    """Return what a cluster with a number of workers is called."""
+    """Return the name of a cluster with a number of workers."""
     return f"{cluster}, {workers} worker{'' if workers == 1 else 's'}"
 
 
@@ -525,8 +525,8 @@ class Across:
     ranks : tuple of float
         Mean rank of each variant.
     p_friedman : float
-        That all are the same (Iman and Davenport's F; permutations below 10 groups); NaN where there are
-        fewer than 6 groups: with so few no pair can be told apart.
+        The p-value of the hypothesis that all variants are equal (Iman and Davenport's F; permutations below
+        10 groups); NaN for fewer than 6 groups, which can tell no pair apart.
     critical_difference : float
         Nemenyi's: mean ranks closer than that are not told apart; NaN likewise.
     cliques : tuple of tuples of str
@@ -560,7 +560,7 @@ class Across:
 
     @property
     def calls(self) -> dict[str, str]:
-        """How each variant stands; without a test only those of the best mean rank, if there is one.
+        """The call on each variant; without a test only that of the best mean rank, if there is one.
 
         By Wilcoxon's test of each against the first. Where Friedman's test does not tell the variants apart,
         none is worse.
@@ -580,7 +580,7 @@ class Across:
 class Heatmap:
     """Mean normalised regret over two options: `values[row][column]`, rows are `brackets`; NaN for none.
 
-    There are at least two values of either.
+    There are at least two values of each option.
     """
 
     title: str
@@ -592,7 +592,7 @@ class Heatmap:
 
 @dataclass(frozen=True)
 class Missing:
-    """Cells without a result: why, how many, and one of them."""
+    """Cells without a result for the same reason: the reason, how many, and one of them."""
 
     reason: str
     cells: int
@@ -601,20 +601,20 @@ class Missing:
 
 @dataclass(frozen=True)
 class SweepReport:
-    """All of it.
+    """A whole report.
 
     Attributes
     ----------
     title, description : str
         As in the sweep's file.
     answer : str
-        What came out, in one sentence.
+        The result, in one sentence.
     summary : tuple of str
-        What else came out, in plain sentences.
+        Further results, in plain sentences.
     notes : tuple of str
-        What to keep in mind.
+        Remarks to keep in mind.
     cells, finished : int
-        How many studies there were to be, and are.
+        How many studies were planned, and how many are finished.
     variants : tuple of VariantInfo
         In the file's order, which gives each its colour.
     tasks : tuple of TaskReport
@@ -624,13 +624,13 @@ class SweepReport:
     heatmaps : tuple of Heatmap
         Where variants differ in brackets and reduction factor.
     confirmed : tuple of TaskReport
-        The variants that led on each task, judged again on fresh seeds alone; empty where that was not asked.
+        The variants that led on each task, judged again on fresh seeds alone; empty if there are none.
     missing : tuple of Missing
-        What failed.
+        The cells without a result.
     commands : mapping
-        From what it does to the command that does it.
+        The commands by their purpose.
     versions : mapping
-        Of Python, hbsim and the libraries that decide about bytes.
+        The versions of Python, hbsim and the libraries that results depend on.
     spec : str
         The sweep's file.
     """

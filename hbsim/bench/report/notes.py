@@ -1,4 +1,4 @@
-"""The notes of a report: what a reader should know beside the results."""
+"""The notes of a report: remarks for the reader beside the results."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def task_notes(
     scores : TaskScores
         Of the task.
     standings : Standings
-        What was concluded from them.
+        The conclusions from the scores.
     cells : polars.DataFrame
         Its finished cells.
     rows : int, optional
-        Of the task's table; None where configurations have no end.
+        The number of rows of the task's table; None where configurations are unlimited.
     """
     names = scores.variants
     notes = [*_conclusions(scores, standings), *_without_score(scores)]
@@ -63,7 +63,7 @@ def task_notes(
 
 
 def _conclusions(scores: TaskScores, standings: Standings) -> Iterator[str]:
-    """Say why there is no ranking, or nothing is concluded, or only of large differences."""
+    """Explain why there is no ranking, why nothing is concluded, or why only large differences are."""
     n, k = len(scores.seeds), len(scores.variants)
     if not scores.budget.value > 0:
         yield "nothing took any time, so there is no ranking"
@@ -127,9 +127,9 @@ def _which(names: Sequence[str], variants: int) -> str:
 
 
 def shared_notes(report: SweepReport) -> list[str]:
-    """Return the notes of all tasks; those that differ in numbers only are one, as the first of them has it.
+    """Return the notes of all tasks; of notes that differ in numbers only, the first stands for all.
 
-    Of the only task they are as they are.
+    With a single task its notes are returned unchanged.
     """
     if len(report.tasks) == 1:
         return list(report.tasks[0].notes)
@@ -151,7 +151,7 @@ def _shared(notes: Sequence[tuple[TaskReport, str]], tasks: int) -> str:
 
 
 def report_notes(report: SweepReport, warnings: Iterable[str]) -> list[str]:
-    """Return what a reader of the whole report should keep in mind."""
+    """Return the notes on the whole report."""
     notes = [f"Warned when the sweep began: {text}" for text in warnings]
     if report.tasks:
         notes.append(

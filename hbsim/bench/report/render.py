@@ -49,10 +49,10 @@ LONGEST: Final = 45  # rows of a LaTeX table: about a page
 MOST_ROWS: Final = 40  # in a terminal
 MOST_NOTES: Final = 10  # in a terminal, without --full
 GAP: Final = 2  # columns of the terminal between two of a table
-NAME: Final = 24  # columns of the terminal that a name has at least, if its parts are so long
-COLUMN: Final = 52  # characters in \small that fit one of two columns of print
-PAGE: Final = 104  # and both
-SMALLER: Final = 122  # both, in \footnotesize
+NAME: Final = 24  # the least width of a name in a terminal, if its parts are that long
+COLUMN: Final = 52  # characters in \small that fit one column of a two-column page
+PAGE: Final = 104  # characters in \small that fit both columns
+SMALLER: Final = 122  # characters in \footnotesize that fit both columns
 
 _LATEX: Final = {
     "\\": r"\textbackslash{}",
@@ -88,9 +88,9 @@ def write_tables(report: SweepReport, folder: Path) -> list[Path]:
     Parameters
     ----------
     report : SweepReport
-        What the tables are of.
+        The report whose tables are written.
     folder : path
-        Where to; made if it is not there.
+        The folder, which is created if it does not exist.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def write_tables(report: SweepReport, folder: Path) -> list[Path]:
 
 
 def markdown(report: SweepReport) -> str:
-    """Return one page with all tables of a report, its notes, commands and versions."""
+    """Return a page with all tables of a report, its notes, commands and versions."""
     lines = [f"# {markdown_escaped(report.title)}", "", markdown_escaped(report.answer), ""]
     if report.description.strip():
         lines += [markdown_escaped(report.description), ""]
@@ -156,7 +156,7 @@ def _head(column: Heading) -> str:
 
 
 def markdown_escaped(text: str) -> str:
-    """Return `text` in one line of Markdown that shows it as it is, also in a table."""
+    """Escape `text` as one line of Markdown that shows it unchanged, also in a table."""
     made = re.sub(r"([\\`*|~$])", r"\\\1", clean(text))
     made = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", made)
     made = re.sub(r"\](?=[(\[:])", r"\\]", made)  # a link
@@ -168,7 +168,7 @@ def markdown_escaped(text: str) -> str:
 
 def _markdown_cell(cell: Cell) -> str:
     plain = clean(cell.text)
-    # A number as it is, a minus too: it starts no list in a cell.
+    # Numbers are not escaped, nor is their minus, which starts no list in a cell.
     is_number = re.match(r"[-+<]?[\d–∞]", plain) and not re.search(r"[A-Za-z_\\`*|~$&]|\][(\[:]", plain)
     text = plain if is_number else markdown_escaped(cell.text)
     return f"**{text}**" if cell.bold and text else text
@@ -184,7 +184,7 @@ def bullets(texts: Sequence[str]) -> list[str]:
 
 
 def _code(text: str) -> list[str]:
-    """Return `text` as a block of code; its fence is longer than any in it."""
+    """Return `text` as a block of code; its fence is longer than any within the text."""
     fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", text)), default=0))
     return [f"{fence}sh", *text.splitlines(), fence, ""]
 
@@ -195,7 +195,7 @@ def _code(text: str) -> list[str]:
 def latex(report: SweepReport) -> dict[str, str]:
     """Return the tables of a report for LaTeX with booktabs, by names that are safe for files.
 
-    A long one is split into several, each with the caption and a label.
+    A long table is split into several, each with the caption and a label.
     """
     names, made = FileNames(), {}
     for table in (table for _, tables in sections(report) for table in tables):
@@ -223,7 +223,7 @@ def latex_escaped(text: str) -> str:
 def as_latex(table: ReportTable, rows: Sequence[tuple[Cell, ...]], name: str, part: str = "") -> str:
     """Return a table, or some `rows` of it, as a floating table.
 
-    A wide one spans both columns of a page, then gets smaller letters, then is shrunk to the width.
+    A wide table spans both columns of a page; a wider one gets smaller letters, or is shrunk to the width.
     """
     lines = [[_head(column) for column in table.columns], *([c.text for c in row] for row in table.rows)]
     width = sum(max(map(len, column)) + 2 for column in zip(*lines, strict=True)) - 2
@@ -260,7 +260,7 @@ def as_latex(table: ReportTable, rows: Sequence[tuple[Cell, ...]], name: str, pa
 def _latex_line(cells: Sequence[Cell]) -> str:
     escaped = [latex_escaped(cell.text) for cell in cells]
     texts = [rf"\textbf{{{text}}}" if c.bold else text for text, c in zip(escaped, cells, strict=True)]
-    if texts[0].startswith(("[", "*")):  # would belong to the end of the line before
+    if texts[0].startswith(("[", "*")):  # else read as an option of the line break before
         texts[0] = "{}" + texts[0]
     return " & ".join(texts) + r" \\"
 
@@ -271,7 +271,7 @@ def _latex_line(cells: Sequence[Cell]) -> str:
 def as_html(table: ReportTable, colours: Mapping[str, str] | None = None) -> str:
     """Return a table as an element of HTML: its title is the caption, its notes follow in a paragraph.
 
-    Names of variants that have a colour in `colours` have a dot of it beside them.
+    Names of variants that have a colour in `colours` get a dot of that colour.
     """
     sides = ["" if column.align == "l" else ' class="number"' for column in table.columns]
     heads = "".join(
@@ -298,7 +298,7 @@ def as_html(table: ReportTable, colours: Mapping[str, str] | None = None) -> str
 
 
 def fitting(table: ReportTable, width: int) -> tuple[list[int], list[str]]:
-    """Return the columns of a table that have room in a width, and the heads of those that have not."""
+    """Return the columns of a table that fit a width, and the heads of those that do not."""
     least = [_least(table, place) for place in range(len(table.columns))]
     kept: list[int] = []
     order = sorted(range(len(least)), key=lambda place: table.columns[place].need)
@@ -311,7 +311,7 @@ def fitting(table: ReportTable, width: int) -> tuple[list[int], list[str]]:
 
 
 def _least(table: ReportTable, place: int) -> int:
-    """Return the least width of a column: of names, which break, that of their longest part."""
+    """Return the least width of a column; names can break, so their longest part counts."""
     texts = [clean(row[place].text) for row in table.rows[:MOST_ROWS]]
     if _is_name(table, place):
         return min(NAME, max((len(part) for text in texts for part in _breaking(text).split(" ")), default=0))
@@ -328,7 +328,7 @@ def _breaking(text: str) -> str:
 
 
 def as_rich(table: ReportTable, width: int) -> RichTable:
-    """Return a table for a terminal: the columns that have room, and of many rows the first `MOST_ROWS`."""
+    """Return a table for a terminal: the columns that fit, and at most `MOST_ROWS` rows."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -357,7 +357,7 @@ def as_rich(table: ReportTable, width: int) -> RichTable:
 
 
 def not_shown(table: ReportTable, width: int) -> str:
-    """Say which columns have no room; empty where all have."""
+    """Name the columns that do not fit; empty where all do."""
     heads = fitting(table, width)[1]
     return f"not shown at this width: {', '.join(heads)}" if heads else ""
 
@@ -368,11 +368,11 @@ def show(report: SweepReport, console: Console, is_full: bool = False) -> None:
     Parameters
     ----------
     report : SweepReport
-        What to print.
+        The report.
     console : rich.console.Console
-        Where to.
+        The console.
     is_full : bool
-        Whether to print all tables, and all notes, instead of the one that answers.
+        Whether to print all tables and notes, instead of the main table only.
     """
     from rich.table import Table as Grid
     from rich.text import Text
@@ -406,7 +406,7 @@ def show(report: SweepReport, console: Console, is_full: bool = False) -> None:
 
 
 def _answers(report: SweepReport) -> list[ReportTable]:
-    """Return the table that answers: of the task, over tasks, or of all tasks at a glance."""
+    """Return the main table: of the only task, over tasks, or of all tasks at a glance."""
     if len(report.tasks) == 1:
         fresh = [task_table(task, "fresh seed") for task in report.confirmed]
         return [*fresh, *(task_table(task) for task in report.tasks if task.rows)]

@@ -17,9 +17,9 @@ __all__ = ["Standings", "means_of"]
 
 @dataclass(frozen=True)
 class Standings:
-    """Means of the k variants of a task and how they stand by them.
+    """The standings of the k variants of a task by the means of some numbers.
 
-    `draw` is None where nothing is concluded of another draw of configurations, and `why` says why.
+    `draw` is None where nothing is concluded about another draw of configurations; `why` gives the reason.
     """
 
     means: tuple[Interval, ...]
@@ -31,7 +31,7 @@ class Standings:
     def of(
         cls, scores: TaskScores, numbers: Floats, median: float | None = None, matters: float | None = None
     ) -> Standings:
-        """Conclude how variants stand by some numbers of their studies, shape (n, k); less is better."""
+        """Conclude the standings of variants by numbers of their studies, shape (n, k); less is better."""
         found = conclude(numbers.T, scores.split, scores.part, median=median, matters=matters)
         return cls(
             means=_intervals(found.mean, found.low, found.high),
@@ -42,12 +42,12 @@ class Standings:
 
     @property
     def ranking(self) -> tuple[VariantStanding, ...]:
-        """How they stand in the column that ranks go by."""
+        """The standings that ranks go by."""
         return self.curves if self.draw is None else self.draw
 
 
 def _standings(column: Column) -> tuple[VariantStanding, ...]:
-    """Return a column of conclusions as one record a variant."""
+    """Convert a column of conclusions to one record a variant."""
     none = np.full(len(column.call), math.nan)
     chances = [none if one is None else one for one in (column.better, column.same, column.worse)]
     differences = _intervals(column.difference, column.low, column.high)
@@ -69,7 +69,7 @@ def _standings(column: Column) -> tuple[VariantStanding, ...]:
 
 
 def _by_means(found: Conclusions) -> tuple[VariantStanding, ...]:
-    """Return how variants stand by their means, of which nothing can be concluded."""
+    """Order variants by their means alone, where nothing can be concluded."""
     best = math.nan if found.best is None else found.mean[found.best]
     last = 1 + int(np.isfinite(found.mean).sum())
     standings = []

@@ -37,14 +37,14 @@ from hbsim.bench.report.model import (
 
 __all__ = ["answer", "summary", "task_answer"]
 
-TASKS: Final = 3  # that have a sentence each
+TASKS: Final = 3  # the most tasks that have a sentence each
 IF_SO: Final = "if the difference is as large as it seems"
-MOST_ROWS: Final = 1000.0  # times as many: more is no advice
-EARLY: Final = 0.25  # of the budget, before which the summary does not say who leads
+MOST_ROWS: Final = 1000.0  # times as many rows: more is no useful advice
+EARLY: Final = 0.25  # share of the budget before which the summary names no leader
 
 
 def answer(report: SweepReport) -> str:
-    """Return what came out in one sentence."""
+    """Return the result of the report in one sentence."""
     if not report.tasks:
         return f"None of the {report.cells:,} cells has a result yet."
     if len(report.tasks) == 1:
@@ -55,7 +55,7 @@ def answer(report: SweepReport) -> str:
 
 
 def summary(report: SweepReport) -> list[str]:
-    """Return what else came out: how much there is, what holds over tasks, over time, and task by task."""
+    """Return further results: how many studies, what holds over tasks, over time, and task by task."""
     if not report.tasks:
         return []
     sentences = [*_missing(report), _size(report)]
@@ -87,7 +87,7 @@ def _size(report: SweepReport) -> str:
 
 
 def task_answer(task: TaskReport) -> str:
-    """Return who is best on a task, who is not told apart from it, and who is worse, in one sentence."""
+    """Return a sentence on a task: the best variant, those not told apart from it, and those worse."""
     if task.best is None:
         return f"On {quoted(task.surrogate)}, {task.setting}, no variant has a score."
     score = task.best.score.mean
@@ -102,7 +102,7 @@ def task_answer(task: TaskReport) -> str:
 
 
 def _stands(rows: Iterable[TaskRow]) -> str:
-    """Say which of the variants are not told apart from the best, worse, or without a score."""
+    """Describe which variants are not told apart from the best, worse, or without a score."""
     others = list(rows)
     open_, worse, unscored = (_called(others, call) for call in (OPEN, WORSE, NO_SCORE))
     if len(open_) == len(others) > 1:
@@ -125,12 +125,12 @@ def _called(rows: Iterable[TaskRow], *calls: str) -> list[str]:
 
 
 def _confirmed(report: SweepReport) -> list[str]:
-    """Say what fresh seeds say of the variants that led on each task."""
+    """Describe the results of the leading variants on fresh seeds, for each task."""
     return [f"On {plural(task.seeds, 'fresh seed')} alone {task_answer(task)}" for task in report.confirmed]
 
 
 def _turns(task: TaskReport) -> list[str]:
-    """Say what is worse on these curves, and may not be on another draw."""
+    """Describe which variants are worse on these curves, but may not be on another draw."""
     worse = [row for row in task.rows if row.draw and (row.draw.call, row.curves.call) == (OPEN, WORSE)]
     if not worse:
         return []
@@ -146,9 +146,9 @@ def _turns(task: TaskReport) -> list[str]:
 
 
 def _fewest_rows(task: TaskReport, rows: Sequence[TaskRow]) -> tuple[str, str]:
-    """Return which of `rows` another draw would tell apart first, and with how many rows of a table.
+    """Return the variant of `rows` that the fewest table rows would tell apart, and that number of rows.
 
-    Both are empty where no sensible number of rows would.
+    Both are empty where no sensible number of rows would do.
     """
     factors = [(row.draw.rows_factor, row.variant) for row in rows if row.draw is not None]
     factors = [one for one in factors if 1 < one[0] < MOST_ROWS]
@@ -161,7 +161,7 @@ def _fewest_rows(task: TaskReport, rows: Sequence[TaskRow]) -> tuple[str, str]:
 
 
 def _needed(task: TaskReport) -> list[str]:
-    """Say what would tell apart what is not told apart on these curves either; never seeds that cannot."""
+    """Describe how many seeds, else rows, would tell apart what is not told apart on these curves either."""
     open_ = [row for row in task.rows if row.call == OPEN and row.curves.call != WORSE]
     seeds = [(needed, row.variant) for row in open_ if (needed := row.standing.seeds_needed) is not None]
     if seeds:
@@ -180,7 +180,7 @@ def _needed(task: TaskReport) -> list[str]:
 
 
 def _over_time(task: TaskReport) -> list[str]:
-    """Say when the leader changes, and whether the one before is worse in the end; and who leads beyond."""
+    """Describe when the leader changes, whether the earlier one is worse in the end, and leads beyond."""
     late = [at for at, time in enumerate(task.chances[0].x if len(task.chances) > 1 else ())
             if time >= EARLY * task.budget]  # fmt: skip
     if not late:
@@ -214,7 +214,7 @@ def _over_time(task: TaskReport) -> list[str]:
 
 
 def _other_measures(task: TaskReport) -> list[str]:
-    """Say who is best by the held-out metric and at equal resource, where that is another one."""
+    """Describe where another variant is best by the held-out metric or at equal resource."""
     measures: dict[str, dict[str, VariantStanding | None]] = {
         "By the held-out metric": {row.variant: row.test_standing for row in task.rows},
         f"At equal resource, {count(task.resource)} units,": {
@@ -232,7 +232,7 @@ def _other_measures(task: TaskReport) -> list[str]:
 
 
 def _rough(amount: float) -> str:
-    """Return an amount with two digits."""
+    """Round an amount to two digits."""
     return f"{int(float(f'{math.ceil(amount):.2g}')):,}"
 
 
@@ -240,7 +240,7 @@ def _rough(amount: float) -> str:
 
 
 def _leading(report: SweepReport) -> str:
-    """Say which variant is in front on most tasks; of tasks with several variants."""
+    """Name the variant that leads on most of the tasks with several variants."""
     tasks = [task for task in report.tasks if len(task.rows) > 1]
     rows = [row for task in tasks for row in task.rows]
     of_tasks = plural(len(tasks), "task")
@@ -257,7 +257,7 @@ def _leading(report: SweepReport) -> str:
 
 
 def _untested(report: SweepReport) -> str:
-    """Say why nothing is tested over tasks."""
+    """Explain why nothing is tested over tasks."""
     if report.overall is not None:
         groups = f"over {len(report.overall.groups)} groups of tasks"
         return f"{groups} nothing can be told apart, since a test needs {least_pairs(ALPHA)}"
@@ -267,7 +267,7 @@ def _untested(report: SweepReport) -> str:
 
 
 def _over_tasks(across: Across) -> str:
-    """Say what holds over tasks, and only what a test says."""
+    """Describe what holds over tasks, as far as a test shows it."""
     groups, variants = len(across.groups), len(across.variants)
     over = f"Over {groups} groups of tasks" + (", all settings averaged," if across.setting == ALL else "")
     if not across.has_differences:
@@ -291,7 +291,7 @@ def _over_tasks(across: Across) -> str:
 
 
 def _by_setting(report: SweepReport) -> list[str]:
-    """Say in which settings variants are told apart over tasks, and who leads there."""
+    """Describe in which settings variants are told apart over tasks, and which variant leads there."""
     settings = [a for a in report.across if a.measure == "score" and a.setting != ALL]
     if len(settings) < 2 or all(len(a.groups) < least_pairs(ALPHA) for a in settings):
         return []
@@ -306,7 +306,7 @@ def _by_setting(report: SweepReport) -> list[str]:
 
 
 def _by_task(report: SweepReport) -> list[str]:
-    """Say how many tasks tell variants apart, and where the leader over tasks is worse than the best."""
+    """Describe how many tasks tell variants apart, and where the leader over tasks is worse than the best."""
     ranked = [task for task in report.tasks if len(task.rows) > 1]
     apart = [task for task in ranked if _called(task.rows, WORSE)]
     if not apart:
@@ -330,7 +330,7 @@ def _by_task(report: SweepReport) -> list[str]:
 
 
 def _losses(report: SweepReport) -> list[str]:
-    """Say what early decisions cost, over all tasks; fifo takes none."""
+    """Describe what early decisions cost, over all tasks; fifo makes none."""
     complete = [task for task in report.tasks if task.regrets]
     parts: dict[str, list[tuple[str, float]]] = {v.name: [] for v in report.variants if v.type != "fifo"}
     for task in complete:

@@ -53,27 +53,27 @@ MARKS: Final = {BEST: "★", OPEN: "≈", WORSE: "▼", NO_SCORE: NONE}
 LEGEND: Final = (
     f"{MARKS[BEST]} best, {MARKS[OPEN]} not told apart from the best, {MARKS[WORSE]} worse, {NONE} no score"
 )
-MOST_COLUMNS: Final = 8  # variants with a column each, where all tasks are in one table
-MOST_PAIRS: Final = 15  # of more, those with the best
-MOST_RUNGS: Final = 60  # rows: with more, rungs have no table
-MANY_GROUPS: Final = 10  # from which on Friedman's p is that of an F distribution
+MOST_COLUMNS: Final = 8  # the most variants with a column each, where all tasks are in one table
+MOST_PAIRS: Final = 15  # where there are more variants, only pairs with the best are shown
+MOST_RUNGS: Final = 60  # the most rows of a table of rungs: with more, there is none
+MANY_GROUPS: Final = 10  # the fewest groups for which Friedman's p is that of an F distribution
 LEFT: Final = ("variant", "first", "second", "leads", "best", "surrogate", "cluster and workers", "task")
-SHORT: Final = 12  # characters of a name that heads a column
-ALL_THE_TIME: Final = 0.9995  # of the time: is shown as 100.0%
+SHORT: Final = 12  # the most characters of a name that heads a column
+ALL_THE_TIME: Final = 0.9995  # share of the time that is shown as 100.0%
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A column.
+    """A column of a table.
 
     Attributes
     ----------
     head : str
-        What stands above it; may have two lines.
+        The text above the column; may have two lines.
     align : "l" or "r"
-        To which side.
+        The alignment.
     need : int
-        0 is always there; of the others those with the greatest number give way first where there is no room.
+        0: always shown. Where there is no room, columns with the greatest number are left out first.
     """
 
     head: str
@@ -91,14 +91,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table.
+    """A table of a report.
 
     Attributes
     ----------
     kind, texts : str, tuple of str
-        What its file is called, and what tells it from others of its kind.
+        The parts of its file's name: the kind, and the texts that distinguish it from others of its kind.
     title : str
-        What it shows.
+        The title.
     columns : tuple of Heading
         The first two may hold names, and break where they must.
     rows : tuple of tuples of Cell
@@ -115,11 +115,11 @@ class ReportTable:
     notes: tuple[str, ...] = ()
 
 
-Columns: TypeAlias = dict[Heading | str, list[str] | None]  # by their heads, or how they are shown
+Columns: TypeAlias = dict[Heading | str, list[str] | None]  # columns by their heads, or by how they are shown
 
 
 def row(texts: Iterable[str], bold: bool = False, strong: Sequence[int] = ()) -> tuple[Cell, ...]:
-    """Return cells, all of them `bold`, or those at the places in `strong`."""
+    """Make a row of cells: all `bold`, or only those at the places in `strong`."""
     return tuple(Cell(text, bold or place in strong) for place, text in enumerate(texts))
 
 
@@ -131,7 +131,7 @@ def _table(
     bold: Sequence[bool] | None = None,
     notes: Iterable[str] = (),
 ) -> ReportTable:
-    """Return a table of columns, without those that are None or may be left out and are empty."""
+    """Make a table from columns, without those that are None, or empty and optional."""
     made = {
         Heading(key, "l" if key in LEFT else "r") if isinstance(key, str) else key: column
         for key, column in columns.items()
@@ -163,7 +163,7 @@ def sections(report: SweepReport) -> list[tuple[str, list[ReportTable]]]:
 
 
 def task_table(task: TaskReport, what: str = "seed") -> ReportTable:
-    """Return how the variants of a task stand: the table that answers; `what` its studies are told by."""
+    """Return the table of the standings of a task's variants; `what` describes the studies."""
     rows, digits = task.rows, decimals(one.score for one in task.rows)
     apart = decimals(one.standing.difference for one in rows if one.call != BEST)
     at_r, tests = decimals(one.value for one in rows), decimals(one.test for one in rows)
@@ -220,7 +220,7 @@ def _mark(standing: VariantStanding | None) -> str:
 
 
 def _sign(standing: VariantStanding | None) -> str:
-    """Return the mark of a variant that stands beside its number."""
+    """Return the mark beside a variant's number."""
     return "" if standing is None or standing.call == NO_SCORE else f"{MARKS[standing.call]} "
 
 
@@ -266,7 +266,7 @@ def _task_notes(task: TaskReport) -> Iterable[str]:
 
 
 def leads_table(task: TaskReport) -> ReportTable:
-    """Return who leads at shares of the budget, and beyond it."""
+    """Return the table of leading variants at shares of the budget, and beyond it."""
     columns: Columns = {
         "time": [duration(one.time) for one in task.leads],
         "of the\nbudget": [percent(one.share) for one in task.leads],
@@ -281,7 +281,7 @@ def leads_table(task: TaskReport) -> ReportTable:
 
 
 def cost_table(task: TaskReport) -> ReportTable:
-    """Return when a task's variants got there, and what it took."""
+    """Return the table of each variant's time to the target, and its resources and cost."""
     rows, (unit, length) = task.rows, time_unit(task.budget)
     whole, size = time_unit(max((one.simulated_seconds for one in rows), default=math.nan))
     columns: Columns = {
@@ -307,7 +307,7 @@ def cost_table(task: TaskReport) -> ReportTable:
 
 
 def reach(median: Interval, length: float) -> str:
-    """Return the median time to a target in units of `length` seconds; infinite is after the budget."""
+    """Return the median time to a target in units of `length` seconds; infinity means after the budget."""
     if math.isnan(median.mean):
         return NONE
     if math.isinf(median.mean):
@@ -324,8 +324,8 @@ def reach(median: Interval, length: float) -> str:
 def overview_table(report: SweepReport) -> list[ReportTable]:
     """Return one table of all tasks, a row each; none where there is one task, or none.
 
-    A column a variant; of many variants the best, and how many are not told apart from it, worse, without a
-    score.
+    Each variant has a column. Where there are many variants, the columns are the best one and how many are
+    not told apart from it, worse, or without a score.
     """
     if len(report.tasks) < 2:
         return []
@@ -365,7 +365,7 @@ def best_first(report: SweepReport) -> list[str]:
 
 
 def _task_names(tasks: Sequence[TaskReport]) -> tuple[str, list[str], str]:
-    """Return what a column of tasks is called, their names in it, and what all of them share."""
+    """Return the head of a column of tasks, the names in it, and what all names share."""
     if len({task.setting for task in tasks}) == 1:
         return "surrogate", [task.surrogate for task in tasks], tasks[0].setting
     if len({task.surrogate for task in tasks}) == 1:
@@ -374,7 +374,7 @@ def _task_names(tasks: Sequence[TaskReport]) -> tuple[str, list[str], str]:
 
 
 def _heads(names: Sequence[str]) -> tuple[Sequence[str], str]:
-    """Return heads of columns: short names, or letters and what they stand for."""
+    """Return heads of columns: short names, or letters with notes that explain them."""
     short = short_names(names)
     if all(len(short[name]) <= SHORT for name in names):
         return [short[name] for name in names], ""
@@ -456,7 +456,7 @@ def _ranking_notes(measures: Sequence[Across]) -> Iterable[str]:
 
 
 def _untested(across: Across) -> str:
-    """Say why no pair was tested; empty where they were."""
+    """Explain why no pair was tested; empty where pairs were."""
     pairs = len(across.variants) * (len(across.variants) - 1) // 2
     needed = least_pairs(ALPHA, pairs)
     if across.is_tested:
@@ -540,12 +540,12 @@ def diagnosis_tables(report: SweepReport) -> list[ReportTable]:
 
 
 def is_all_training(view: View) -> bool:
-    """Return whether workers did nothing but train, for the first time: there is nothing to show of that."""
+    """Return whether all workers' time was first-time training, so that a table would show nothing."""
     return all(one.training >= ALL_THE_TIME for one in view.shares)
 
 
 def all_training(report: SweepReport) -> list[str]:
-    """Say of what there is no table of the workers' time; nothing where there are all of them."""
+    """Name the views without a table of the workers' time; nothing where each has one."""
     found = [view.title for view in views(report) if view.shares and is_all_training(view)]
     said = "all workers trained all the time, nothing was trained again"
     return [f"{'; '.join(found)}: {said}"] if found else []
@@ -618,7 +618,7 @@ def _shares(view: View) -> ReportTable:
 
 
 def missing_table(report: SweepReport) -> list[ReportTable]:
-    """Return why studies have no result; none where all have."""
+    """Return the table of why studies have no result; None where all have one."""
     if not report.missing:
         return []
     rows = tuple(row((one.reason, f"{one.cells:,}", one.example)) for one in report.missing)

@@ -1,4 +1,4 @@
-"""Many studies: variants, learning curves, clusters, workers and seeds, from one specification."""
+"""Sweeps: studies over variants, learning curves, clusters, workers and seeds, from one specification."""
 
 from hbsim.bench.sweep.cell import CellStudy, Combination
 from hbsim.bench.sweep.folder import (

@@ -50,15 +50,15 @@ __all__ = [
     "variants",
 ]
 
-MOST: Final = 2**63 - 1  # of a seed, for the tables
+MOST: Final = 2**63 - 1  # the largest seed that the tables can hold
 MANY: Final = 1_000_000  # seeds
-PLAIN: Final = "plain"  # the cluster of a specification that names none
+PLAIN: Final = "plain"  # the name of the cluster where a specification names none
 SEARCH: Final = "search_options"
 BUDGETS: Final = (("max_time", "max_full_runs"), ("max_full_runs", "max_time"))
-LISTED: Final = 5  # names in an error
-ABOUT: Final = ("name", "cluster", "workers", "about")  # fields of a cluster's table that `Cluster` has not
-SCENARIO, EVERY = "yahpo:", "/*"  # all instances of a scenario
-# What is no variant's own, and where it is said.
+LISTED: Final = 5  # the most names that an error lists
+ABOUT: Final = ("name", "cluster", "workers", "about")  # fields that `Cluster` does not have
+SCENARIO, EVERY = "yahpo:", "/*"  # stands for all instances of a scenario
+# Options that belong to no variant, and where they are set.
 ELSEWHERE: Final = {
     "mode": "is the surrogate's: set it in [[surrogates]]",
     "seed": "is the study's: seeds = ... at the top of the file",
@@ -71,9 +71,9 @@ ELSEWHERE: Final = {
 
 @dataclass(frozen=True)
 class VariantAxis:
-    """A scheduler and a searcher: its name, type and own options of both, and where the file has them.
+    """A variant: its name, scheduler type, the own options of scheduler and searcher, and their places.
 
-    `names` has more than one where variants under several names turned out to be the same.
+    `names` has several entries where variants of different names have the same inputs.
     """
 
     name: str
@@ -89,7 +89,7 @@ class VariantAxis:
 class SurrogateAxis:
     """Learning curves: keywords of `hbsim.surrogates.load`, and settings for them only.
 
-    `group` is the file's, None if it has none.
+    `group` is the group that the file sets, None if it sets none.
     """
 
     name: str
@@ -101,7 +101,7 @@ class SurrogateAxis:
 
 @dataclass(frozen=True)
 class ClusterAxis:
-    """A cluster, and the numbers of workers that it is taken with."""
+    """A cluster, and the numbers of workers that it is simulated with."""
 
     name: str
     sizes: tuple[tuple[int, Cluster], ...]
@@ -109,7 +109,7 @@ class ClusterAxis:
 
 
 def seeds(source: Specification) -> tuple[int, ...]:
-    """Return the seeds: a number of them from 0 on, a list, or ``{first, count}``."""
+    """Read the seeds: a count from 0 on, a list, or ``{first, count}``."""
     found, place = source.table.seeds, ("seeds",)
     if isinstance(found, list):
         listed: tuple[int, ...] | range = tuple(found)
@@ -127,12 +127,12 @@ def seeds(source: Specification) -> tuple[int, ...]:
 
 
 def settings(source: Specification, place: Place, found: Any) -> dict[str, Any]:
-    """Return the settings that a table has, those of `STUDY` and options of schedulers.
+    """Read the settings of a table: those of `STUDY`, and options of schedulers.
 
     Raises
     ------
     ParameterError
-        It has another one, or both budgets of time.
+        The table has an unknown setting, or both budgets of time.
     """
     known = (*STUDY, *OPTIONS)
     extra: dict[str, Value] = found.model_extra or {}
@@ -149,7 +149,7 @@ def settings(source: Specification, place: Place, found: Any) -> dict[str, Any]:
 
 
 def _placed(search_options: Mapping[str, Any], source: Specification) -> dict[str, Any]:
-    """Return the options of a searcher, with the whole path of a constraint's file."""
+    """Return the options of a searcher; the path of a constraint's file is made absolute."""
     constraint = search_options.get("constraints")
     if not isinstance(constraint, str):
         return dict(search_options)
@@ -157,7 +157,7 @@ def _placed(search_options: Mapping[str, Any], source: Specification) -> dict[st
 
 
 def _check_names(source: Specification, axis: Iterable[VariantAxis | SurrogateAxis | ClusterAxis]) -> None:
-    """Check that each name is there once, and is one."""
+    """Check that each name is valid and occurs once."""
     seen: dict[str, Place] = {}
     for one in axis:
         place = (*one.place, "name")
@@ -175,12 +175,12 @@ def _check_names(source: Specification, axis: Iterable[VariantAxis | SurrogateAx
 
 
 def variants(source: Specification) -> list[VariantAxis]:
-    """Return the variants, those of ``vary`` one by one.
+    """Read the variants; those of ``vary`` become one variant for each value.
 
     Raises
     ------
     ParameterError
-        There is none; a type or an option is unknown; or names come twice.
+        There are no variants; a type or an option is unknown; or names occur twice.
     """
     found: list[VariantAxis] = []
     for number, table in enumerate(source.table.variants):
@@ -236,12 +236,12 @@ def _check_varied(source: Specification, place: Place, table: VariantTable, valu
 
 
 def surrogates(source: Specification) -> list[SurrogateAxis]:
-    """Return the learning curves, which are not loaded yet; of ``yahpo:SCENARIO/*`` every instance.
+    """Read the learning curves, without loading them; ``yahpo:SCENARIO/*`` gives every instance.
 
     Raises
     ------
     ParameterError
-        There are none, a setting is unknown, or names come twice.
+        There are no learning curves, a setting is unknown, or names occur twice.
     """
     found: list[SurrogateAxis] = []
     for number, table in enumerate(source.table.surrogates):
@@ -268,7 +268,7 @@ def _of_surrogate(source: Specification, place: Place, table: SurrogateTable) ->
 def _instances(
     source: Specification, place: Place, table: SurrogateTable, load: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """Yield name and text of the learning curves that a table means."""
+    """Yield the name and the text of all learning curves that a table stands for."""
     text = table.surrogate
     if not (text.startswith(SCENARIO) and text.endswith(EVERY)):
         yield text, text
@@ -288,12 +288,12 @@ def _instances(
 
 
 def clusters(source: Specification) -> list[ClusterAxis]:
-    """Return the clusters; without any in the file a plain one, where nothing costs time.
+    """Read the clusters; without any in the file, a plain one without overheads.
 
     Raises
     ------
     ParameterError
-        A cluster cannot be made, or names come twice.
+        A cluster cannot be made, or names occur twice.
     """
     place: Place = ("workers",)
     sizes = _counts(source, place, source.table.workers)
@@ -313,7 +313,7 @@ def _cluster(source: Specification, place: Place, table: ClusterTable, sizes: Se
     if table.workers is not None:
         sizes = _counts(source, (*place, "workers"), table.workers)
     elif made.names_workers or made.machines or made.trace or made.schedule:
-        return ClusterAxis(table.name, ((made.workers, made),), place)  # it says how many itself
+        return ClusterAxis(table.name, ((made.workers, made),), place)  # a trace sets the number of workers
     return ClusterAxis(table.name, _sized(source, place, made, sizes), place)
 
 
@@ -352,13 +352,13 @@ def _counts(source: Specification, place: Place, found: int | list[int]) -> tupl
     return tuple(counts)
 
 
-# Which cells a table is about
+# Which cells a table applies to
 
 T = TypeVar("T")
 
 
 class CellName(NamedTuple):
-    """What a cell is called; `seed` is None for all seeds of a combination."""
+    """The names that identify a cell; `seed` is None for all seeds of a combination."""
 
     variant: str
     surrogate: str
@@ -368,20 +368,20 @@ class CellName(NamedTuple):
 
 
 def is_in(include: Sequence[SeedPattern], exclude: Sequence[SeedPattern], cell: CellName) -> bool:
-    """Return whether a cell is one of the sweep's; without a seed, whether some seed of it may be."""
+    """Return whether the sweep includes a cell; without a seed, whether it may include some seed."""
     match = could_match if cell.seed is None else matches
     is_included = not include or any(match(one, cell) for one in include)
     return is_included and not any(matches(one, cell) for one in exclude)
 
 
 def matches(pattern: CellPattern, cell: CellName) -> bool:
-    """Return whether a cell has one of each: texts with ``*`` and ``?``, numbers exactly."""
+    """Return whether a cell matches all fields of a pattern: texts with ``*`` and ``?``, numbers exactly."""
     seeds = getattr(pattern, "seed", None)
     return could_match(pattern, cell) and (seeds is None or cell.seed in _listed(seeds))
 
 
 def could_match(pattern: CellPattern, cell: CellName) -> bool:
-    """Return whether some seed of a combination may be one of these cells."""
+    """Return whether some seed of a combination may match a pattern."""
     return (
         is_text_of(pattern.variant, cell.variant)
         and is_text_of(pattern.surrogate, cell.surrogate)
@@ -391,26 +391,26 @@ def could_match(pattern: CellPattern, cell: CellName) -> bool:
 
 
 def is_text_of(wanted: str | list[str] | None, name: str) -> bool:
-    """Return whether a name is one of those that are wanted; all are if none is given."""
+    """Return whether a name matches one of the wanted ones; any name does if none is given."""
     return wanted is None or any(_is_like(name, pattern) for pattern in _listed(wanted))
 
 
 def check_patterns(source: Specification, cells: Sequence[CellName], seeds: Sequence[int]) -> None:
-    """Check that each table is about some of all cells, and each name and number in it about one.
+    """Check that each table applies to some cell, and that each name and number in it matches one.
 
     Parameters
     ----------
     source : Specification
         The specification.
     cells : sequence of CellName
-        All that variants, surrogates, clusters and workers make together.
+        All combinations of variants, surrogates, clusters and workers.
     seeds : sequence of int
-        All of them.
+        All seeds.
 
     Raises
     ------
     ParameterError
-        Something in a table does not exist: it is a misprint, surely.
+        A name or a number in a table matches nothing, which must be a misprint.
     """
     table = source.table
     patterns: list[tuple[Place, CellPattern]] = [
@@ -441,7 +441,7 @@ def _wanted(source: Specification, place: Place, given: T | list[T] | None) -> l
 
 
 def _meant_name(text: str, names: Sequence[str]) -> str:
-    """Say which name was probably meant, how to mean those that begin like this, or which there are."""
+    """Suggest the name that was probably meant, a pattern for names with this beginning, or all names."""
     if text and any(_is_like(name, f"{text}*") for name in names):
         return f" Did you mean {shown(f'{text}*')}?"
     more = ", ..." if len(names) > LISTED else ""
@@ -449,7 +449,7 @@ def _meant_name(text: str, names: Sequence[str]) -> str:
 
 
 def _is_like(name: str, pattern: str) -> bool:
-    # Brackets stand for themselves: only * and ? stand for others.
+    # Brackets are literal: only * and ? are wildcards.
     return name == pattern or fnmatchcase(name, pattern.replace("[", "[[]"))
 
 
@@ -457,7 +457,7 @@ def _listed(given: T | list[T]) -> list[T]:
     return given if isinstance(given, list) else [given]
 
 
-# Which settings hold for a cell
+# Which settings apply to a cell
 
 
 @dataclass(frozen=True)
@@ -468,8 +468,8 @@ class CellSettings:
     places: Mapping[str, Place] = field(default_factory=dict)
 
     def over(self, own: Mapping[str, Any], table: Place) -> CellSettings:
-        """Return these with others over them; of the two budgets of time the later one counts."""
-        if SEARCH in own and SEARCH in self.values:  # option by option
+        """Return these settings updated by a table; of the two budgets of time the later one counts."""
+        if SEARCH in own and SEARCH in self.values:  # merged option by option
             own = {**own, SEARCH: {**self.values[SEARCH], **own[SEARCH]}}
         values, places = {**self.values, **own}, {**self.places, **{name: (*table, name) for name in own}}
         for one, other in BUDGETS:
@@ -478,22 +478,22 @@ class CellSettings:
         return CellSettings(values, places)
 
     def get(self, name: str) -> Any:
-        """Return a setting, None if there is none."""
+        """Return a setting, None if it is not set."""
         return self.values.get(name)
 
 
 class Layers:
-    """All tables with settings, the last word last: defaults, the surrogate's, overrides in their order.
+    """All tables with settings; later ones win: defaults, the surrogate's, overrides in their order.
 
     Attributes
     ----------
     tables : list of (CellPattern, place, mapping)
-        Those tables, surrogates' aside: which cells each is for, its place and its settings.
+        The tables except those of surrogates: the cells each applies to, its place and its settings.
 
     Raises
     ------
     ParameterError
-        A table has what is no setting.
+        A table has an unknown setting.
     """
 
     def __init__(self, source: Specification) -> None:
@@ -505,7 +505,7 @@ class Layers:
         ]
 
     def settings_of(self, cell: CellName, surrogate: SurrogateAxis) -> CellSettings:
-        """Return what holds for a combination."""
+        """Return the settings of a combination."""
         (_, place, defaults), *overrides = self.tables
         merged = CellSettings().over(defaults, place).over(surrogate.settings, surrogate.place)
         for pattern, place, own in overrides:

@@ -44,9 +44,9 @@ from hbsim.surrogates.user import placeless
 
 __all__ = ["FORMAT", "CellStudy", "Combination", "failed", "resource_at", "run_studies"]
 
-FORMAT: Final = 2  # of what is kept of a study: another one does not mix with it
-DIGITS: Final = 32  # of the hash
-SEARCHER: Final = "random"  # where none is named
+FORMAT: Final = 2  # the version of the stored rows; studies of different versions are not mixed
+DIGITS: Final = 32  # hexadecimal digits of a key
+SEARCHER: Final = "random"  # the searcher where none is named
 
 
 @dataclass(frozen=True)
@@ -64,22 +64,22 @@ class Combination:
     mode : "max" or "min"
         The surrogate's.
     fingerprint : str
-        Of the surrogate's content.
+        The fingerprint of the surrogate's content.
     cluster : Cluster
-        With its number of workers.
+        The cluster, with its number of workers.
     max_time : float or None
         Simulated seconds at which studies are cut.
     is_replacing : bool
-        Whether rows of a table may come again.
+        Whether a study may draw the same row of a table more than once.
     searcher : str or None
-        Who chooses configurations.
+        The searcher that chooses configurations.
     search_options : mapping
         Its options, with whole paths.
     geometry : (int, float) or None
-        The brackets that there are, those that do not fit aside, and the reduction factor; of types that
+        The number of brackets that fit, and the reduction factor; None for types that do not
         take `brackets`.
     has_halves : bool
-        Whether each study sees one half of the rows only, which its seed says.
+        Whether each study sees only one half of the rows, which its seed decides.
     """
 
     variant: Variant
@@ -98,7 +98,7 @@ class Combination:
 
     @property
     def task(self) -> tuple[str, str, int]:
-        """What variants are compared on: surrogate, cluster, workers."""
+        """The task that variants are compared on: surrogate, cluster, workers."""
         return self.surrogate, self.cluster_name, self.cluster.workers
 
     def with_seed(self, seed: int) -> CellStudy:
@@ -109,11 +109,11 @@ class Combination:
 
     @cached_property
     def _digest(self) -> str:
-        """The hash of all that an outcome depends on, but the seed; names are not part of it."""
+        """The hash of all that an outcome depends on except the seed; names are not part of it."""
         scheduler = self.variant.checked(self.mode, 0).as_dict()
-        del scheduler["seed"]  # is the study's
+        del scheduler["seed"]  # set for each study
         if self.geometry is not None:
-            scheduler["brackets"] = self.geometry[0]  # those that fit: more of them are the same study
+            scheduler["brackets"] = self.geometry[0]  # those that fit: more give the same study
         inputs = {
             "format": FORMAT,
             "scheduler": scheduler,
@@ -123,7 +123,7 @@ class Combination:
             "replace": self.is_replacing,
             "searcher": self.searcher or SEARCHER,
         }
-        if self.search_options:  # without any the hash is what it was before there were some
+        if self.search_options:  # without halves the hash is the same as before halves existed
             inputs["search_options"] = _searched(self.search_options)
         text = json.dumps(_plain(inputs), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -136,13 +136,13 @@ class CellStudy:
     Attributes
     ----------
     of : Combination
-        All but the seed.
+        The combination that the seed is added to.
     seed : int
-        Of the study and of its scheduler.
+        The seed of the study and of its scheduler.
     key : str
         The hash of all that the outcome depends on; names are not part of it.
     half : (int, int) or None
-        Split and part of the rows that it sees, as the wrapper ``half=SPLIT,PART`` has them; None: all.
+        Split and part of the rows that the study sees, as in the wrapper ``half=SPLIT,PART``; None: all.
     """
 
     of: Combination
@@ -151,12 +151,12 @@ class CellStudy:
     half: HalfOf = None
 
     def run(self) -> Result:
-        """Simulate it, on curves that each process loads once.
+        """Simulate the study, on curves that each process loads once.
 
         Raises
         ------
         SurrogateError
-            They are not those that were checked.
+            The curves have changed since they were checked.
         """
         c = self.of
         surrogate = load_curves(c.load, c.fingerprint, self.half)
@@ -173,7 +173,7 @@ class CellStudy:
 
 
 def _searched(options: Mapping[str, Any]) -> dict[str, object]:
-    """Return the options of a searcher; a constraint as its name and its file's content."""
+    """Return the options of a searcher for the hash; a constraint as its name and its file's content."""
     if "constraints" not in options:
         return dict(options)
     file, name = split_constraint(options["constraints"])
@@ -182,7 +182,7 @@ def _searched(options: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _content(cluster: Cluster) -> dict[str, object]:
-    """Return what a cluster is: of a recorded one what was read, and no names."""
+    """Return the content of a cluster for the hash, without names; of a recorded one the data read."""
     content = cluster.as_dict()
     if isinstance(cluster.trace, Trace):
         content["trace"] = [
@@ -193,7 +193,7 @@ def _content(cluster: Cluster) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    """Return the same with 3 for 3.0: a number counts, not how it was written."""
+    """Return a value with 3 for 3.0, so that numbers do not depend on how they were written."""
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -207,17 +207,17 @@ AT_R = ("value", "regret", "test")
 
 
 def run_studies(studies: Sequence[tuple[CellStudy, bool]]) -> Frames:
-    """Run studies one after the other; what one of them raises is its outcome.
+    """Run studies one after the other; an exception becomes the outcome of its study.
 
     Parameters
     ----------
     studies : sequence of (CellStudy, bool)
-        And whether its timeline is kept: what workers did when.
+        Each study, and whether its timeline of workers is kept.
 
     Returns
     -------
     dict
-        A frame each of `hbsim.bench.sweep.store.TABLES`.
+        A frame for each name in `hbsim.bench.sweep.store.TABLES`.
     """
     rows: list[dict[str, object]] = []
     timings: list[dict[str, object]] = []
@@ -226,7 +226,7 @@ def run_studies(studies: Sequence[tuple[CellStudy, bool]]) -> Frames:
         begin = time.process_time()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", HbsimWarning)  # the plan has warned already
+                warnings.simplefilter("ignore", HbsimWarning)  # the plan has already given these warnings
                 result = study.run()
                 numbers, frames = _measured(result, with_timeline)
                 row = {KEY: study.key, "status": DONE, "error": None, **numbers}
@@ -244,7 +244,7 @@ def run_studies(studies: Sequence[tuple[CellStudy, bool]]) -> Frames:
 
 
 def failed(study: CellStudy, error: str) -> Frames:
-    """Return the outcome of a study that came to nothing."""
+    """Return the outcome of a study that failed."""
     timings = pl.DataFrame([{KEY: study.key, "seconds": 0.0}], schema=TABLES["timings"])
     main = pl.DataFrame([_failed(study, error)], schema=TABLES[MAIN])
     return {**{name: empty(name) for name in TABLES}, MAIN: main, "timings": timings}
@@ -255,7 +255,7 @@ def _failed(study: CellStudy, error: str) -> dict[str, object]:
 
 
 def _error_text(error: Exception) -> str:
-    """Return what went wrong, the same in every process."""
+    """Return an error's text, the same in every process."""
     if isinstance(error, HbsimError):
         text = error_text(error)
     else:
@@ -266,7 +266,7 @@ def _error_text(error: Exception) -> str:
 
 
 def _measured(result: Result, with_timeline: bool) -> tuple[dict[str, object], Frames]:
-    """Return the numbers of a study that stand in one row, and its tables, without its key."""
+    """Return the row of numbers of a study, and its tables, without its key."""
     summary, diagnosis, shown = result.summary(), diagnose(result), result.incumbent()
     trained = resource_at(result.jobs, np.append(shown["time"].to_numpy(), result.end_time))
     incumbents = shown.select("time", pl.Series("resource", trained[:-1]), "trial", picked="value").hstack(
@@ -288,7 +288,7 @@ def _measured(result: Result, with_timeline: bool) -> tuple[dict[str, object], F
 
 
 def _at_max(result: Result, trials: Ints) -> dict[str, Floats]:
-    """Return what trials show at R, also where they never trained that far; arrays of shape (n,).
+    """Return the values of trials at R, also where they never trained that far; arrays of shape (n,).
 
     Keys: value, regret (the distance from the best of the surrogate's space), test (held out); NaN where
     there is none.
@@ -324,7 +324,7 @@ def resource_at(jobs: pl.DataFrame, times: Floats) -> Floats:
     order = np.argsort(end, kind="stable")
     start, end, amount = start[order], end[order], amount[order]
     ended = np.searchsorted(end, times, side="right")
-    # Added up in order: the same last bits on every machine.
+    # Added in a fixed order, for the same last bits on every machine.
     whole = np.concatenate(([0.0], np.cumsum(amount)))[ended]
     for place, (time_, first) in enumerate(zip(times, ended, strict=True)):
         begun = start[first:] < time_

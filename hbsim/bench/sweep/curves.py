@@ -1,4 +1,4 @@
-"""The learning curves of a sweep: their files, what is known of them, and those of one study."""
+"""The learning curves of a sweep: their files, their facts at R, their groups, and those of one study."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ __all__ = [
     "read_curves",
 ]
 
-SAMPLE: Final = 1000  # configurations drawn at random
+SAMPLE: Final = 1000  # how many configurations are drawn at random
 SEED: Final = 0
-SPLITS: Final = 10  # of a table's rows into halves
+SPLITS: Final = 10  # how many different splits of a table's rows into halves
 FIT: Final = "fit:"
 OWN: Final = ".py"
 EARLY: Final = {
@@ -57,7 +57,7 @@ HalfOf: TypeAlias = tuple[int, int] | None  # split and part; None: all rows
 
 @dataclass(frozen=True)
 class LoadedCurves:
-    """Learning curves, loaded, and what their content hashes to."""
+    """Learning curves, loaded, and the fingerprint of their content."""
 
     surrogate: Surrogate
     fingerprint: str
@@ -65,16 +65,16 @@ class LoadedCurves:
 
 @dataclass(frozen=True)
 class CurveFacts:
-    """What there is at R.
+    """Facts on learning curves at R.
 
     Attributes
     ----------
     optimum : float or None
         The best of the space, None where it is unknown.
     guess : float
-        The median of 1,000 configurations drawn at random, NaN among them counted as the worst.
+        The median of 1,000 configurations drawn at random; NaN counts as the worst value.
     full_run : float
-        Mean seconds that they take to get there.
+        Mean seconds that these configurations take to reach R.
     """
 
     optimum: float | None
@@ -82,7 +82,7 @@ class CurveFacts:
     full_run: float
 
 
-_kept: dict[str, LoadedCurves] = {}  # of this process, by their descriptions
+_kept: dict[str, LoadedCurves] = {}  # the curves loaded in this process, by their descriptions
 
 
 def read_curves(description: Mapping[str, Any]) -> LoadedCurves:
@@ -106,7 +106,7 @@ def read_curves(description: Mapping[str, Any]) -> LoadedCurves:
 
 
 def load_curves(description: Mapping[str, Any], content: str, half: HalfOf = None) -> Surrogate:
-    """Return learning curves that were checked before, here or elsewhere; loaded once in each process.
+    """Return learning curves that were checked before, here or elsewhere; each process loads them once.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def load_curves(description: Mapping[str, Any], content: str, half: HalfOf = Non
     Raises
     ------
     SurrogateError
-        They are others by now.
+        The curves have changed since.
     """
     known = _kept.get(_text(description))
     if known is None or known.fingerprint != content:
@@ -144,19 +144,19 @@ def _text(description: Mapping[str, Any]) -> str:
 
 
 def at_level(surrogate: Surrogate, max_t: float) -> CurveFacts:
-    """Return what there is at a level.
+    """Return the facts on learning curves at a level.
 
     Raises
     ------
     ParameterError
-        The curves do not go there.
+        The curves do not reach the level.
     """
     check_levels(surrogate, [max_t])
     values, seconds = surrogate.evaluate(sample(surrogate, SAMPLE, SEED), np.array([max_t], dtype=np.float64))
-    sign = 1.0 if surrogate.mode == "min" else -1.0  # the mirror image: the same configuration
+    sign = 1.0 if surrogate.mode == "min" else -1.0  # so that a mirror image gets the same median
     losses = np.sort(np.where(np.isfinite(values[:, 0]), sign * values[:, 0], math.inf))
     finite = losses[np.isfinite(losses)]
-    # CellPattern most of them diverge, the worst that does not.
+    # Where most configurations diverge, the worst one that does not.
     middle = min((len(losses) - 1) // 2, len(finite) - 1)
     guess = sign * float(finite[middle]) if finite.size else math.nan
     reached = seconds[:, 0][np.isfinite(seconds[:, 0])]
@@ -169,7 +169,7 @@ def at_level(surrogate: Surrogate, max_t: float) -> CurveFacts:
 def has_halves(surrogate: Surrogate, num_trials: object, is_replacing: bool) -> bool:
     """Return whether studies of so many trials can run on half of the rows each.
 
-    CellPattern the curves are a half already, as their user wished, they are not halved again.
+    Curves that the user has already wrapped as a half are not halved again.
     """
     rows, within = surrogate.rows, surrogate
     while isinstance(within, Wrapper) and not isinstance(within, Half):
@@ -180,7 +180,7 @@ def has_halves(surrogate: Surrogate, num_trials: object, is_replacing: bool) -> 
 
 
 def half_of(seed: int) -> tuple[int, int]:
-    """Return split and part of a table's rows on which studies with this seed run."""
+    """Return the split and the part of a table's rows for studies with this seed."""
     return (seed // 2) % SPLITS, seed % 2
 
 
@@ -188,14 +188,14 @@ def half_of(seed: int) -> tuple[int, int]:
 
 
 def absolute_surrogate(text: str, folder: str | os.PathLike[str]) -> str:
-    """Return what `hbsim.surrogates.load` takes, with the whole path of a file.
+    """Return the text of a surrogate with the path of its file made absolute.
 
     Parameters
     ----------
     text : str
-        A surrogate, as its user wrote it.
+        A surrogate, as the user wrote it.
     folder : path
-        CellPattern a relative path starts.
+        The folder that relative paths start from.
     """
     if text.startswith(FIT):
         rest = text.removeprefix(FIT)
@@ -207,7 +207,7 @@ def absolute_surrogate(text: str, folder: str | os.PathLike[str]) -> str:
 
 
 def absolute_path(path: str, folder: str | os.PathLike[str]) -> str:
-    """Return a path that starts at the root."""
+    """Make a path absolute."""
     return os.path.abspath(os.path.join(folder, path))
 
 
@@ -240,14 +240,14 @@ def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-# What readers of results have to read_curves
+# What readers of results have to know
 
 
 def origins(surrogate: Surrogate) -> frozenset[str]:
-    """Return what these curves come from; two that share any of it are no independent evidence.
+    """Return the origins of curves; curves that share an origin are no independent evidence.
 
-    That is what they hold, without wrappers; and of recorded curves and of a fit the file, of YAHPO the
-    instance, whichever metric is read.
+    The origins are the content, without wrappers, and also the file of recorded curves and of a fit, and the
+    instance of YAHPO, for any metric.
     """
     within = _unwrapped(surrogate)
     return frozenset({fingerprint(within), *_places(within)})
@@ -256,9 +256,9 @@ def origins(surrogate: Surrogate) -> frozenset[str]:
 def curve_groups(
     surrogates: Mapping[str, Surrogate], given: Mapping[str, str | None]
 ) -> tuple[dict[str, str], list[str]]:
-    """Return the group of each of some learning curves, and what to warn of.
+    """Return the group of each of some learning curves, and warnings.
 
-    Tests over tasks are to count curves once that are the same ones under several names.
+    In tests over tasks the same curves under several names must count once.
 
     Parameters
     ----------
@@ -270,8 +270,8 @@ def curve_groups(
     Returns
     -------
     dict, list of str
-        The group that was given, else that of the first with the same curves that was given one, else the
-        name of the first with the same curves. A text for each given group that is not the first one of
+        By name: the given group; else the first given group among the same curves; else the name of the
+        first of the same curves. And a warning for each given group that differs from the first one of
         its curves.
     """
     named: dict[str, str] = {}
@@ -292,7 +292,7 @@ def curve_groups(
 
 
 def _with_common_origins(surrogates: Mapping[str, Surrogate]) -> list[list[str]]:
-    """Return the names of curves that hang together, each list in the order of the specification."""
+    """Return the names of curves with common origins, each list in the order of the specification."""
     parts: list[tuple[frozenset[str], list[str]]] = []
     for name, surrogate in surrogates.items():
         shared = origins(surrogate)
@@ -309,7 +309,7 @@ def _unwrapped(surrogate: Surrogate) -> Surrogate:
     while isinstance(surrogate, Wrapper | Checked):
         within = surrogate.wrapped
         if not isinstance(within, Wrapper | Table | Fitted | Yahpo) and not isinstance(surrogate, Wrapper):
-            break  # a user's own
+            break  # a user's own surrogate
         surrogate = cast(Surrogate, within)
     return surrogate
 
@@ -319,12 +319,12 @@ def _places(within: Surrogate) -> Iterator[str]:
         yield within.name
     elif isinstance(within, Table | Fitted):
         path = Path(within.source if isinstance(within, Table) else within._model.data.source)
-        if path.is_file():  # not so of what ships in an archive
+        if path.is_file():  # not for files within an archive
             yield hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def curve_notes(surrogate: Surrogate, num_trials: object, is_replacing: bool) -> tuple[str, ...]:
-    """Return what became of curves that end early, and whether rows come more than once.
+    """Return notes: how curves that end early were treated, and whether rows are drawn more than once.
 
     Parameters
     ----------
@@ -333,7 +333,7 @@ def curve_notes(surrogate: Surrogate, num_trials: object, is_replacing: bool) ->
     num_trials : int or None
         How many trials a study starts at most.
     is_replacing : bool
-        Whether rows may come again.
+        Whether a study may draw the same row more than once.
     """
     notes, within, rows = [], _unwrapped(surrogate), surrogate.rows
     if isinstance(within, Table) and within.censored is not None:

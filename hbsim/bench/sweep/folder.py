@@ -60,9 +60,9 @@ __all__ = [
 MANIFEST: Final = "sweep.json"
 SPEC: Final = "sweep.toml"
 PLAN: Final = "plan.parquet"
-SEAL: Final = "sha256"  # of the manifest's other fields
+SEAL: Final = "sha256"  # the version of the manifest's other fields
 ANYTIME: Final = "anytime"
-CONFIRM: Final = "confirm"  # a folder within: the studies on fresh seeds
+CONFIRM: Final = "confirm"  # the subfolder for studies on fresh seeds
 LOCK: Final = "lock"
 _WRITTEN: Final = (MANIFEST, SPEC, PLAN)
 _ALL: Final = OURS | {*_WRITTEN, *(f".{name}" for name in _WRITTEN), f"{ANYTIME}.parquet", CONFIRM}
@@ -70,16 +70,16 @@ _ALL: Final = OURS | {*_WRITTEN, *(f".{name}" for name in _WRITTEN), f"{ANYTIME}
 
 @contextmanager
 def open_folder(folder: Path, plan: pl.DataFrame, force: bool, is_same: bool = False) -> Iterator[SweepStore]:
-    """Give what is finished in a folder, which is made if it is not there, to this process alone.
+    """Open a folder for this process alone, and yield its finished studies; create it if it does not exist.
 
     Parameters
     ----------
     folder : path
-        Does not exist, is empty, or is a sweep's.
+        A folder that does not exist, is empty, or is a sweep's.
     plan : polars.DataFrame
         The cells that are wanted.
     force : bool
-        Whether what a sweep left there may be replaced. Other files stay.
+        Whether the results of a sweep in the folder may be replaced. Other files stay.
     is_same : bool
         Whether the folder is known to be this sweep's, even if it holds none of these cells.
 
@@ -93,9 +93,9 @@ def open_folder(folder: Path, plan: pl.DataFrame, force: bool, is_same: bool = F
     ParameterError
         The folder holds something else, another sweep, or one of another version (field ``folder``).
     OutputError
-        It cannot be read or made, or another process is at it.
+        The folder cannot be read or created, or another process uses it.
     """
-    _names_in(folder)  # before a lock is put into somebody's folder
+    _names_in(folder)  # checked before a lock file is put into a foreign folder
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with StudyLock(folder):
@@ -113,7 +113,7 @@ def open_folder(folder: Path, plan: pl.DataFrame, force: bool, is_same: bool = F
 
 
 def look_into(folder: Path, plan: pl.DataFrame, force: bool) -> SweepStore | None:
-    """Return what is finished in a folder, None if nothing is or it is to be replaced; nothing is made.
+    """Read the finished studies of a folder, None if there are none or `force` is set; create nothing.
 
     Raises
     ------
@@ -131,16 +131,16 @@ def look_into(folder: Path, plan: pl.DataFrame, force: bool) -> SweepStore | Non
 def write_plan(
     folder: Path, plan: pl.DataFrame, manifest: Mapping[str, object], spec: str, command: str
 ) -> None:
-    """Write what is wanted: the specification, the cells, and what a reader needs beside the results.
+    """Write the plan of a sweep: the specification, the cells, and the manifest.
 
     Raises
     ------
     OutputError
-        It cannot be written.
+        A file cannot be written.
     """
     cells = parquet(plan)
     content = manifest_bytes({**manifest, "plan": digest(cells)}, command)
-    with writing(folder):  # first what makes the folder a sweep's
+    with writing(folder):  # first the file that marks the folder as a sweep's
         for name, file in ((MANIFEST, content), (PLAN, cells), (SPEC, spec.encode())):
             temporary = folder / f".{name}"
             write(temporary, file)
@@ -148,7 +148,7 @@ def write_plan(
 
 
 def is_own(folder: Path, path: Path) -> bool:
-    """Return whether a path is a sweep's folder, or in it under one of the names that the sweep uses."""
+    """Return whether a path is a sweep's folder, or one of the sweep's own files in the folder."""
     folder, path = folder.resolve(), path.resolve()
     if path == folder or folder not in path.parents:
         return path == folder
@@ -156,7 +156,7 @@ def is_own(folder: Path, path: Path) -> bool:
 
 
 def _names_in(folder: Path) -> set[str]:
-    """Return the names of what is in a folder, the lock aside; empty if it is not there."""
+    """Return the names of files in a folder except the lock; empty if the folder does not exist."""
     try:
         names = {path.name for path in folder.iterdir()} - {LOCK}
     except FileNotFoundError:
@@ -165,19 +165,19 @@ def _names_in(folder: Path) -> set[str]:
         raise ParameterError("folder", str(folder), "is a file; give a folder") from None
     except OSError as error:
         raise OutputError(str(folder), f"cannot be read: {error.strerror or error}") from error
-    names -= {f".{MANIFEST}"}  # the only file of a sweep that was killed as it began
+    names -= {f".{MANIFEST}"}  # the only file of a sweep that was killed at its start
     if names and MANIFEST not in names:
         raise ParameterError("folder", str(folder), "is a folder with files that hbsim sweep did not write")
     return names
 
 
 def _warn_of_loss(folder: Path) -> None:
-    """Warn of finished cells that are about to go."""
+    """Warn of finished cells that are about to be deleted."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HbsimWarning)
         try:
             count = len(SweepStore(folder).status)
-        except OutputError:  # damaged: nobody knows
+        except OutputError:  # damaged, so the number is unknown
             return
     if count:
         text = f"{count:,} finished {'study' if count == 1 else 'studies'} in {folder} are thrown away"
@@ -185,7 +185,7 @@ def _warn_of_loss(folder: Path) -> None:
 
 
 def _clear(folder: Path, names: set[str]) -> None:
-    """Remove what a sweep left, last what makes the folder a sweep's."""
+    """Remove the files of a sweep, last the one that marks the folder as a sweep's."""
     with writing(folder):
         for name in sorted(names & _ALL, key=lambda name: (name == MANIFEST, name)):
             path = folder / name
@@ -210,18 +210,18 @@ def _check_same(folder: Path, store: SweepStore, plan: pl.DataFrame) -> None:
         raise ParameterError("folder", str(folder), rule)
 
 
-# What a sweep writes about itself, for readers of its results
+# The manifest: what a sweep writes about itself, for readers of its results
 
 
 def manifest_bytes(content: Mapping[str, object], command: str) -> bytes:
-    """Return the manifest's file: plain JSON, no clock."""
+    """Return the content of the manifest's file: plain JSON, without dates."""
     manifest = {**content, "command": command, "versions": versions()}
     manifest[SEAL] = _seal(manifest)
     return (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what decides about the bytes of results."""
+    """Return the versions of the libraries that results depend on."""
     libraries = ("hbsim", "numpy", "polars", "scipy", "simpy")
     return {"python": platform.python_version(), **{name: version(name) for name in libraries}}
 
@@ -232,12 +232,12 @@ def digest(content: bytes) -> str:
 
 
 def read_manifest(folder: Path) -> Mapping[str, Any]:
-    """Return what a sweep wrote about itself.
+    """Read the manifest of a sweep.
 
     Raises
     ------
     OutputError
-        There is none, it is damaged, or it is of another version.
+        The manifest is missing, damaged, or of another version.
     """
     path, again = folder / MANIFEST, "hbsim sweep --force runs all cells again"
     try:
@@ -268,7 +268,7 @@ def read_plan(folder: Path, manifest: Mapping[str, Any]) -> pl.DataFrame:
     Raises
     ------
     OutputError
-        The file is not the one that belongs to the manifest, or cannot be read.
+        The file does not belong to the manifest, or cannot be read.
     """
     path = folder / PLAN
     try:
@@ -283,7 +283,7 @@ def read_plan(folder: Path, manifest: Mapping[str, Any]) -> pl.DataFrame:
     return read_table(path)
 
 
-PAUSE: Final = 0.2  # seconds, for a sweep that is moving its files
+PAUSE: Final = 0.2  # seconds to wait for a sweep that is moving its files
 
 
 @dataclass(frozen=True)
@@ -293,16 +293,16 @@ class SweepResults:
     Attributes
     ----------
     manifest : mapping
-        What the sweep wrote about itself.
+        What the sweep wrote about itself, as `read_manifest` returns it.
     spec : str
-        Its file.
+        The text of the sweep's file.
     cells : polars.DataFrame
         A row a cell, in the sweep's order: key, variant, surrogate, cluster, workers, seed, status ("done",
         "failed", or null: not run), error, then numbers, null where there are none.
     tables : mapping
-        Frames by name: incumbents, rungs, brackets, timelines, timings; `key` says of which study.
+        Frames by name: incumbents, rungs, brackets, timelines, timings; `key` names the study of a row.
     confirm : SweepResults or None
-        Of the variants that led, on fresh seeds: what confirms the choice, or does not.
+        The results of the leading variants on fresh seeds, which confirm the choice or do not.
     """
 
     manifest: Mapping[str, Any]
@@ -318,12 +318,12 @@ class SweepResults:
 
     @cached_property
     def scales(self) -> dict[TaskKey, Scale]:
-        """What scores are held against, of each task."""
+        """The scale of the scores of each task."""
         return scales(self.manifest, self.done, self.tables["incumbents"])
 
     @cached_property
     def budgets(self) -> dict[TaskKey, Budget]:
-        """CellPattern the variants of each task are scored."""
+        """The budget at which the variants of each task are scored."""
         return budgets(self.manifest, self.done)
 
     @cached_property
@@ -332,23 +332,23 @@ class SweepResults:
         return steps(self.tables["incumbents"])
 
     def rows(self, table: str) -> pl.DataFrame:
-        """Return a table with the names of the cells that its rows are of."""
+        """Return a table with the cell names of each row."""
         names = self.done.select(KEY, *NAMES)
         return names.join(self.tables[table], on=KEY, how="inner", maintain_order="left_right")
 
 
 def read_results(folder: Path) -> SweepResults:
-    """Read a sweep's folder, also of one that is running or was interrupted.
+    """Read a sweep's folder, also if the sweep is running or was interrupted.
 
     Warns
     -----
     HbsimWarning
-        What the results do without is missing or damaged.
+        A file that the results can do without is missing or damaged.
 
     Raises
     ------
     OutputError
-        It is none, of another version, damaged, or empty.
+        The folder is not a sweep's, is of another version, damaged, or empty.
     """
     before = sources(folder) if folder.is_dir() else []
     try:
@@ -378,7 +378,7 @@ def _read(folder: Path) -> SweepResults:
 
 
 def _confirming(folder: Path, plan: str) -> SweepResults | None:
-    """Read the studies on fresh seeds, if there are any for the choice that was made of these results."""
+    """Read the studies on fresh seeds, if there are any for the choice from these results."""
     inner = folder / CONFIRM
     if not (inner / MANIFEST).is_file() or read_manifest(inner)["confirms"] != plan:
         return None
