@@ -1,4 +1,4 @@
-"""AutoTorch's place of its scheduler classes: ``import hbsim as at``, ``at.scheduler.HyperbandScheduler``."""
+"""The module `scheduler` of AutoTorch: ``import hbsim as at``, ``at.scheduler.HyperbandScheduler``."""
 
 from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
 

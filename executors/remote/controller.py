@@ -1,11 +1,11 @@
 """The controller of a study on other machines: connects a carrier with the fleet, in an event loop.
 
-The runner does not wait for it, nor it for the runner. It brings what hosts say to the fleet, does what the
-fleet wants done, and copies checkpoints, a few at once.
+The runner and the controller do not wait for each other. The controller passes messages from hosts to the
+fleet, carries out the fleet's effects, and copies checkpoints, a few at once.
 
-A file in the study's folder, ``.probe-SESSION``, shows hosts whether they see that folder. Its time says when
-hosts were last told to go on: what a run that was killed has left there ends when their lease is over, and
-until then none of its trials may start again, or it would run twice at once.
+By a file in the study's folder, ``.probe-SESSION``, hosts find out whether they see that folder. Its time is
+that of the last beats to the hosts: trials that a killed run has left on hosts end when the lease is over.
+Until then none of them may start again, or it would run twice at once.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ News: TypeAlias = tuple[list[Message], list[str], int]
 """Messages for the runner, warnings for people, and the bytes that the messages were made of."""
 
 PREFIX: Final = ".probe-"
-TICK: Final = 0.1  # seconds between two looks at the clock
-TOUCH: Final = 1.0  # seconds between two looks at the session's file
+TICK: Final = 0.1  # seconds between two ticks of the fleet
+TOUCH: Final = 1.0  # seconds between two updates of the session's file
 LAST_HOSTS: Final = 60.0  # seconds that a study waits for the last hosts once the first is ready
-SAID: Final = 10.0  # seconds between two lines that say what is waited for
-LOOK: Final = 0.02  # seconds between two looks at what is waited for
-LOG_BYTES: Final = 64 << 10  # of what a job has printed that are kept
+SAID: Final = 10.0  # seconds between two lines on what the study waits for
+LOOK: Final = 0.02  # seconds between two checks of a condition
+LOG_BYTES: Final = 64 << 10  # bytes kept of a job's output
 
 AT_ONCE: Final = 16  # copies
 PAUSE: Final = 0.5  # seconds after a copy that has failed, before it is tried again
 CLOSING: Final = 5.0  # seconds for agents to end what they run
-LAST: Final = 60.0  # seconds for what is still to be removed or written at a good end
+LAST: Final = 60.0  # seconds for the last removals and copies at a regular end
 CLUSTER: Final = "the Dask cluster"
 
 
@@ -66,12 +66,12 @@ class SessionFile:
     trials : Path
         The folder.
     lease : float
-        Of the run's hosts, in seconds.
+        The lease of the run's hosts, in seconds.
 
     Attributes
     ----------
     session, text : str
-        The run's number, and what is in the file.
+        The run's number, and the content of the file.
     """
 
     def __init__(self, trials: Path, lease: float) -> None:
@@ -85,12 +85,12 @@ class SessionFile:
         Parameters
         ----------
         say : callable
-            Given why people have to wait, if they have to.
+            Called with the reason if the study has to wait.
 
         Returns
         -------
         seconds : float
-            How long what earlier runs have left may go on. After that, `clear` removes their files.
+            The time for which trials of earlier runs may go on. After it, `clear` removes these runs' files.
 
         Raises
         ------
@@ -112,17 +112,17 @@ class SessionFile:
         return seconds
 
     def touch(self) -> None:
-        """Renew the file's time: hosts have been told to go on."""
+        """Update the file's time, before beats are sent to the hosts."""
         with suppress(OSError):  # removed by somebody
             os.utime(self._file)
 
     def clear(self) -> None:
-        """Remove the files of earlier runs: nothing of them goes on any more."""
+        """Remove the files of earlier runs, whose trials have all ended."""
         for other in self._others():
             other.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the file: nothing that this run has started goes on."""
+        """Remove the file of this run, whose trials have all ended."""
         with suppress(OSError):
             self._file.unlink(missing_ok=True)
 
@@ -131,18 +131,18 @@ class SessionFile:
 
 
 def _rest(file: Path, now: float) -> float:
-    """Return the seconds for which what a run has left may go on."""
+    """Return the seconds for which trials that a run has left may go on."""
     try:
         lease = float(file.read_text("utf-8").rpartition(" ")[2])
         age = now - file.stat().st_mtime
-    except (OSError, ValueError):  # it was killed before it had anything to do with hosts
+    except (OSError, ValueError):  # the run was killed before it started any agent
         return 0.0
-    whole = lease + MARGIN + 2 * TOUCH  # a beat may go out just before the file would be touched again
+    whole = lease + MARGIN + 2 * TOUCH  # a beat may be sent just before the next touch
     return min(whole, max(0.0, whole - age))
 
 
 def wait_for_earlier_runs(trials: Path, say: Callable[[str], None]) -> None:
-    """Wait until nothing goes on any more that earlier runs have left on hosts; `say` is given why."""
+    """Wait until trials that earlier runs have left on hosts have ended; call `say` with the reason."""
     file = SessionFile(trials, 0.0)
     try:
         time.sleep(file.make(say))
@@ -157,28 +157,28 @@ class Controller:
     Parameters
     ----------
     carrier : Carrier
-        Brings lines and files.
+        The carrier of lines and files.
     allocator : WorkerAllocator
-        Divides hosts among workers.
+        The division of hosts among workers.
     config : mapping
-        What agents have to know: study, bundle, setup, start, grace, lease, storage.
+        The agents' configuration: study, bundle, setup, start, grace, lease, storage.
     trials : Path
         The study's folder of trials.
     say : callable
-        Given lines for people who wait.
+        Called with lines on what the study waits for.
     news : callable
-        Given what there is for the runner; nothing where it is to `check`. Never waits.
+        Called with messages for the runner, or without any if the runner has to call `check`. Never waits.
 
     Attributes
     ----------
     fleet : Fleet
-        What runs where.
+        The agents and their jobs.
     discards : bool
-        Whether the study has come to nothing, and hosts are to remove all that they have of it.
+        Whether hosts have to remove all files of the study at the end, since it has no results.
     hosts : list of str
-        The names of those that there are. It is replaced when it changes.
+        The names of the present hosts. The list is replaced when it changes.
     slots : dict of int to Slot
-        The last share of each worker that there has been.
+        By worker: its latest slot, also of workers that are gone.
     """
 
     def __init__(
@@ -199,17 +199,17 @@ class Controller:
         self.discards = False
         self.hosts: list[str] = []
         self.slots: dict[int, Slot] = {}
-        self._failure: BaseException | None = None  # what ended a task
+        self._failure: BaseException | None = None  # the error that ended a task
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._agents: dict[str, str] = {}  # those that there are, and their hosts
-        self._problems: dict[str, str] = {}  # by host without an agent: why
-        self._doubt = -inf  # until when something may go on that agents have left
-        self._gathered: bool | None = None  # whether all that is of use is in the study's folder or the store
+        self._agents: dict[str, str] = {}  # hosts by running agent
+        self._problems: dict[str, str] = {}  # by host without an agent: the reason
+        self._doubt = -inf  # until when trials of ended agents may go on
+        self._gathered: bool | None = None  # whether all needed checkpoints were copied
         self._limit = asyncio.Semaphore(AT_ONCE)
-        self._uncopied: set[int] = set()  # trials whose last copy has failed, or is not over yet
+        self._uncopied: set[int] = set()  # trials whose last copy has failed or is under way
         self._pruned: set[int] = set()
-        self._chores = ThreadPoolExecutor(1)  # no host has a part in them; if one fails, the study goes on
+        self._chores = ThreadPoolExecutor(1)  # local work, whose failure does not end the study
 
     def _make_fleet(self, in_folder: Mapping[int, int], stored: Mapping[int, int]) -> Fleet:
         checkpoints = Checkpoints(self._store is not None, in_folder, stored)
@@ -218,13 +218,13 @@ class Controller:
     # The beginning
 
     async def open(self) -> None:
-        """Have agents start, and wait until those hosts that there are can take jobs.
+        """Start agents, and wait until the reachable hosts can take jobs.
 
         Raises
         ------
         ParameterError
-            Hosts cannot be reached, run other versions, cannot load the training function, or have not what a
-            trial needs.
+            Hosts cannot be reached, run other versions, cannot load the training function, or do not satisfy
+            the need of a trial.
         """
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * AT_ONCE))
         bundle = self._config["bundle"]
@@ -249,12 +249,12 @@ class Controller:
         self._flush()
 
     async def _wait_for_hosts(self, alone: float) -> None:
-        """Wait for those hosts that there are, so that they are divided among workers all at once.
+        """Wait for the reachable hosts, so that all are divided among workers at once.
 
         Parameters
         ----------
         alone : float
-            When nothing goes on any more that an earlier run has left.
+            The time at which all trials of earlier runs have ended.
         """
         said, first = max(time.monotonic(), alone), inf
         while True:
@@ -274,24 +274,24 @@ class Controller:
                 self._say("; ".join([f"{ready} of {_count(count, 'host')} can take trials", *problems]))
             await asyncio.sleep(LOOK)
 
-    # What the runner asks for
+    # Methods for the runner
 
     def order(self, act: Callable[[Fleet], None]) -> None:
-        """Have the fleet do what the runner asks for."""
+        """Call a function with the fleet, on behalf of the runner."""
         try:
             act(self.fleet)
             self._flush()
-        except Exception as error:  # nobody waits for it
+        except Exception as error:  # no caller waits for the result
             self._fail(error)
 
     def prune(self, trial: int) -> None:
-        """Remove a trial's checkpoints and files wherever they are."""
+        """Remove a trial's checkpoints and files from all places."""
         self.order(lambda fleet: fleet.prune(trial))
         self._pruned.add(trial)
         self._chores.submit(_remove, trial_folder(self._trials, trial))
 
     def check(self) -> None:
-        """Raise what ended a task, and what an agent said that ends the study."""
+        """Raise the error that ended a task, or one from an agent that ends the study."""
         if self._failure is not None:
             raise self._failure
         fatal = self.fleet.fatal
@@ -301,7 +301,7 @@ class Controller:
         if fatal is not None:
             raise fatal
 
-    # What goes on all the time
+    # Tasks in the event loop
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -354,7 +354,7 @@ class Controller:
             await asyncio.sleep(TICK)
 
     def _flush(self) -> None:
-        """Do what the fleet wants done: nothing waits for anything else."""
+        """Carry out the fleet's effects, without waiting for any of them."""
         if self._closing:
             return
         effects = self.fleet.effects
@@ -370,7 +370,7 @@ class Controller:
             done.clear()
         for message in effects.messages:
             if isinstance(message, WorkerOpened):
-                with suppress(KeyError):  # it is shut again already
+                with suppress(KeyError):  # the worker is gone already
                     self.slots[message.worker] = self._allocator.slot(message.worker)
         if effects.messages or effects.notes or self.fleet.fatal:
             self.hosts = self.fleet.hosts()
@@ -381,7 +381,7 @@ class Controller:
     # Copies of checkpoints
 
     async def _copy(self, copy: Copy) -> None:
-        """Copy a checkpoint, and tell the fleet, which has it tried again if it fails."""
+        """Copy a checkpoint, and report the outcome to the fleet, which repeats failed copies."""
         problem, away = None, False
         try:
             async with self._limit:
@@ -431,12 +431,12 @@ class Controller:
     # The end
 
     async def gather(self, trials: Sequence[int]) -> bool:
-        """Wait until these trials' checkpoints are in the study's folder, or in the store; return whether."""
+        """Wait for these trials' checkpoints in the study's folder or the store; return whether all came."""
         said = reached = time.monotonic()
         while pending := self.fleet.pending(trials):
             self._flush()
             if isinstance(self._failure or self.fleet.fatal, ExecutorError):
-                break  # nobody will bring them
+                break  # no agent is left that could send them
             self.check()
             away = {trial: host for trial, host in pending.items() if host}
             now = time.monotonic()
@@ -456,7 +456,7 @@ class Controller:
         return self._gathered
 
     async def close(self) -> None:
-        """Have agents end all that runs, and part from the hosts."""
+        """End all jobs and agents, and disconnect from the hosts."""
         self._flush()
         patience = CLOSING if self._gathered is None else LAST
         with suppress(TimeoutError):
@@ -475,16 +475,16 @@ class Controller:
         while not self._carrier.events.empty():
             self._handle(self._carrier.events.get_nowait())
         if self._store is not None and self._pruned and self._gathered is not None:
-            with suppress(HbsimError, TimeoutError):  # what was still being stored of them
+            with suppress(HbsimError, TimeoutError):  # checkpoints that were still being stored
                 async with asyncio.timeout(LAST):
                     jobs = await asyncio.to_thread(self._store.jobs)
                     await asyncio.to_thread(self._unstore, *self._pruned.intersection(jobs))
-        if not self._agents and time.monotonic() > self._doubt:  # else something may go on
+        if not self._agents and time.monotonic() > self._doubt:  # else trials may go on
             self._file.remove()
 
 
 def _append_log(folder: Path, text: str) -> None:
-    """Add what a trial printed on a host to its log."""
+    """Append a trial's output on a host to its log."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOG, "a", encoding="utf-8") as file:
         file.write(text[-LOG_BYTES:])

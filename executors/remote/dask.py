@@ -1,10 +1,10 @@
 """The carrier over a Dask cluster: an agent beside each Dask worker, lines and files through a Dask client.
 
-An agent's lines live as long as the client's connection to the scheduler, as those of SSH do as long as its
-connection. On another connection there are other agents.
+An agent's lines end with the client's connection to the scheduler, as those over SSH end with the SSH
+connection. A new connection starts new agents.
 
-Dask's trust model holds: who can connect to the scheduler can run code on all that are connected to it, this
-process included. `distributed` is an extra, and is imported only when a cluster is used.
+Dask's trust model holds: anyone who can connect to the scheduler can run code on all processes connected to
+it, including this one. `distributed` is an extra, and is imported only when a cluster is used.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ __all__ = [
 
 PATIENCE: Final = 10.0  # seconds for an answer
 _LOGGERS: Final = ("distributed", "distributed.client", "tornado", "tornado.application")
-PART: Final = 4 << 20  # bytes of a file that travel at once,
-COPY: Final = 60.0  # and the seconds that this may take
+PART: Final = 4 << 20  # bytes of a file in one message,
+COPY: Final = 60.0  # and the most seconds for it
 ENDING: Final = 15.0  # seconds for all agents to end
 RETRY: Final = 0.5  # seconds until the scheduler is tried again
-LOOK: Final = 1.0  # seconds between two looks which workers there are
+LOOK: Final = 1.0  # seconds between two checks for new and lost workers
 SOONEST, LATEST = 0.5, 10.0  # seconds until another agent is started
-LIVED: Final = 60.0  # seconds after which an agent's end counts as the first
+LIVED: Final = 60.0  # seconds that an agent has to run for its end to count as the first
 
 
 def is_trusted(address: str | None) -> bool:
-    """Return whether nobody else can change what a scheduler says: by TLS, or on this machine."""
+    """Return whether messages of a scheduler cannot be forged: by TLS, or on this machine."""
     if address is None or address.startswith("tls://"):
         return True
     host = (urlsplit(address).hostname or "").rstrip(".")
@@ -117,19 +117,19 @@ def security_of(options: Dask) -> Any:
 
 
 async def check_scheduler(address: str, security: Any, timeout: float = PATIENCE) -> None:
-    """See whether a scheduler answers: a client that fails to connect leaves much noise behind.
+    """Check that a scheduler answers, before a client is made: its failure to connect would log much.
 
     Raises
     ------
     ParameterError
-        No scheduler answers there, or not with these certificates.
+        No scheduler answers at the address, or not with these certificates.
     """
     distributed: Any = importlib.import_module("distributed")
     given = {} if security is None else security.get_connection_args("client")
     try:
         async with asyncio.timeout(timeout), distributed.rpc(address, connection_args=given) as server:
             kind = (await server.identity())["type"]
-    except Exception as error:  # whatever another kind of server says is decoded
+    except Exception as error:  # another kind of server may answer anything
         raise ParameterError(
             "scheduler_address", address, _why(address, error.__cause__ or error, timeout)
         ) from None
@@ -142,13 +142,13 @@ def client_of(address: str, security: Any, timeout: float = PATIENCE, **given: A
     """Return a `distributed.Client` of a scheduler that answers."""
     distributed: Any = importlib.import_module("distributed")
     with warnings.catch_warnings():
-        # A table of versions; agents and workers say which of them count.
+        # Agents report the versions that matter.
         warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
         return distributed.Client(address, security=security, timeout=timeout, set_as_default=False, **given)
 
 
 def _why(address: str, error: BaseException, timeout: float) -> str:
-    """Return why there is no connection to a scheduler, and what can be done."""
+    """Return why there is no connection to a scheduler, and a remedy."""
     text = brief(error)
     if address.startswith("tls://") and any(word in text for word in ("TLS", "SSL", "certificate")):
         return f"answers, but not with TLS that both sides accept: are the certificates its own? ({text})"
@@ -160,16 +160,16 @@ def _why(address: str, error: BaseException, timeout: float) -> str:
 
 
 def brief(error: BaseException) -> str:
-    """Return what an error is and says, in one line."""
+    """Return an error's type and text in one line."""
     text = " ".join(str(error).split())[:200]
-    if type(error) is Exception and text:  # Dask has put it into words
+    if type(error) is Exception and text:  # Dask's own text is enough
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 @asynccontextmanager
 async def scheduler_in_process() -> AsyncIterator[str]:
-    """Start a scheduler and a worker in this process; give the address, which nobody else can connect to."""
+    """Start a scheduler and a worker in this process; yield the address, which only this process can use."""
     distributed: Any = importlib.import_module("distributed")
     http = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
     with tempfile.TemporaryDirectory(prefix="hbsim-dask-") as folder:
@@ -178,15 +178,15 @@ async def scheduler_in_process() -> AsyncIterator[str]:
             distributed.Scheduler(protocol="inproc://", **http) as scheduler,
             distributed.Worker(scheduler.address, **settings) as worker,
         ):
-            for server in (scheduler, worker):  # they cannot be started without
+            for server in (scheduler, worker):  # they cannot be started without it
                 server.http_server.stop()
             yield scheduler.address
 
 
 @contextmanager
 def logs_off_terminal() -> Iterator[None]:
-    """Keep what Dask logs off the terminal; other handlers get it as ever."""
-    importlib.import_module("distributed")  # which makes its handlers
+    """Keep Dask's log off the terminal; other handlers still get it."""
+    importlib.import_module("distributed")  # the import makes its handlers
 
     def is_of_others(record: logging.LogRecord) -> bool:
         return record.name.partition(".")[0] not in ("distributed", "tornado")
@@ -207,13 +207,13 @@ class _Worker:
     Attributes
     ----------
     host : str
-        As in `Joined`.
+        The worker's name, as in `Joined`.
     agent : str
-        The agent that runs there, if any.
+        The agent beside the worker, if any.
     ends : bool
         Whether the worker is about to end.
     outbox : queue of str
-        Lines for the agent; None is its end.
+        Lines for the agent; None ends the agent.
     """
 
     host: str
@@ -224,14 +224,14 @@ class _Worker:
 
 
 class DaskCarrier:
-    """Runs an agent beside each worker of a Dask cluster, and carries lines and files; a `Carrier`.
+    """The `Carrier` that runs an agent beside each worker of a Dask cluster, and carries lines and files.
 
     Parameters
     ----------
     options : Dask
-        Which cluster.
+        The cluster.
     say : callable
-        Given lines for people on what takes a while.
+        Called with lines on what the study waits for.
     """
 
     def __init__(self, options: Dask, say: Callable[[str], None]) -> None:
@@ -244,7 +244,7 @@ class DaskCarrier:
         self._client: Any = None
         self._subscribed = asyncio.Event()
         self._workers: dict[str, _Worker] = {}  # by place
-        self._places: dict[str, str] = {}  # by agent, also of those that have ended
+        self._places: dict[str, str] = {}  # by agent, ended ones included
         self._task: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
 
@@ -279,7 +279,7 @@ class DaskCarrier:
         await _copy(_do_locally, str(source), partial(self._do_on_host, agent), target)
 
     async def close(self) -> None:
-        """End all agents, and part from the cluster, as `Carrier.close`."""
+        """End all agents, and disconnect from the cluster, as `Carrier.close`."""
         tasks = [task for task in (self._task, *(one.task for one in self._workers.values())) if task]
         for task in tasks:
             task.cancel()
@@ -290,7 +290,7 @@ class DaskCarrier:
                     *(self._ask(place, "end") for place in self._workers), return_exceptions=True
                 )
                 while any(worker.agent for worker in self._workers.values()):
-                    await asyncio.sleep(0.01)  # what they say of their end is on its way
+                    await asyncio.sleep(0.01)  # wait for the events on their end
         await self._part()
         await self._stack.aclose()
 
@@ -309,7 +309,7 @@ class DaskCarrier:
             await asyncio.sleep(0.01)
 
     async def _follow(self) -> None:
-        """Start agents beside the workers that there are; connect again when the connection is lost."""
+        """Start agents beside all workers; connect again when the connection is lost."""
         clock = time.monotonic
         while True:
             stream = self._client.scheduler_comm
@@ -339,16 +339,16 @@ class DaskCarrier:
     # Workers that come and go
 
     def _update_workers(self, places: set[str]) -> None:
-        """Follow which workers come and go."""
+        """Record new and lost workers."""
         for place, worker in list(self._workers.items()):
             if place not in places and not worker.agent:
-                self._lose(place)  # if it has an agent, that is handing its trials back
+                self._lose(place)  # its agent, if any, hands its trials back
         for place in places - self._workers.keys():
             worker = self._workers[place] = _Worker(urlsplit(place).hostname or place)
             worker.task = asyncio.get_running_loop().create_task(self._serve(place, worker))
 
     def _lose(self, place: str, reason: str = "") -> None:
-        """Say that a worker is gone."""
+        """Report that a worker is gone."""
         worker = self._workers.get(place)
         if worker is not None:
             reason = reason or f"the Dask worker at {place} has gone"
@@ -359,7 +359,7 @@ class DaskCarrier:
                 worker.task.cancel()
 
     async def _serve(self, place: str, worker: _Worker) -> None:
-        """Have an agent run beside a worker, again and again, and send it lines."""
+        """Run agents beside a worker, one after another, and send them lines."""
         pause = SOONEST
         while not worker.ends:
             began, worker.outbox, is_started = time.monotonic(), asyncio.Queue(), False
@@ -380,7 +380,7 @@ class DaskCarrier:
             pause = SOONEST if time.monotonic() - began > LIVED else min(2 * pause, LATEST)
 
     async def _install(self, place: str) -> str | None:
-        """Have a worker end the agent that it has, if any, and start one; return why it never can."""
+        """Start an agent beside a worker, in place of an earlier one; return why that is never possible."""
         from hbsim.executors.remote.dask_plugin import install
 
         about = (self._config, self._client.id, place)
@@ -394,7 +394,7 @@ class DaskCarrier:
             reason += "; install the same hbsim, with its extra remote, where the Dask workers run"
         return reason
 
-    # What is heard
+    # Events
 
     def _on_scheduler_event(self, event: tuple[float, Any]) -> None:
         about = event[1]
@@ -421,7 +421,7 @@ class DaskCarrier:
             self._end(place, agent, reason, clean)
 
     def _end(self, place: str, agent: str, reason: str, clean: bool) -> None:
-        """Say that an agent has ended, of one that was lost already only if nothing of it is left."""
+        """Report that an agent has ended; one that was lost already, only if no process of it is left."""
         worker = self._workers.get(place)
         is_there = worker is not None and worker.agent == agent != ""
         if worker is not None and is_there:
@@ -430,10 +430,10 @@ class DaskCarrier:
         if is_there or clean:
             self.events.put_nowait(AgentEnded(agent, reason, clean))
 
-    # What is asked
+    # Calls of the plugin
 
     async def _ask(self, place: str, do: str, *given: object) -> Any:
-        """Have a worker do something beside the agent; return what it says, or raise why it does not."""
+        """Call an operation of the plugin on a worker; return its result, or raise its error."""
         asked = {"op": self._name, "do": do, "given": given}
         answers = await self._client.scheduler.broadcast(msg=asked, workers=[place], on_error="ignore")
         answer = answers.get(place)
@@ -444,7 +444,7 @@ class DaskCarrier:
         return answer["found"]
 
     async def _do_on_host(self, agent: str, do: str, *given: object) -> Any:
-        """Have a file operation done on an agent's host."""
+        """Call a file operation on an agent's host."""
         place = self._places.get(agent, "")
         if place not in self._workers:
             raise CopyError(f"the Dask worker at {place} has gone", away=True)
@@ -458,7 +458,7 @@ class DaskCarrier:
 
 
 async def _do_locally(do: str, *given: Any) -> Any:
-    """Do a file operation on this machine."""
+    """Call a file operation on this machine."""
     from hbsim.executors.remote.dask_plugin import FILES
 
     try:
@@ -470,7 +470,7 @@ async def _do_locally(do: str, *given: Any) -> Any:
 async def _copy(
     read: Callable[..., Awaitable[Any]], source: str, write: Callable[..., Awaitable[Any]], target: str
 ) -> None:
-    """Copy a folder from one side, whose file operations `read` does, to the other one."""
+    """Copy a folder from the side on which `read` calls file operations to that of `write`."""
     listed: Iterable[tuple[str, int | None]] = await read("list", source)
     await write("make", target, "")
     try:
@@ -490,7 +490,7 @@ async def _copy(
 
 
 async def _all_of(outbox: asyncio.Queue[str | None]) -> list[str | None]:
-    """Return what is in a queue, as soon as there is anything."""
+    """Wait until a queue has items, and return all of them."""
     found = [await outbox.get()]
     while not outbox.empty():
         found.append(outbox.get_nowait())

@@ -1,4 +1,4 @@
-"""What a study puts beside a Dask worker: an agent's process, a way for its lines, and file operations."""
+"""The plugin of Dask workers that runs a study's agent, passes on its lines, and does file operations."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from hbsim.executors.json_lines import LineReader
 
 __all__ = ["FILES", "AgentPlugin", "install"]
 
-ENDING: Final = 5.0  # seconds in which an agent ends what it has started, once its stdin is closed
+ENDING: Final = 5.0  # seconds for an agent to end its processes once its stdin is closed
 CLOSING: Final = 20.0  # seconds that an agent waits for `close` after its trials have left,
-MARGIN: Final = 5.0  # and some more until it has ended
+MARGIN: Final = 5.0  # and seconds more until it has ended
 _CHUNK: Final = 1 << 16
-_TAIL: Final = 2000  # bytes of what it printed last
-_LAST: Final = 0.5  # seconds for what it has left, for what it printed last, and for its last line to be sent
+_TAIL: Final = 2000  # bytes kept of the agent's last output
+_LAST: Final = 0.5  # seconds for its remaining processes, its last output, and sending its last line
 _POLL: Final = 0.02
 _OF_DASK: Final = ("DASK_INTERNAL_INHERIT_CONFIG", "__DASK_PARENT_PID")
 
@@ -43,11 +43,11 @@ async def install(config: str, topic: str, place: str, dask_worker: Worker) -> N
     Parameters
     ----------
     config : str
-        What the agent gets as its first line.
+        The agent's first line.
     topic : str
-        Of the events that say what happens: ``("joined", agent, host, place)``, ``("lines", agent, lines)``
-        and at last ``("ended", agent, place, reason, clean, ends)``, where `ends` says whether the worker is
-        about to end.
+        The topic of the events: ``("joined", agent, host, place)``, ``("lines", agent, lines)`` and at last
+        ``("ended", agent, place, reason, clean, ends)``, where `ends` says whether the worker is about to
+        end.
     place : str
         The worker's address.
     dask_worker : Worker
@@ -56,26 +56,26 @@ async def install(config: str, topic: str, place: str, dask_worker: Worker) -> N
     plugin = AgentPlugin(config, topic, place)
     before = dask_worker.plugins.get(plugin.name)
     if isinstance(before, AgentPlugin):
-        before.topic = topic  # this connection hears of its end
+        before.topic = topic  # its end is reported on this connection
     await dask_worker.plugin_add(plugin=plugin, name=plugin.name, catch_errors=False)
 
 
 class AgentPlugin(WorkerPlugin):
-    """Has one agent run beside a Dask worker. When the worker ends in order, trials are handed back first.
+    """A plugin that runs an agent beside a Dask worker, and hands trials back before the worker's end.
 
-    What the controller asks for comes to the worker's handler that is named like the plugin.
+    The controller calls its operations by the worker's handler with the plugin's name.
 
     Parameters
     ----------
     config, topic, place : str
-        As of `install`.
+        As for `install`.
 
     Attributes
     ----------
     name : str
-        The plugin's, the same for all agents of a study.
+        The plugin's name, the same for all agents of a study.
     command : sequence of str
-        What starts an agent.
+        The command that starts an agent.
     """
 
     command: ClassVar[Sequence[str]] = (sys.executable, "-P", "-m", "hbsim.executors.remote.agent")
@@ -125,14 +125,14 @@ class AgentPlugin(WorkerPlugin):
             del worker.handlers[self.name]
 
     async def leave(self) -> None:
-        """Have the agent hand its trials back and end."""
+        """Make the agent hand its trials back and end."""
         if self._process is not None and self._task is not None:
             if not self._leaves:
                 processes.kill(self._process.pid, signal.SIGTERM)
             self._leaves = True
             stream = self._worker.batched_stream
             is_heard = stream is not None and stream.comm is not None and not stream.comm.closed()
-            # Else nobody can say `close`: trials save, and that is all.
+            # Without a connection no `close` can come: trials save, and no copies are made.
             await asyncio.wait({self._task}, timeout=self._grace + (CLOSING if is_heard else 0) + MARGIN)
         await self._stop()
 
@@ -142,10 +142,10 @@ class AgentPlugin(WorkerPlugin):
                 async with self._worker.rpc(str(self._worker.nanny)) as nanny:
                     await getattr(nanny, what)(name=self.name, **given)
 
-    # What the controller asks for
+    # Operations for the controller
 
     async def _handle(self, comm: object = None, do: str = "", given: Sequence[Any] = ()) -> dict[str, Any]:
-        """Do what is asked for; return what is found, or why it cannot be done."""
+        """Do an operation; return its result, or its error."""
         acts: dict[str, Callable[..., Awaitable[None]]]
         acts = {"write": self._write, "leave": self.leave, "end": self._end}
         try:
@@ -164,13 +164,13 @@ class AgentPlugin(WorkerPlugin):
     async def _end(self) -> None:
         await self._worker.plugin_remove(name=self.name)
 
-    # What it does
+    # The agent's process
 
     def _say(self, *event: object) -> None:
         self._worker.log_event(self.topic, event)
 
     async def _follow(self, process: Process) -> None:
-        """Pass on the agent's lines, say how it ended, and take the plugin off."""
+        """Pass on the agent's lines, report how it ended, and remove the plugin."""
         assert process.stdout is not None
         printing = asyncio.create_task(self._pass_on(process))
         reader = LineReader()
@@ -190,7 +190,7 @@ class AgentPlugin(WorkerPlugin):
             self._removal = asyncio.create_task(self._end())
 
     async def _pass_on(self, process: Process) -> None:
-        """Let what the agent prints come out where the Dask worker's output does, and keep the end."""
+        """Copy the agent's stderr to the Dask worker's, and keep its end."""
         assert process.stderr is not None
         while data := await process.stderr.read(_CHUNK):
             self._printed = (self._printed + data)[-_TAIL:]
@@ -198,11 +198,11 @@ class AgentPlugin(WorkerPlugin):
                 sys.stderr.write(data.decode("utf-8", "replace"))
 
     async def _stop(self) -> None:
-        """Close the agent's stdin, upon which it ends, and kill it if it does not; wait until all is said."""
+        """Close the agent's stdin, which ends it, and kill it if it goes on; wait for its last events."""
         process, task = self._process, self._task
         if process is not None and process.stdin is not None:
             process.stdin.close()
-            # Not `wait`: that may wait for whatever holds its stderr, too.
+            # Not `wait`: that also waits for other processes that have its stderr open.
             if not await _until(lambda: process.returncode is not None, ENDING):
                 processes.kill(process.pid)
                 await _until(lambda: process.returncode is not None, ENDING)
@@ -211,16 +211,16 @@ class AgentPlugin(WorkerPlugin):
 
 
 class HandBack(NannyPlugin):
-    """Has a worker hand its trials back before its nanny, which was told to end, ends it.
+    """A nanny's plugin that makes the worker hand its trials back before the nanny ends it.
 
-    A nanny gives its worker a few seconds only, but waits for its own plugins.
+    A nanny gives its worker only a few seconds, but waits for its own plugins.
 
     Parameters
     ----------
     name : str
-        Of the worker's handler.
+        The name of the worker's handler.
     limit : float
-        Seconds that it may take.
+        The most seconds to wait.
     """
 
     def __init__(self, name: str, limit: float) -> None:
@@ -230,7 +230,7 @@ class HandBack(NannyPlugin):
         """Wait until the worker's agent has ended."""
         if nanny.status != Status.closing or not nanny.is_alive():  # type: ignore[no-untyped-call]
             return
-        with suppress(OSError):  # the worker has ended, or it takes too long
+        with suppress(OSError):  # the worker has ended, or takes too long
             async with asyncio.timeout(self._limit), nanny.rpc(nanny.worker_address) as worker:
                 await getattr(worker, self.name)(do="leave")
 
@@ -240,9 +240,9 @@ _PLUGINS: Final[set[AgentPlugin]] = set()
 
 @cache
 def _hand_back_at_sigterm() -> None:
-    """Have all agents of this process hand their trials back at SIGTERM, before Dask gets it.
+    """Make all agents of this process hand their trials back at SIGTERM, before Dask handles the signal.
 
-    Dask would close the connection to the scheduler first, and end the agents then.
+    Dask would first close the connection to the scheduler, and then end the agents.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -267,18 +267,18 @@ def _hand_back_at_sigterm() -> None:
 
 
 def _host_name(worker: Worker) -> str:
-    """Return the worker's name, if somebody gave it one; else the machine's."""
+    """Return the worker's name if a user gave it one, else the machine's."""
     name = worker.name
     given = isinstance(name, str) and not name.isdigit() and "://" not in name
     return name if given else socket.gethostname()
 
 
 def _environment(nanny: bool) -> dict[str, str]:
-    """Return the environment of an agent: that of this Dask worker as it was before Dask's nanny.
+    """Return the environment of an agent: that of this Dask worker before Dask's nanny changed it.
 
-    A nanny limits numerical libraries to one thread, for Dask's own tasks; trials get as many as their
-    workers have cores. Nor has a trial that uses Dask itself the configuration that this worker was started
-    with.
+    A nanny limits numerical libraries to one thread, for Dask's own tasks; trials get as many threads as
+    their workers have cores. The configuration with which this worker was started is left out, too, for
+    trials that use Dask themselves.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _OF_DASK}
     if nanny:
@@ -294,7 +294,7 @@ def _environment(nanny: bool) -> dict[str, str]:
 
 
 async def _until(is_so: Callable[[], bool], seconds: float) -> bool:
-    """Wait until something is so; return whether it is."""
+    """Wait until a condition holds, at most some seconds; return whether it holds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while not is_so():
@@ -302,11 +302,11 @@ async def _until(is_so: Callable[[], bool], seconds: float) -> bool:
     return is_so()
 
 
-# File operations. Names are relative to a folder
+# File operations, with names relative to a folder
 
 
 def _list(folder: str) -> list[tuple[str, int | None]]:
-    """Return what is in a folder, folders before what is in them, with the sizes of files."""
+    """Return the names in a folder and its subfolders, folders before their content, with sizes of files."""
     found: list[tuple[str, int | None]] = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir(follow_symlinks=False):

@@ -1,7 +1,7 @@
 """The fleet: agents on hosts, and what they run. A state machine without input and output.
 
-`Fleet` is told what the runner wants, what the carrier says and what time it is. What is to be said and done
-for it is in its `Effects`, which whoever drives it empties.
+`Fleet` gets the runner's calls, the carrier's events and the time. It puts messages, lines and copies that
+are to be made into its `Effects`, which the controller carries out and empties.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ from hbsim.runner.workers import Assignment, JobEnded, Reported
 
 __all__ = ["MARGIN", "Effects", "Fleet"]
 
-RETRY: Final = 1.0  # seconds between two looks at all that waits
-FAILURES: Final = 3  # of a host in a row, after which it is not waited for before the first trial
+RETRY: Final = 1.0  # seconds between two attempts to start waiting jobs
+FAILURES: Final = 3  # failures of a host in a row after which the study begins without it
 PLURAL: Final = {"answers": "answer", "does": "do", "is": "are", "runs": "run"}
-_PART: Final = 4  # an agent is told at once what was taken, if it is this part of what it may send
-_OURS: Final = ("hosts", "resource")  # fields of errors whose rules say it all
+_PART: Final = 4  # acknowledge at once when one part in so many of an agent's room was taken
+_OURS: Final = ("hosts", "resource")  # fields of errors that are shown as their rules only
 _WRONG: Final = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class Fleet:
-    """Agents, their jobs, and the workers that they make up.
+    """Agents, their jobs, and their workers.
 
-    A job that was not sent to an agent yet waits for it, for a checkpoint, or for another host; it never
-    fails by the loss of an agent. One that was sent ends once: as its agent says, or as lost when nothing of
+    A job that was not sent yet waits for its agent, for a checkpoint, or for another host; the loss of an
+    agent does not end it. A job that was sent ends once: as its agent reports, or as lost when no process of
     that agent can run any more.
 
     Parameters
     ----------
     allocator : WorkerAllocator
-        Divides hosts among workers.
+        The division of hosts among workers.
     checkpoints : Checkpoints
-        Knows where checkpoints are.
+        The places of trials' checkpoints.
     lease : float
-        Seconds after which an agent that hears nothing has ended its jobs.
+        Seconds after which an agent without messages of the controller has ended its jobs.
 
     Attributes
     ----------
     effects : Effects
-        What is to be said and done.
+        The messages, lines and copies to be made.
     fatal : HbsimError or None
-        What ends the study.
+        The error that ends the study.
     jobs : FleetJobs
         The jobs, which the runner starts by `start`.
     expected : int or None
-        How many hosts there are to be, as `Carrier.open` says; None if any number may come.
+        The number of hosts, as `Carrier.open` returns it; None if any number may come.
     """
 
     def __init__(self, allocator: WorkerAllocator, checkpoints: Checkpoints, lease: float) -> None:
@@ -77,20 +77,20 @@ class Fleet:
         self.jobs = FleetJobs(allocator, checkpoints, self.effects, self._agents)
         self._lease, self._versions = lease, versions()
         self._begun = False  # whether hosts are divided as they come
-        self._opened = False  # whether any worker ever was
+        self._opened = False  # whether there was any worker
         self._retried = -inf
         self._given: deque[tuple[FleetAgent, int]] = (
             deque()
-        )  # whose lines the runner was given, and their sizes
+        )  # agents whose lines were passed to the runner, and the lines' sizes
         self._changes: list[
             tuple[str, str, FleetAgent]
-        ] = []  # verbs, what follows, and of whom that is to be said
-        self._none_since: float | None = None  # since when no host could run trials
+        ] = []  # notes to be joined: a verb, the words after it, and the agent
+        self._none_since: float | None = None  # time since which no host can run trials
 
-    # What the runner asks for
+    # Methods for the runner
 
     def start(self, worker: int, task: Assignment, now: float) -> None:
-        """Start a job on a worker, as soon as its host and its checkpoint are there."""
+        """Start a job on a worker, as soon as its host and its checkpoint are available."""
         self.jobs.start(worker, task, now)
         self.jobs.copy()
 
@@ -103,7 +103,7 @@ class Fleet:
             self.effects.unstored.append(trial)
 
     def taken(self, size: int) -> None:
-        """The runner has taken messages that were made of so many characters."""
+        """Record that the runner has processed messages that came from lines of this many characters."""
         while size > 0 and self._given:
             agent, given = self._given.popleft()
             size -= given
@@ -112,7 +112,7 @@ class Fleet:
                 agent.acknowledged = agent.taken
                 self.effects.send(agent, {"o": "taken", "taken": agent.taken})
 
-    # What the controller asks for
+    # Methods for the controller
 
     def hosts(self) -> list[str]:
         """Return the names of the hosts that may run trials, each once."""
@@ -120,9 +120,9 @@ class Fleet:
         return list(dict.fromkeys(agent.host.name for agent in agents))
 
     def ready(self, now: float) -> tuple[int, int]:
-        """Return how many agents can take jobs, and how many hosts are waited for, those included.
+        """Return the number of agents that can take jobs, and of hosts to wait for, including those agents.
 
-        A host that cannot be reached for now is not waited for: it joins when it is there.
+        The study does not wait for a host that cannot be reached: the host joins when it can be reached.
         """
         able = sum(agent.is_ready(now) for agent in self._agents.values())
         there = {agent.host for agent in self._agents.values() if not agent.gone}
@@ -135,7 +135,7 @@ class Fleet:
         Raises
         ------
         ParameterError
-            No host has what a trial needs.
+            No host satisfies the need of a trial.
         """
         self._begun = True
         self._divide(now)
@@ -144,18 +144,18 @@ class Fleet:
             raise self.fatal
 
     def copied(self, copy: Copy, problem: str | None, now: float, away: bool = False) -> None:
-        """A copy has been made, or cannot be.
+        """Record that a copy was made, or has failed.
 
         Parameters
         ----------
         copy : Get or Put
-            As it was in `Effects.copies`.
+            The copy from `Effects.copies`.
         problem : str or None
-            Why it cannot be made; None if it has been.
+            Why it has failed; None if it was made.
         now : float
-            What time it is.
+            The time.
         away : bool
-            Whether that is for want of a connection to the host, as `CopyError.away` says.
+            Whether the host could not be reached, as `CopyError.away` says.
         """
         if isinstance(copy, Get):
             self.checkpoints.copied(copy, problem, away)
@@ -167,27 +167,27 @@ class Fleet:
         self.jobs.copy()
 
     def pending(self, trials: Iterable[int]) -> dict[int, str]:
-        """Have those copied whose newest checkpoint is neither in the study's folder nor in the store yet.
+        """Request copies of those trials' newest checkpoints that are only on hosts.
 
         Returns
         -------
         pending : dict of int to str
-            These trials, and the host that has the checkpoint if it cannot be reached now, else "".
+            By trial: the host that has the checkpoint if it cannot be reached now, else "".
         """
         found = self.checkpoints.pending(trials)
         self.jobs.copy()
         return found
 
-    # What happens
+    # Events
 
     def handle(self, event: protocol.CarrierEvent, now: float) -> None:
-        """Take what the carrier says."""
+        """Handle an event of the carrier."""
         if isinstance(event, protocol.AgentLine):
             agent = self._agents.get(event.agent)
             if agent is not None and not agent.gone:
                 self._handle_line(agent, event.text, now)
         elif isinstance(event, protocol.Joined):
-            share = zlib.crc32(event.agent.encode()) / 2**32  # not all are to be beaten at once
+            share = zlib.crc32(event.agent.encode()) / 2**32  # spread the beats over time
             clocks = Clocks(self._lease, now)
             clocks.due += share * clocks.pause
             self._agents[event.agent] = FleetAgent(event.agent, self._host(event.place, event.host), clocks)
@@ -197,7 +197,7 @@ class Fleet:
             self._handle_failure(event)
 
     def tick(self, now: float) -> None:
-        """Let time pass: beats, silent agents, leases, hosts that come."""
+        """Do what is due at this time: beats, silent agents, leases, new hosts."""
         for agent in list(self._agents.values()):
             if now >= agent.clocks.due and not agent.gone:
                 self._beat(agent, now)
@@ -216,7 +216,7 @@ class Fleet:
         self._check_hosts(now)
 
     def _report_changes(self, now: float) -> None:
-        """Tell people what is so of agents, in one line of all of which the same is so."""
+        """Add notes on changes of agents, one line for all agents with the same change."""
         alike: dict[tuple[str, str], list[FleetAgent]] = {}
         for verb, what, agent in self._changes:
             alike.setdefault((verb, what), []).append(agent)
@@ -240,7 +240,7 @@ class Fleet:
         self.effects.send(agent, {**agent.clocks.beat(now), "taken": agent.taken})
 
     def _check_agent(self, agent: FleetAgent, now: float) -> None:
-        """Shut an agent that is silent or gone, and give it up when its lease is over."""
+        """Close the workers of an agent that is silent or gone, and lose it when its lease is over."""
         if agent.clocks.rest(now) < 0:
             self._lose(agent, "it did not answer", True)
         elif not agent.reported_missing and (agent.jobs or (agent.divided and not agent.over)):
@@ -250,13 +250,13 @@ class Fleet:
             self._changes.append((*what, agent))
 
     def _shut(self, agent: FleetAgent, reason: str) -> None:
-        """Let the workers of an agent take no new jobs."""
+        """Close the workers of an agent: they take no new jobs."""
         if not agent.shut:
             agent.shut = reason
             self.jobs.shut(self.allocator.workers(agent.name), reason)
 
     def _lose(self, agent: FleetAgent, reason: str, over: bool) -> None:
-        """Hear an agent no more; what it runs is lost when that must have ended, at once if all is `over`."""
+        """Count an agent as gone; its jobs are lost when they must have ended, at once if all is `over`."""
         if not agent.gone:
             agent.gone, agent.reported_missing, agent.over = True, False, reason
             self.checkpoints.leave(agent.name)
@@ -267,14 +267,14 @@ class Fleet:
             self.jobs.lose(agent, f"its host {agent.host.name} was lost: {agent.over}")
 
     def _exclude(self, agent: FleetAgent, error: ParameterError, ends: bool) -> None:
-        """Give an agent no new jobs, as it can run no trials; if it `ends`, another one is tried then."""
+        """Give no new jobs to an agent that can run no trials; if it `ends`, another one is started."""
         name = agent.host.name
         agent.over, agent.ends = str(error), ends
         self._fail(agent.host, error.rule if error.field in _OURS else str(error), True, error)
         self._shut(agent, f"{name} can run no trials")
 
     def _fail(self, host: FleetHost, problem: str, final: bool, error: ParameterError | None = None) -> None:
-        """Keep why a host can run no trials, for now or until somebody has mended it."""
+        """Record why a host can run no trials, for now or, if `final`, until a user has repaired it."""
         among_others = max(len(self._hosts), self.expected or 0) > 1
         if problem != host.problem and (self._opened or among_others or not final):
             self.effects.notes.append(f"{host.name} gets no trials{'' if final else ' yet'}: {problem}")
@@ -282,7 +282,7 @@ class Fleet:
         host.problem, host.final, host.error = problem, final, error
 
     def _check_hosts(self, now: float) -> None:
-        """End the study if no host can run trials: at once before the first trial, later after the lease."""
+        """End the study if no host can run trials: before the first trial at once, later after the lease."""
         hosts = list(self._hosts.values())
         able = [one for one in hosts if not (one.final or (one.failures >= FAILURES and not self._opened))]
         some_begin = any(not agent.over for agent in self._agents.values())
@@ -301,7 +301,7 @@ class Fleet:
             rule = f"none can run trials any more: {problem}"
             self.fatal = self.fatal or ExecutorError("the hosts", rule)
 
-    # What agents say
+    # Messages of agents
 
     def _host(self, place: str, name: str) -> FleetHost:
         host = self._hosts.setdefault(place, FleetHost(name))
@@ -323,7 +323,7 @@ class Fleet:
             self._fail(self._host(event.place, event.host), event.reason, event.final)
 
     def _handle_line(self, agent: FleetAgent, text: str, now: float) -> None:
-        """Take a line of an agent; one that makes no sense is its last."""
+        """Handle a line of an agent; a malformed line ends the agent."""
         try:
             body = json.loads(text)
             if body["m"] in ("said", "ended"):
@@ -381,7 +381,7 @@ class Fleet:
             self.jobs.open(self.allocator.workers(agent.name))
 
     def _handle_hello(self, agent: FleetAgent, body: Body, now: float) -> None:
-        """Take in what an agent says of its host."""
+        """Record an agent's host from its ``hello``."""
         agent.machine = Machine.from_hello(agent.host.name, body)
         useless = self.checkpoints.join(agent.name, agent.host.name, body)
         agent.incoming = str(body["incoming"])
@@ -394,7 +394,7 @@ class Fleet:
         elif warning and warning != agent.host.warning:
             agent.host.warning = warning
             self._changes.append(("runs", f"{warning}: trials there may come out differently", agent))
-        self._beat(agent, now)  # it takes jobs once it has answered one
+        self._beat(agent, now)  # the agent takes jobs after its first answer to a beat
 
     def _handle_fatal(self, agent: FleetAgent, body: Body) -> None:
         name, rule = agent.host.name, str(body["rule"])
@@ -402,13 +402,13 @@ class Fleet:
         if not body.get("trial"):
             self._exclude(agent, error, True)
         elif not (self.checkpoints.saves if body["trial"] == "checkpoint" else self.jobs.reported):
-            # Else others have done what that trial did not: only it fails, as its end says.
+            # Else other trials have kept the rule: only this one fails, when it ends.
             self.fatal = self.fatal or error
 
     # Workers
 
     def _divide(self, now: float) -> None:
-        """Take in agents that can take jobs, and divide what is free."""
+        """Add agents that can take jobs, and divide free cores and GPUs among workers."""
         new = [agent for agent in self._agents.values() if not agent.divided and agent.is_ready(now)]
         machines = [agent.machine for agent in new if agent.machine is not None]
         first = not self.allocator.begun

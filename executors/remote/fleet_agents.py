@@ -1,4 +1,4 @@
-"""Agents as the controller knows them: their clocks and leases, and the hosts that they are on."""
+"""The controller's records of agents: their clocks and leases, and their hosts."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ __all__ = ["MARGIN", "Clocks", "FleetAgent", "FleetHost"]
 BEAT: Final = 1.0  # seconds between two beats,
 SHARE: Final = 1 / 8  # or this share of the lease, if that is shorter
 SILENT: Final = 3.0  # seconds without an answer, or a third of the lease, after which an agent is silent
-MARGIN: Final = 2.5  # seconds in which an agent's processes notice that the lease is over, and are gone
-_MANY: Final = 100  # beats whose answers are still waited for
-_WORSE: Final = 1.05  # an estimate of clocks ages: so much longer may the next round trip be
+MARGIN: Final = 2.5  # seconds for an agent's processes to notice the end of the lease, and end
+_MANY: Final = 100  # beats without an answer that are remembered
+_WORSE: Final = 1.05  # factor by which a round trip may be longer and still replace an old estimate
 
 
 @dataclass(slots=True)
 class Clocks:
     """An agent's clocks and its lease.
 
-    Times are of the controller's monotonic clock, but for `clock` and `until`.
+    Times are on the controller's monotonic clock, except `clock` and `until`.
 
     Attributes
     ----------
     lease : float
-        Seconds that a lease lasts.
+        The length of a lease in seconds.
     due : float
-        When the next beat is.
+        The time of the next beat.
     clock, answered : float or None, float
-        Its lease clock in its last answer, None before the first one, and when that came.
+        The agent's lease clock in its last answer, None before the first one, and the time of that answer.
     until : float
-        The end of its lease, by its lease clock.
+        The end of the lease on the agent's lease clock.
     ahead : float
-        How far the controller's clock is ahead of the agent's monotonic clock.
+        Seconds by which the controller's clock is ahead of the agent's monotonic clock.
     number : int
-        The last beat.
+        The number of the last beat.
     """
 
     lease: float
@@ -53,9 +53,9 @@ class Clocks:
     _sent: dict[int, float] = field(default_factory=dict)
 
     def beat(self, now: float) -> Body:
-        """Renew the lease as far as it can be, and return what the beat says of it."""
+        """Extend the lease as far as the last answer allows, and return the next beat."""
         if self.clock is not None:
-            # No answer, no new lease: it ends a fixed time after what the agent itself said last.
+            # Without answers the lease ends a fixed time after the agent's last one.
             self.until = max(self.until, self.clock + self.lease)
         self.number += 1
         self.due = now + self.pause
@@ -64,8 +64,8 @@ class Clocks:
         return {"o": "beat", "id": self.number, "until": round(self.until, 6)}
 
     def answer(self, number: int, clock: float, time: float, now: float) -> None:
-        """Take the answer to a beat."""
-        if self.clock is None:  # it began with a lease of its own, which cannot be over later than this
+        """Record the answer to a beat."""
+        if self.clock is None:  # the agent's initial lease ends no later than this
             self.until = clock + self.lease
         if self.clock is None or clock > self.clock:
             self.clock, self.answered = clock, now
@@ -84,39 +84,39 @@ class Clocks:
         return min(BEAT, self.lease * SHARE)
 
     def silent(self, now: float) -> bool:
-        """Whether the agent has answered, but not for too long to be given new jobs."""
+        """Return whether the agent has answered before, but not lately enough to get new jobs."""
         return self.clock is not None and now - self.answered > min(SILENT, self.lease / 3)
 
     def is_answering(self, now: float) -> bool:
-        """Whether the agent has answered lately."""
+        """Return whether the agent has answered lately."""
         return self.clock is not None and not self.silent(now)
 
     def rest(self, now: float) -> float:
-        """Return the seconds until everything that the agent runs must have ended, at most."""
-        if self.clock is None:  # nothing runs there yet
+        """Return the seconds after which all processes of the agent must have ended."""
+        if self.clock is None:  # no job runs there yet
             return 0.0
-        # Its clock was at `clock` before the answer came: by now it is at least at this.
+        # Its clock read `clock` before the answer came, so it has advanced at least as much since then.
         return self.until + MARGIN - (self.clock + (now - self.answered))
 
 
 @dataclass(slots=True, eq=False)
 class FleetHost:
-    """A place where agents are started, and why it can run no trials.
+    """A place where agents are started, with its failures.
 
     Attributes
     ----------
     name : str
-        As the user calls it.
+        The name that the user gave it.
     failures : int
-        How often in a row no agent could be started, or be made ready.
+        The number of failures in a row to start an agent or make it ready.
     problem : str
-        What the last of these failed by; empty if an agent is ready.
+        The cause of the last failure; empty if an agent is ready.
     error : ParameterError or None
-        The same, if an agent has found it.
+        The same as an error, if an agent has reported it.
     final : bool
-        Whether it can run no trials before somebody has mended it.
+        Whether it can run no trials before a user has repaired it.
     warning : str
-        What people were told of other versions there.
+        The warning on its versions that was shown.
     """
 
     name: str
@@ -129,32 +129,32 @@ class FleetHost:
 
 @dataclass(slots=True, eq=False)
 class FleetAgent:
-    """An agent, from when it is started until nothing of it can run any more.
+    """An agent, from its start until none of its processes can run any more.
 
     Attributes
     ----------
     name : str
-        Its id.
+        The agent's id.
     machine, incoming : Machine, str
-        What it said of its host, and the folder there for what is copied to it.
+        The host's devices and versions, and its folder for copies of checkpoints.
     ready : bool
-        Whether it has loaded the training function.
+        Whether the agent has loaded the training function.
     divided : bool
         Whether its host was divided among workers.
     shut : str
         Why its workers take no jobs now; empty if they do.
     over : str
-        Why it gets no new jobs any more; empty if it may.
+        Why it gets no new jobs any more; empty if it may get some.
     ends : bool
-        Whether it is to be closed when nothing is left to be done there.
+        Whether to close it when its jobs and copies are done.
     gone : bool
-        Whether nothing is heard of it any more.
+        Whether no messages can come from it any more.
     reported_missing : bool
-        Whether people were told that it does not answer, or is gone.
+        Whether a note has said that it does not answer, or is gone.
     jobs : set of int
-        Jobs that were sent to it, and may run there.
+        Jobs that were sent to it and may still run.
     taken, acknowledged : int
-        How many characters of its lines the runner has taken, and how many it was told of.
+        The number of characters of its lines that the runner has processed, and that were acknowledged to it.
     """
 
     name: str
@@ -174,5 +174,5 @@ class FleetAgent:
     acknowledged: int = 0
 
     def is_ready(self, now: float) -> bool:
-        """Whether it can be given jobs now."""
+        """Return whether the agent can get jobs now."""
         return self.ready and self.machine is not None and not self.over and self.clocks.is_answering(now)

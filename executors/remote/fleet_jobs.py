@@ -1,4 +1,4 @@
-"""The jobs of a fleet: on their way to an agent, running, and ended. No input or output."""
+"""The jobs of a fleet: waiting for an agent, running, and ended. No input or output."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ __all__ = ["Effects", "FleetJobs"]
 
 @dataclass(slots=True)
 class Effects:
-    """What is to be said and done, to be emptied by who does it.
+    """The outputs of the fleet, which the controller carries out and empties.
 
     Attributes
     ----------
     messages : list of Message
-        For the runner, in order.
+        Messages for the runner, in order.
     size : int
-        Characters of the agents' lines that `messages` were made of. When the runner has taken the messages,
-        `Fleet.taken` is told the same number.
+        Characters of the agents' lines from which `messages` were made. When the runner has processed the
+        messages, `Fleet.taken` is called with this number.
     notes : list of str
         Warnings for people.
     lines : list of (str, str)
         Agents, and a line for each, in order.
     copies : list of Get or Put
-        Copies to be made at the same time, each of which ends with `Fleet.copied`.
+        Copies to be made at the same time, each of which ends with a call of `Fleet.copied`.
     logs : list of (int, str)
-        Trials, and what is to be added to their logs.
+        Trials, and text to append to their logs.
     unstored : list of int
-        Trials whose checkpoints are to be removed from the store behind the URL.
+        Trials whose checkpoints have to be removed from the store behind the URL.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Effects:
     unstored: list[int] = field(default_factory=list)
 
     def send(self, agent: FleetAgent, body: Body) -> None:
-        """Have an order sent, if there is somebody to read it."""
+        """Add an order to `lines`, unless the agent is gone."""
         if not agent.gone:
             self.lines.append((agent.name, dump(body)))
 
@@ -64,28 +64,28 @@ class Effects:
 class _Job:
     task: Assignment
     worker: int
-    agent: FleetAgent | None = None  # that it was sent to, or its checkpoint is copied to
+    agent: FleetAgent | None = None  # the agent to which it was sent, or its checkpoint is copied
     sent: bool = False
-    useful: bool = True  # whether its checkpoint is of use once it has ended
-    copy: Put | None = None  # that is under way
-    copies: int = 0  # that were tried
-    checkpoint: Body | None = None  # where its agent finds its checkpoint
+    useful: bool = True  # whether its checkpoint may be needed after its end
+    copy: Put | None = None  # the copy that is under way
+    copies: int = 0  # attempts of copies
+    checkpoint: Body | None = None  # the place of its checkpoint, for its agent
     at: float = -inf  # the time of its last report
 
 
 class FleetJobs:
-    """Jobs by number, from their start until their end has been said.
+    """The fleet's jobs, from their start until their end has been reported.
 
     Parameters
     ----------
     allocator : WorkerAllocator
-        Knows which agent a worker belongs to.
+        The workers' agents.
     checkpoints : Checkpoints
-        Knows where checkpoints are.
+        The places of checkpoints.
     effects : Effects
-        Gets what is to be said and done.
+        The outputs, to which this object adds.
     agents : mapping
-        The agents that there are, by their ids.
+        The agents by their ids.
 
     Attributes
     ----------
@@ -104,36 +104,36 @@ class FleetJobs:
         self._allocator, self._checkpoints, self._effects = allocator, checkpoints, effects
         self._agents = agents
         self._jobs: dict[int, _Job] = {}
-        self._trials: dict[int, _Job] = {}  # the same, by trial
-        self._waiting: dict[int, _Job] = {}  # of these, those that were not sent yet
+        self._trials: dict[int, _Job] = {}  # the same jobs by trial
+        self._waiting: dict[int, _Job] = {}  # the jobs among them that were not sent yet
 
-    # What the runner asks for
+    # Methods for the runner
 
     def start(self, worker: int, task: Assignment, now: float) -> None:
-        """Start a job, or have it wait for its agent and its checkpoint."""
+        """Start a job, or let it wait for its agent and its checkpoint."""
         job = self._jobs[task.job] = self._trials[task.trial] = self._waiting[task.job] = _Job(task, worker)
         self._advance(job, now)
 
     def go_on(self, number: int, stop: float) -> None:
-        """Answer a job that waits at a milestone."""
+        """Let a job that waits at a milestone train to `stop`."""
         job = self._jobs.get(number)
         if job is not None and job.sent and job.agent is not None:
             order = {"o": "go", "job": number, "stop": stop if isfinite(stop) else None}
             self._effects.send(job.agent, order)
 
     def leave(self, number: int, save: bool) -> None:
-        """Have a job leave its function. Without `save` its checkpoint is of no more use."""
+        """Make a job leave its function. Without `save` its checkpoint is not needed any more."""
         if number in self._jobs:
             self._jobs[number].useful = save
         self._end({"o": "leave", "job": number, "save": save}, JobEnded(number, left=True))
 
     def kill(self, number: int, reason: str) -> None:
-        """End a job's processes."""
+        """Kill a job's processes."""
         ended = JobEnded(number, kind="lost", reason=reason or "it was killed")
         self._end({"o": "kill", "job": number, "reason": reason}, ended)
 
     def _end(self, order: Body, ended: JobEnded) -> None:
-        """Send an order that ends a job; one that has not begun ends at once."""
+        """Send an order that ends a job; a job that was not sent yet ends at once."""
         job = self._jobs.get(ended.job)
         if job is not None and job.sent and job.agent is not None:
             self._effects.send(job.agent, order)
@@ -143,7 +143,7 @@ class FleetJobs:
     # Workers
 
     def open(self, workers: Iterable[int]) -> None:
-        """Let workers take jobs."""
+        """Report to the runner that workers take jobs."""
         for worker in workers:
             slot = self._allocator.slot(worker)
             cores = slot.threads if slot.cpus is None else len(slot.cpus)
@@ -151,24 +151,24 @@ class FleetJobs:
             self._effects.messages.append(WorkerOpened(worker, host, cores, [gpu.uuid for gpu in slot.gpus]))
 
     def shut(self, workers: Iterable[int], reason: str) -> None:
-        """Let workers take no jobs any more."""
+        """Report to the runner that workers take no jobs any more."""
         self._effects.messages += [WorkerClosed(worker, reason) for worker in workers]
 
     def lose(self, agent: FleetAgent, reason: str) -> None:
-        """End what was sent to an agent, of which nothing can run any more."""
+        """End an agent's jobs as lost, once none of its processes can run any more."""
         for number in sorted(agent.jobs):
             self._finish(self._jobs[number], JobEnded(number, kind="lost", reason=reason))
 
-    # On their way
+    # Waiting jobs
 
     def retry_waiting(self, now: float) -> None:
-        """See which of the jobs that wait can be started; none of them has hung."""
+        """Start those waiting jobs that can start, and reset the hang timeout of all others."""
         for number, job in list(self._waiting.items()):
             self._effects.messages.append(Reported(number, [], 0))
             self._advance(job, now)
 
     def _advance(self, job: _Job, now: float) -> None:
-        """Start a job that waits, if its agent and its checkpoint are there; else see to that."""
+        """Start a waiting job if its agent and checkpoint are available; else request what is missing."""
         if job.agent is not None and job.agent.over:
             job.agent = job.copy = job.checkpoint = None
         agent = job.agent or self._agents.get(self._allocator.agent(job.worker) or "")
@@ -197,7 +197,7 @@ class FleetJobs:
         agent.jobs.add(number)
 
     def _move(self, job: _Job) -> FleetAgent | None:
-        """Give a job whose worker has no host any more the place of a free worker; return its agent."""
+        """Move a job whose worker has lost its host to a free worker's host; return the new agent."""
         busy = {other.worker for other in self._jobs.values()}
         for worker in sorted(set(self._allocator.workers()) - busy):
             agent = self._agents[self._allocator.agent(worker) or ""]
@@ -209,7 +209,7 @@ class FleetJobs:
         return None
 
     def copied(self, copy: Put, problem: str | None) -> None:
-        """A job's checkpoint has come to its host, or cannot."""
+        """Record that a job's checkpoint was copied to its host, or why not."""
         job = self._jobs.get(copy.job)
         if job is None or job.copy is not copy or job.agent is None:
             return
@@ -221,24 +221,24 @@ class FleetJobs:
             self._finish(job, JobEnded(copy.job, kind="lost", reason=reason))
 
     def advance(self, trial: int, now: float) -> None:
-        """Start the job of a trial, if that waited for its checkpoint."""
+        """Start a trial's job if it waits for its checkpoint."""
         job = self._trials.get(trial)
         if job is not None and not job.sent:
             self._advance(job, now)
 
     def copy(self) -> None:
-        """Have those checkpoints copied from hosts that can be now."""
+        """Add copies from hosts that can begin now."""
         self._effects.copies += self._checkpoints.begin_copies(self._is_running)
 
     def _is_running(self, trial: int) -> bool:
-        """Whether a trial's files may change, or are copied to a host."""
+        """Return whether a trial's files may change, or are being copied to a host."""
         job = self._trials.get(trial)
         return job is not None and (job.sent or job.copy is not None)
 
-    # What agents say
+    # Messages of agents
 
     def handle(self, agent: FleetAgent, body: Body, made: Reported | JobEnded, now: float) -> bool:
-        """Take what an agent says of one of its jobs; return whether the runner is told."""
+        """Handle an agent's message on one of its jobs; return whether the runner gets a message."""
         job = self._jobs.get(made.job)
         if job is None or job.agent is not agent or not job.sent:
             return False
@@ -255,7 +255,7 @@ class FleetJobs:
         return True
 
     def _finish(self, job: _Job, ended: JobEnded) -> None:
-        """End a job: its worker and its trial are free."""
+        """End a job, which frees its worker and its trial."""
         number, trial = job.task.job, job.task.trial
         del self._jobs[number], self._trials[trial]
         self._waiting.pop(number, None)
@@ -267,7 +267,7 @@ class FleetJobs:
 
 
 def _timed(job: _Job, rows: Sequence[ReportRow], now: float) -> list[ReportRow]:
-    """Return reports with times in order, and none in the future: clocks are estimates."""
+    """Return reports with times in order and not in the future, since estimates of clocks have errors."""
     timed = []
     for row in rows:
         job.at = min(now, max(row.at, job.at))

@@ -1,4 +1,4 @@
-"""A host, as its agent finds it: where trials and their checkpoints go, cores, GPUs and versions."""
+"""An agent's host: the folders of trials and checkpoints, cores, GPUs and versions."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["VARIABLE", "AgentFolders", "find_folders", "gpu_problem", "hello", "
 
 VARIABLE: Final = "HBSIM_WORK"
 HOUR: Final = 3600.0  # seconds
-_SOME: Final = 20  # files and folders that are touched at once
+_SOME: Final = 20  # files and folders that are touched in a step
 _ROOT: Final = Path("/")
 
 
 @dataclass(frozen=True, slots=True)
 class AgentFolders:
-    """The folders in which an agent keeps things.
+    """The folders of an agent.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class AgentFolders:
     trials : Path
         The folder of the trials' folders.
     shared : bool
-        Whether that is the study's, which the controller sees, too.
+        Whether `trials` is the study's folder, which the controller sees, too.
     """
 
     work: Path
@@ -51,12 +51,12 @@ class AgentFolders:
 
     @property
     def incoming(self) -> Path:
-        """Where checkpoints are copied to from elsewhere, of the same file system as `trials`."""
+        """The folder for checkpoints that are copied to this host, on the same file system as `trials`."""
         return self.work / "incoming"
 
 
 def find_folders(config: Mapping[str, Any]) -> AgentFolders:
-    """Find out whether this host sees the study's folder, and where its trials go.
+    """Return the folders of this host's agent, after a check whether the host sees the study's folder.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def find_folders(config: Mapping[str, Any]) -> AgentFolders:
     Raises
     ------
     ParameterError
-        The host has no folder of its own; or it does not see the study's where it has to.
+        The host has no folder of its own, or does not see the study's folder although it has to.
     OSError
         The host's folder cannot be written.
     """
@@ -85,10 +85,10 @@ def find_folders(config: Mapping[str, Any]) -> AgentFolders:
 
 
 def work_folder(study: str) -> Path:
-    """Return this host's folder for a study, which nobody else can use; it is made if it is not there.
+    """Return this host's folder for a study, which no other user can use; make it if it does not exist.
 
-    It is in the folder that the environment variable ``HBSIM_WORK`` names, else in ``hbsim-UID`` in the
-    folder for temporary files.
+    It is below the folder in the environment variable ``HBSIM_WORK``, else below ``hbsim-UID`` in the folder
+    for temporary files.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def work_folder(study: str) -> Path:
     Raises
     ------
     ParameterError
-        It cannot be made, or somebody else can use it.
+        The folder cannot be made, or another user can use it.
     """
     if given := os.environ.get(VARIABLE):
         return _private(Path(given).expanduser().absolute() / study)
@@ -108,16 +108,16 @@ def work_folder(study: str) -> Path:
 def hello(place: AgentFolders) -> Body:
     """Return the message ``hello``.
 
-    ``name`` is what the machine calls itself; ``boot`` tells machines apart, ``group`` the quotas on CPU time
-    of one machine, ``store`` the folders in which they keep trials: who says the same sees the same folder.
+    ``name`` is the machine's own name. ``boot`` is an id of the machine, ``group`` of the quota on its CPU
+    time, ``store`` of the folder of trials: agents with the same id see the same folder.
     ``holds`` are the trials whose checkpoints are in this host's own folder: for each the ``job`` that made
     it, its ``folder``, and that of the trial's ``files`` or null.
-    ``threads`` is how many threads whoever started the agent wants each process to compute with.
+    ``threads`` is the number of threads that the agent's environment sets for each process.
 
     Raises
     ------
     ParameterError
-        ``CUDA_VISIBLE_DEVICES`` cannot be right.
+        ``CUDA_VISIBLE_DEVICES`` is invalid.
     OSError
         The host's folder cannot be written.
     """
@@ -142,19 +142,19 @@ def hello(place: AgentFolders) -> Body:
 
 
 def gpu_problem(gpus: Sequence[Gpu], root: Path = _ROOT, module: devices.Nvml | None = None) -> str | None:
-    """Say what is wrong if this host has NVIDIA GPUs, and its driver does not answer; None if nothing is.
+    """Return the problem if this host has NVIDIA GPUs but its driver does not answer; None if there is none.
 
-    The kernel's list of GPUs is the machine's. A container or a job of a queue that was given none of them
-    cannot open their devices, and then nothing is wrong.
+    The kernel lists the GPUs of the whole machine. A container or a batch job without access to them cannot
+    open their devices; that is no problem.
 
     Parameters
     ----------
     gpus : sequence of Gpu
-        Those that were found.
+        The GPUs that were found.
     root : Path
         The root of the file system.
     module : Nvml, optional
-        Answers instead of the driver.
+        Used in place of the driver's NVML.
     """
     listed = _names(root / "proc/driver/nvidia/gpus")
     given = [root / "dev" / name for name in _names(root / "dev") if re.fullmatch(r"nvidia\d+", name)]
@@ -168,9 +168,9 @@ def gpu_problem(gpus: Sequence[Gpu], root: Path = _ROOT, module: devices.Nvml | 
 
 
 def touch_all(work: Path) -> Iterator[None]:
-    """Touch a host's folder for a study every hour, a few files at each step, for ever.
+    """Touch the files of a host's folder for a study every hour, a few at each step, without end.
 
-    Who tidies temporary files removes what is old: checkpoints of trials that have been paused for days.
+    Services that clean temporary folders would else remove checkpoints of trials that are paused for days.
     """
     while True:
         due = time.monotonic() + HOUR
@@ -184,7 +184,7 @@ def touch_all(work: Path) -> Iterator[None]:
 
 
 def _below(folder: Path) -> Iterator[str]:
-    """Yield a folder, the one that it is in, and all that is in it."""
+    """Yield a folder, its parent, and everything in it."""
     yield from (str(folder.parent), str(folder))
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -192,7 +192,7 @@ def _below(folder: Path) -> Iterator[str]:
 
 
 def _holds(trials: Path) -> dict[str, Body]:
-    """Return the trials whose checkpoints are in a host's own folder, as `hello` says them."""
+    """Return the trials whose checkpoints are in a host's own folder, in the form of `hello`."""
     found: dict[str, Body] = {}
     for trial, (job, folder) in store.newest_of_all(trials).items():
         files = trial_folder(trials, trial) / store.FILES
@@ -202,15 +202,15 @@ def _holds(trials: Path) -> dict[str, Body]:
 
 
 def _store_id(work: Path) -> str:
-    """Return an id of the folder: who reads the same one sees the same folder."""
+    """Return an id of the folder: processes that read the same id see the same folder."""
     link = work / "store"
     with suppress(FileExistsError):
-        os.symlink(secrets.token_hex(8), link)  # made and filled at once
+        os.symlink(secrets.token_hex(8), link)  # made with its content, in one step
     return os.readlink(link)
 
 
 def _private(folder: Path) -> Path:
-    """Make a folder if it is not there, and return it if nobody else can use it."""
+    """Make a folder if it does not exist, and return it if no other user can use it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.lstat()
@@ -224,9 +224,9 @@ def _private(folder: Path) -> Path:
 
 
 def _boot() -> str:
-    """Return what no other machine says, nor this one once it has been started again.
+    """Return an id of this machine, which is new at each boot.
 
-    Containers of one machine have the kernel's boot id in common, and are to: their cores are the same ones.
+    Containers of one machine share the kernel's boot id, as they should: their cores are the same.
     """
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
@@ -241,7 +241,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _may_open(device: Path) -> bool:
-    """Whether this process was given a device, even if it does not work."""
+    """Return whether this process may open a device, even if the device does not work."""
     try:
         os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
     except (PermissionError, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Executors on other machines: hosts that are reached by SSH, and Dask clusters."""
+"""Options of executors on other machines: hosts that are reached by SSH, and Dask clusters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class HostAddress(NamedTuple):
-    """The parts of a host as a user writes it, ``[user@]name[:port]``; None for what is not given."""
+    """The parts of a host's address ``[user@]name[:port]``; None for parts that are not given."""
 
     user: str | None
     name: str
@@ -46,7 +46,7 @@ def parse_host(text: object) -> HostAddress:
     Raises
     ------
     ParameterError
-        It is no host; field ``hosts``.
+        The text is no address of a host; the field is ``hosts``.
     """
     found = _HOST.fullmatch(text) if isinstance(text, str) else None
     port = int(found["port"]) if found and found["port"] else None
@@ -101,7 +101,7 @@ def _send(name: str, value: object) -> object:
 
 
 def _storage(name: str, value: object) -> object:
-    # Without a protocol before it, :// is no URL.
+    # A text that begins with :// is no URL.
     if value not in _STORAGE and not (isinstance(value, str) and value.find("://") > 0):
         rule = f"must be auto, shared, pull or a URL (s3://bucket/path).{nearest(value, _STORAGE)}"
         raise ParameterError(name, value, rule)
@@ -122,7 +122,7 @@ def _address(name: str, value: object) -> object:
 
 
 def _named(kind: type[T]) -> type[T]:
-    """Make a keyword that a class does not know a `ParameterError`."""
+    """Make a class raise a `ParameterError` for an unknown keyword."""
     kind.__init__ = named_options(kind.__init__)  # type: ignore[method-assign]
     return kind
 
@@ -134,16 +134,16 @@ class RemoteOptions:
     Parameters
     ----------
     send : "file" or "folder"
-        What of the training function's code is sent to hosts that do not have it: its file, or all Python
-        files of its folder and the folders in it.
+        The part of the training function's code that is sent to hosts without it: its file, or all Python
+        files of its folder and subfolders.
     storage : str
-        Where checkpoints are. ``"shared"``: in the study's folder, which every host sees. ``"pull"``: each
-        is copied into the study's folder when its trial pauses, and to the host where the trial goes on. A
-        URL of fsspec, as in ``s3://bucket/path``. ``"auto"``: shared where a host sees the folder, else
-        pull.
+        The place of checkpoints. ``"shared"``: the study's folder, which every host sees. ``"pull"``: each
+        checkpoint is copied into the study's folder when its trial pauses, and to the host where the trial
+        goes on. A URL of fsspec, such as ``s3://bucket/path``. ``"auto"``: shared for hosts that see the
+        folder, else pull.
     lease : float
-        Seconds. A host that has heard nothing for so long ends its trials by itself; only then do they
-        count as lost, and start again elsewhere. So no trial ever runs twice at once.
+        Seconds. A host without messages of the controller for so long ends its trials by itself; only then
+        do they count as lost, and start again on another host. So no trial ever runs twice at once.
 
     Raises
     ------
@@ -190,14 +190,14 @@ class Hosts(RemoteOptions):
         Names or addresses, as in ``gpu1``, ``me@gpu1``, ``gpu1:2222`` or ``[::1]:22``. One that is given
         twice counts once.
     ssh_user, ssh_port, ssh_key, ssh_known_hosts : optional
-        How they are reached: the user; the port; the file of the private key; the file of known hosts. What
-        is not given is as OpenSSH's configuration has it.
+        The user, the port, the file of the private key and the file of known hosts. The defaults are those of
+        OpenSSH's configuration.
     ssh_python : str, optional
-        The Python there; by default the same path as the one that runs this process.
+        The path of Python on the hosts; by default that of the Python that runs this process.
     ssh_timeout : float, optional
-        Seconds for each step of a start, in place of the usual ones.
+        Seconds for each step of a start, in place of the defaults.
     send, storage, lease
-        As `RemoteOptions` has them.
+        See `RemoteOptions`.
 
     Raises
     ------
@@ -231,7 +231,7 @@ class Hosts(RemoteOptions):
     )
 
     def __post_init__(self) -> None:
-        """Check each field by its rule, and keep one of each host."""
+        """Check each field by its rule, and remove hosts that are given twice."""
         RemoteOptions.__post_init__(self)  # super() does not work in a class with slots=True
         once: dict[HostAddress, str] = {}
         for text in self.hosts:
@@ -248,13 +248,13 @@ class Dask(RemoteOptions):
     Parameters
     ----------
     scheduler_address : str, optional
-        Of a cluster that runs, as in ``tls://HOST:8786`` or ``tcp://HOST:8786``. Without it a cluster is
-        started in this process, to try things.
+        The address of a running cluster, such as ``tls://HOST:8786`` or ``tcp://HOST:8786``. Without it a
+        cluster is started in this process, for trying things out.
     tls_ca, tls_cert, tls_key : path, optional
-        PEM files for a ``tls://`` address: of the authority, of this client and its key. By default as
-        Dask's configuration has them.
+        PEM files for a ``tls://`` address: those of the authority, of this client and of its key. The
+        defaults are those of Dask's configuration.
     send, storage, lease
-        As `RemoteOptions` has them.
+        See `RemoteOptions`.
 
     Raises
     ------
@@ -278,7 +278,7 @@ class Dask(RemoteOptions):
     tls_key: Path | str | None = option(None, help="The same: its key, PEM.", metavar="FILE", check=_file)
 
     def __post_init__(self) -> None:
-        """Check each field by its rule, and the fields that go together."""
+        """Check each field by its rule, and the fields that need each other."""
         RemoteOptions.__post_init__(self)
         files = {name: getattr(self, name) for name in ("tls_ca", "tls_cert", "tls_key")}
         given = [name for name, value in files.items() if value is not None]

@@ -77,16 +77,16 @@ ROOM: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """An agent has been started and given the configuration.
+    """The event that an agent was started and has got its configuration.
 
     Attributes
     ----------
     agent : str
-        Its id, another one at each start.
+        The agent's id, a new one at each start.
     host : str
-        Its host as the user calls it: as in ``--hosts``, or the name of a Dask worker.
+        The host's name: as in ``--hosts``, or the name of a Dask worker.
     place : str
-        What stays the same when an agent is started again: the host, or the address of a Dask worker.
+        The id of the place, the same when an agent is started again: the host, or a Dask worker's address.
     """
 
     agent: str
@@ -96,7 +96,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class AgentLine:
-    """An agent has sent a line, a JSON object of `hbsim.executors.remote.protocol`."""
+    """The event that an agent has sent a line, which is a message of the protocol."""
 
     agent: str
     text: str
@@ -104,19 +104,19 @@ class AgentLine:
 
 @dataclass(frozen=True, slots=True)
 class AgentEnded:
-    """An agent has ended, or nothing can be sent to it or heard of it any more.
+    """The event that an agent has ended, or that the connection to it is lost.
 
-    It may be said once more of an agent, when it is known that nothing is left.
+    It may come again for an agent, once it is known that none of its processes is left.
 
     Attributes
     ----------
     agent : str
-        Its id.
+        The agent's id.
     reason : str
         How it ended, in one line.
     clean : bool
-        Whether it is known that nothing that it started is left. Else its jobs may run until the
-        lease is over.
+        Whether it is known that none of its processes is left. Else its jobs may run until the lease is
+        over.
     """
 
     agent: str
@@ -126,16 +126,16 @@ class AgentEnded:
 
 @dataclass(frozen=True, slots=True)
 class HostFailed:
-    """No agent could be started on a host.
+    """The event that no agent could be started on a host.
 
     Attributes
     ----------
     host, place : str
-        As in `Joined`.
+        See `Joined`.
     reason : str
-        Why, in one line, with what can be done.
+        The reason in one line, with a remedy.
     final : bool
-        Whether it is not tried again: there is no hbsim, say. Else it is tried again with back-off.
+        Whether it is not tried again, for example since hbsim is not installed. Else it is, with back-off.
     gone : bool
         Whether the host has left for good, as a Dask worker does.
     """
@@ -149,7 +149,7 @@ class HostFailed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """No host can be reached any more, as when there is no Dask scheduler for longer than the lease."""
+    """The event that no host can be reached any more, as without a Dask scheduler for more than the lease."""
 
     reason: str
 
@@ -158,12 +158,12 @@ CarrierEvent: TypeAlias = Joined | AgentLine | AgentEnded | HostFailed | Lost
 
 
 class CopyError(Exception):
-    """A folder could not be copied; the text says why.
+    """Raised when a folder could not be copied, with the reason as its text.
 
     Attributes
     ----------
     away : bool
-        Whether the host could not be reached: it may be tried again.
+        Whether the host could not be reached; then the copy may be tried again.
     """
 
     def __init__(self, problem: str, away: bool = False) -> None:
@@ -172,16 +172,16 @@ class CopyError(Exception):
 
 
 class Carrier(Protocol):
-    """Starts an agent on each host, again and again when it ends, and carries lines and files.
+    """A carrier: it keeps an agent running on each host, and carries lines and files.
 
-    Lines come whole, in order and once, until `AgentEnded`.
+    Each line comes complete, in order and once, until `AgentEnded`.
 
     Attributes
     ----------
     events : asyncio.Queue of CarrierEvent
-        What happened, in order.
+        The events, in order.
     trusted : bool
-        Whether nobody else can change what is carried: by SSH, by TLS, or since it stays on this machine.
+        Whether lines and files cannot be forged: by SSH, by TLS, or since they stay on this machine.
     """
 
     events: asyncio.Queue[CarrierEvent]
@@ -193,17 +193,17 @@ class Carrier(Protocol):
         Parameters
         ----------
         config : str
-            One line of JSON, the first that each agent gets.
+            The first line of each agent, in JSON.
 
         Returns
         -------
         expected : int or None
-            How many hosts there are to be; None if any number may come.
+            The number of hosts; None if any number may come.
 
         Raises
         ------
         ParameterError
-            A package is missing, or nothing can be reached: with what can be done.
+            A package is missing, or no host can be reached; with a remedy.
         """
         ...
 
@@ -214,13 +214,13 @@ class Carrier(Protocol):
     async def get(self, agent: str, source: str, target: Path) -> None:
         """Copy a folder from an agent's host into a new folder of this machine.
 
-        It works after the agent has ended, too, while its host can be reached. Only files and folders are
+        It also works after the agent has ended, while its host can be reached. Only files and folders are
         copied, links to files as files; nothing is written outside of `target`.
 
         Raises
         ------
         CopyError
-            It cannot be copied. `target` is removed.
+            The folder cannot be copied. `target` is removed.
         """
         ...
 
@@ -230,17 +230,17 @@ class Carrier(Protocol):
         Raises
         ------
         CopyError
-            It cannot be copied.
+            The folder cannot be copied.
         """
         ...
 
     async def close(self) -> None:
-        """End all agents that are left, and part from the hosts. May be called twice."""
+        """End all agents that are left, and disconnect from the hosts. May be called twice."""
         ...
 
 
 def dump(body: Mapping[str, Any]) -> str:
-    """Return the line of a body."""
+    """Return a message's body as a line."""
     return json.dumps(body, separators=(",", ":"), allow_nan=False)
 
 
@@ -255,19 +255,19 @@ def task_from(body: Body) -> Assignment:
 
 
 def said_from(said: Reported) -> Body:
-    """Return a report's body."""
+    """Return the message body of reports."""
     return {"m": "said", "job": said.job, "rows": said.rows, "first": said.first, "waits": said.waits}
 
 
 def to_said(body: Body, ahead: float) -> Reported:
-    """Return a report; `ahead` is how many seconds the controller's clock is ahead of the agent's."""
+    """Return the reports in a body; the controller's clock is `ahead` seconds ahead of the agent's."""
     return Reported(body["job"], _rows(body["rows"], ahead), body["first"], body["waits"])
 
 
 def ended_from(
     ended: JobEnded, saved: int | None, folder: str | None, files: str | None, log: str | None
 ) -> Body:
-    """Return an end's body."""
+    """Return the message body of a job's end."""
     names = ("job", "rows", "first", "kind", "reason", "begun", "left")
     fields = {name: getattr(ended, name) for name in names}
     checkpoint = {"saved": saved, "folder": folder, "files": files}
@@ -275,7 +275,7 @@ def ended_from(
 
 
 def to_ended(body: Body, ahead: float) -> JobEnded:
-    """Return an end; `ahead` as in `to_said`."""
+    """Return the job's end in a body; `ahead` as in `to_said`."""
     begun = None if body["begun"] is None else body["begun"] + ahead
     rows = _rows(body["rows"], ahead)
     more = (body["kind"], body["reason"], begun, body["seconds"], body["left"])

@@ -31,15 +31,15 @@ from hbsim.executors.remote.protocol import (
 
 __all__ = ["HostError", "SshCarrier", "SshHost", "SshProcess", "brief"]
 
-PART: Final = 8 << 20  # bytes of a file at a time; asyncssh asks for the blocks of a part at once
-DEEPEST: Final = 64  # folders in folders
+PART: Final = 8 << 20  # bytes of a file at a time; asyncssh requests the blocks of a part in parallel
+DEEPEST: Final = 64  # levels of nested folders
 ANSWER: Final = 60.0  # seconds for a part: disks may be slow
-CONNECT: Final = 20.0  # seconds until a host that does not answer counts as gone
-START: Final = 60.0  # seconds until Python there says something: network disks are slow
-BEAT, BEATS = 5.0, 6  # half a minute of silence ends a connection, so that its host is connected anew
+CONNECT: Final = 20.0  # seconds for a host to answer
+START: Final = 60.0  # seconds for the first output of Python there: network disks are slow
+BEAT, BEATS = 5.0, 6  # half a minute of silence ends a connection, and the host is connected anew
 LONGEST: Final = 64 << 20  # bytes of a line
 _ENDS: Final = 2.0  # seconds from the end of a process's output to its exit code
-_COPIES: Final = 4  # at once: OpenSSH lets a connection have ten sessions
+_COPIES: Final = 4  # at once: OpenSSH allows ten sessions on a connection
 AGENT: Final = "hbsim.executors.remote.agent"
 CLOSING: Final = 5.0  # seconds for agents to end what they run
 SOONEST, LATEST = 0.5, 30.0  # seconds until a host is tried again
@@ -52,16 +52,16 @@ async def _copy_here(client: Any, source: str, target: Path) -> None:
     Parameters
     ----------
     client : asyncssh.SFTPClient
-        Of the host.
+        The host's client.
     source : str
-        Where it is there.
+        The folder on the host.
     target : path
-        Where it is to be on this machine.
+        The new folder on this machine.
 
     Raises
     ------
     CopyError, OSError, asyncssh.Error
-        It cannot be copied.
+        The folder cannot be copied.
     """
     await asyncio.to_thread(os.makedirs, target)
     try:
@@ -72,7 +72,7 @@ async def _copy_here(client: Any, source: str, target: Path) -> None:
 
 
 async def _copy_there(client: Any, source: Path, target: str) -> None:
-    """Copy a folder of this machine into a new folder on a host; arguments and errors as of `get`."""
+    """Copy a folder of this machine into a new folder on a host; arguments and errors as for `_copy_here`."""
     found = await asyncio.to_thread(_list, source)
     await client.makedirs(os.path.dirname(target), exist_ok=True)
     await client.mkdir(target)
@@ -104,7 +104,7 @@ async def _get_folder(client: Any, source: bytes, target: bytes, depth: int = 0)
             await _get_folder(client, original, copy, depth + 1)
             continue
         if attrs.type == asyncssh.FILEXFER_TYPE_SYMLINK:
-            with suppress(asyncssh.SFTPError):  # it leads nowhere
+            with suppress(asyncssh.SFTPError):  # a dangling link
                 attrs = await client.stat(original)
         if attrs.type == asyncssh.FILEXFER_TYPE_REGULAR:
             await _get_file(client, original, copy, 0o777 if attrs.permissions & 0o100 else 0o666)
@@ -134,8 +134,8 @@ async def _put_file(client: Any, source: Path, target: bytes) -> None:
 
 
 def _list(source: Path) -> list[tuple[Path, bool]]:
-    """Return the folders and files in a folder, and which of them are folders."""
-    os.stat(source)  # an error if it is not there
+    """Return the paths below a folder, each with whether it is a folder."""
+    os.stat(source)  # an error if it does not exist
     found = [(path, path.is_dir()) for path in sorted(source.rglob("*"))]
     return [
         (path, is_folder)
@@ -145,12 +145,12 @@ def _list(source: Path) -> list[tuple[Path, bool]]:
 
 
 class HostError(ParameterError):
-    """A host cannot be used; the rule says why, and what can be done.
+    """Raised when a host cannot be used; the rule has the reason and a remedy.
 
     Attributes
     ----------
     final : bool
-        Whether it will be so until somebody has done something.
+        Whether only a user can repair it, so that trying again is useless.
     """
 
     def __init__(self, host: str, rule: str, final: bool = False) -> None:
@@ -159,14 +159,14 @@ class HostError(ParameterError):
 
 
 class SshHost:
-    """One host; its connection is made when it is needed, and anew after it was lost.
+    """A host; its connection is made when it is first needed, and made again after it was lost.
 
     Parameters
     ----------
     name : str
-        As its user wrote it.
+        The host as its user wrote it.
     options : Hosts
-        How it is reached.
+        The options of the connection.
     """
 
     def __init__(self, name: str, options: Hosts) -> None:
@@ -178,7 +178,7 @@ class SshHost:
         self._copies = asyncio.Semaphore(_COPIES)
         user, address, port = parse_host(name)
         limit = float(options.ssh_timeout or CONNECT)
-        # What is not given is as OpenSSH's configuration has it.
+        # Options that are not given come from OpenSSH's configuration.
         given: dict[str, Any] = {
             "username": user or options.ssh_user,
             "port": port or options.ssh_port,
@@ -191,7 +191,7 @@ class SshHost:
         self._given |= {"agent_forwarding": False, "x11_forwarding": False}
         self._given |= {"request_pty": False, "command": None}
         if is_trusted(f"tcp://[{address}]" if ":" in address else f"tcp://{address}"):
-            self._given.setdefault("known_hosts", None)  # it stays on this machine: any key will do
+            self._given.setdefault("known_hosts", None)  # any key is accepted on this machine
 
     async def connect(self) -> Any:
         """Return the connection.
@@ -199,7 +199,7 @@ class SshHost:
         Raises
         ------
         HostError
-            The host cannot be reached, or lets nobody in.
+            The host cannot be reached, or refuses the login.
         """
         import asyncssh
 
@@ -212,12 +212,12 @@ class SshHost:
             return self._connection
 
     async def start(self, arguments: str) -> SshProcess:
-        """Start the host's Python with these arguments, which a shell there reads.
+        """Start the host's Python with these arguments, which a shell on the host parses.
 
         Raises
         ------
         HostError
-            The host cannot be reached, or opens no session.
+            The host cannot be reached, or refuses a session.
         """
         import asyncssh
 
@@ -235,7 +235,7 @@ class SshHost:
 
     @asynccontextmanager
     async def files(self) -> AsyncIterator[Any]:
-        """Give an SFTP client; whatever fails, also in the block, is a `CopyError`."""
+        """Yield an SFTP client; every error, also in the block, becomes a `CopyError`."""
         import asyncssh
 
         gone: tuple[type[Exception], ...] = (HostError, TimeoutError, asyncssh.DisconnectError)
@@ -247,19 +247,19 @@ class SshHost:
                     client = await connection.start_sftp_client()
                 async with client:
                     yield client
-        except Exception as error:  # what a server sends can make asyncssh raise anything
+        except Exception as error:  # asyncssh may raise anything on a server's data
             away = isinstance(error, gone) or self._connection is None or self._connection.is_closed()
             text = error.rule if isinstance(error, HostError) else brief(error)
             raise CopyError(f"{self.name}, by SFTP: {text}", away) from None
 
     def drop(self) -> None:
-        """End the connection; the next one who needs it makes another."""
+        """End the connection; the next call of `connect` makes a new one."""
         if self._connection is not None:
             self._connection.abort()
         self._connection = None
 
     def no_start(self, process: SshProcess, ending: str) -> HostError:
-        """Return the error of a process that has ended without a message."""
+        """Return the error for a process that has ended without a message."""
         said = process.last_line
         no_module = "No module named" in said and "hbsim" in said
         if no_module or "nknown option: -P" in said or process.status in (126, 127):
@@ -268,7 +268,7 @@ class SshHost:
         return HostError(self.name, f"hbsim there has ended at once: {ending}")
 
     def _refusal(self, error: Exception) -> tuple[str, bool]:
-        """Return why there is no connection, and whether it will be so until somebody has done something."""
+        """Return why there is no connection, and whether only a user can repair that."""
         import asyncssh
 
         try:
@@ -297,7 +297,7 @@ class SshHost:
 
 
 def _key_problem(found: Any, command: str) -> str:
-    """Say of a host's key that it is not known, or not the one that is."""
+    """Return the problem with a host's key: it is unknown, or differs from the known one."""
     import asyncssh
 
     known: Any = ()
@@ -314,17 +314,17 @@ def _key_problem(found: Any, command: str) -> str:
 
 
 class SshProcess:
-    """A process on a host: the lines that it writes, and how it ends.
+    """A process on a host, with its output lines and its end.
 
     Parameters
     ----------
     process : asyncssh.SSHClientProcess
-        With texts.
+        The process, in text mode.
 
     Attributes
     ----------
     last_line : str
-        Of its stderr, so far.
+        The last line of its stderr so far.
     """
 
     def __init__(self, process: Any) -> None:
@@ -335,7 +335,7 @@ class SshProcess:
 
     @property
     def status(self) -> int | None:
-        """Its exit code; None if it has none, or that is not known yet."""
+        """Its exit code; None if there is none, or none is known yet."""
         found: int | None = self._process.exit_status
         return found
 
@@ -345,12 +345,12 @@ class SshProcess:
             self._process.stdin.write(f"{line}\n")
 
     def end_of_file(self) -> None:
-        """Close its stdin, after what was written."""
+        """Close its stdin, after all lines that were written."""
         with suppress(OSError):
             self._process.stdin.write_eof()
 
     async def lines(self) -> AsyncIterator[str]:
-        """Give the lines of its stdout, until it has ended or nothing more can be read."""
+        """Yield the lines of its stdout, until it has ended or no more can be read."""
         import asyncssh
 
         try:
@@ -363,7 +363,7 @@ class SshProcess:
             self._problem = f"the connection is lost: {brief(error)}"
 
     async def ending(self) -> str:
-        """Return how it has ended, in one line, once there are no more lines."""
+        """Return how it has ended, in one line; to be called after the last line."""
         if self._problem:
             return self._problem
         with suppress(TimeoutError):
@@ -377,12 +377,12 @@ class SshProcess:
         return f"{code}: {self.last_line}" if self.last_line else code
 
     def close(self) -> None:
-        """Close its channel, upon which it gets the end of its stdin."""
+        """Close its channel, which also ends its stdin."""
         self._process.close()
         self._reading.cancel()
 
     async def _read_stderr(self) -> None:
-        with suppress(Exception):  # how a connection ends, its stdout says
+        with suppress(Exception):  # `lines` reports the end of a connection
             async for line in self._process.stderr:
                 self.last_line = brief(line) if line.strip() else self.last_line
 
@@ -394,21 +394,21 @@ def brief(error: object) -> str:
 
 
 class SshCarrier:
-    """Runs an agent on each host as long as it is open, whatever ends agents and connections meanwhile.
+    """The `Carrier` by SSH: it keeps an agent running on each host, and restarts agents that end.
 
     Parameters
     ----------
     options : Hosts
-        The hosts, and how they are reached.
+        The hosts, and the options of their connections.
     say : callable
-        Takes lines for people.
+        Called with lines for people.
     module : str
-        The agent's, which each host's Python runs.
+        The agent's module, which each host's Python runs.
 
     Attributes
     ----------
     events, trusted
-        As in `hbsim.executors.remote.protocol.Carrier`.
+        See `hbsim.executors.remote.protocol.Carrier`.
     """
 
     def __init__(
@@ -420,14 +420,14 @@ class SshCarrier:
         self._module = module
         self._hosts = [SshHost(name, options) for name in options.hosts]
         self._config: dict[str, Any] = {}
-        self._processes: dict[str, SshProcess] = {}  # by agent, of those that run
-        self._host_of: dict[str, SshHost] = {}  # by agent, of all that have ever been there
-        self._errors: dict[str, HostError] = {}  # the first of each host
+        self._processes: dict[str, SshProcess] = {}  # by running agent
+        self._host_of: dict[str, SshHost] = {}  # by agent, ended ones included
+        self._errors: dict[str, HostError] = {}  # the first error of each host
         self._tried = asyncio.Event()  # one host has an agent, or all have failed
         self._tasks: dict[SshHost, asyncio.Task[None]] = {}
 
     async def open(self, config: str) -> int:
-        """Start agents; return the number of hosts as soon as one of them has an agent that talks.
+        """Start agents; return the number of hosts as soon as one of the agents has joined.
 
         Raises
         ------
@@ -472,7 +472,7 @@ class SshCarrier:
             await _copy_there(client, source, target)
 
     async def close(self) -> None:
-        """End all agents, by the end of their stdin; after a few seconds by the end of their channels."""
+        """End all agents by closing their stdin, and after a few seconds by closing their channels."""
         for process in self._processes.values():
             process.end_of_file()
         until = time.monotonic() + CLOSING
@@ -483,10 +483,10 @@ class SshCarrier:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         for host in self._hosts:
             host.drop()
-        await asyncio.sleep(0.01)  # only then asyncssh's sockets are closed, also of one that was refused
+        await asyncio.sleep(0.01)  # lets asyncssh close its sockets, also those of refused connections
 
     async def _keep(self, host: SshHost) -> None:
-        """Have an agent run on a host."""
+        """Keep an agent running on a host."""
         pause = SOONEST
         while True:
             began = time.monotonic()
@@ -495,7 +495,7 @@ class SshCarrier:
                 if time.monotonic() - began > LIVED:
                     pause = SOONEST
             except HostError as error:
-                final = error.final and host not in self._host_of.values()  # else a disk is missing, say
+                final = error.final and host not in self._host_of.values()  # else it may pass
                 self.events.put_nowait(HostFailed(host.name, host.name, error.rule, final))
                 self._errors.setdefault(host.name, error)
                 if len(self._errors) == len(self._hosts):
@@ -506,12 +506,12 @@ class SshCarrier:
             pause = min(2 * pause, LATEST)
 
     async def _run_agent(self, host: SshHost) -> None:
-        """Run an agent until it has ended; it joins when it has said something.
+        """Run an agent until it has ended; it has joined when its first message comes.
 
         Raises
         ------
         HostError
-            It has not joined.
+            The agent has not joined.
         """
         name = secrets.token_hex(8)
         process = await host.start(f"-P -m {self._module}")
@@ -545,7 +545,7 @@ class SshCarrier:
 
 
 async def _messages(process: SshProcess) -> AsyncIterator[str]:
-    """Give the lines that are messages; others are of a shell's start-up files, say."""
+    """Yield the lines that are messages; other lines may come from a shell's start-up files."""
     async for line in process.lines():
         try:
             found = json.loads(line)

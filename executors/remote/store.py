@@ -1,20 +1,20 @@
-"""Copies of checkpoints: installed in a trial's folder whole or not at all, and stored behind a URL.
+"""Copies of checkpoints: installed atomically in a trial's folder, and stored behind a URL.
 
-A copy from another host lies in a staging folder of the same file system. `install` moves that into the
-trial's folder, and then renames: the trial's files first, the checkpoint last, which is the moment from which
-it counts. What an interruption leaves half done is undone by whoever comes next.
+A copy from another host is first in a staging folder on the same file system. `install` moves that into the
+trial's folder, and then renames the trial's files, and at last the checkpoint, which is valid from then on.
+The next `install` or `recover` undoes an interrupted one.
 
-A `CheckpointStore` is on any storage that fsspec has a file system for. A checkpoint there is a folder
+A `CheckpointStore` is on any storage for which fsspec has a file system. A checkpoint there is a folder
 ``URL/STUDY/TRIAL/JOB``, with the checkpoint in ``checkpoint`` and the trial's own files in ``files``. Object
-stores have no rename, so a file that names all others and their sizes is written last: without it a
-checkpoint does not count.
+stores have no rename, so a file with the names and sizes of all others is written last: a checkpoint without
+it is not valid.
 
-Agents use it in a process of its own::
+Agents use the store in separate processes::
 
     python -P -m hbsim.executors.remote.store put URL STUDY TRIAL JOB CHECKPOINT [FILES]
     python -P -m hbsim.executors.remote.store get URL STUDY TRIAL JOB TARGET
 
-With exit code 1 the last line on stderr says what the problem is.
+With exit code 1 the last line on stderr is the problem.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ __all__ = ["FILES", "STAGING", "CheckpointStore", "download", "install", "newest
 
 FILES: Final = "files"  # the folder of a trial's own files, in the trial's folder
 _STAGE: Final = ".install"
-_OLD: Final = "old"  # the files that were there before, in the stage
-STAGING: Final = ".copy-"  # what is being copied into a folder of trials is in folders named so
+_OLD: Final = "old"  # the trial's previous files, in the stage
+STAGING: Final = ".copy-"  # prefix of folders for copies into a folder of trials that are under way
 _COMPLETE: Final = "complete.json"
 
 
 def newest(folder: Path) -> tuple[int, Path] | None:
-    """Return the job that made a trial's newest sound checkpoint, and the checkpoint's folder.
+    """Return the job that made a trial's newest valid checkpoint, and the checkpoint's folder.
 
     Parameters
     ----------
     folder : Path
-        The trial's.
+        The trial's folder.
 
     Returns
     -------
     (int, Path) or None
-        The job is 0 if it is not known. None if there is no sound checkpoint.
+        The job is 0 if it is not known. None if there is no valid checkpoint.
 
     Raises
     ------
@@ -67,10 +67,10 @@ def newest(folder: Path) -> tuple[int, Path] | None:
 
 
 def newest_of_all(trials: Path) -> dict[int, tuple[int, Path]]:
-    """Return of each trial with a sound checkpoint in a folder of trials the same as `newest`."""
+    """Return, by trial with a valid checkpoint in a folder of trials, the result of `newest`."""
     found: dict[int, tuple[int, Path]] = {}
     for folder in trials.glob("[0-9]*"):
-        with suppress(OutputError, ValueError):  # a damaged one cannot be used: its trial says so
+        with suppress(OutputError, ValueError):  # a damaged one is reported when its trial goes on
             recover(folder)
             if (made := newest(folder)) is not None:
                 found[int(folder.name)] = made
@@ -83,21 +83,21 @@ def install(stage: Path, folder: Path) -> bool:
     Parameters
     ----------
     stage : Path
-        Holds ``checkpoint``, one checkpoint's folder, and ``files``, which may be absent. It is gone
-        afterwards if True is returned.
+        A folder with ``checkpoint``, one checkpoint's folder, and ``files``, which may be absent. It does not
+        exist any more if True is returned.
     folder : Path
-        The trial's, of the same file system; made if it is not there. No job of it may be running.
+        The trial's folder, on the same file system; made if it does not exist. No job of the trial may run.
 
     Returns
     -------
     done : bool
-        False if the checkpoint that is there is of a later job, or a later one of the same job; then nothing
-        is changed.
+        False if the trial's folder has a checkpoint of a later job, or a later one of the same job; then
+        nothing is changed.
 
     Raises
     ------
     OutputError
-        The copy is damaged, or the folder cannot be written. What was there is still there.
+        The copy is damaged, or the folder cannot be written. The trial's folder is unchanged.
     """
     described = checkpoint.describe_one(stage / checkpoint.NAME)
     with _alone(folder):
@@ -114,9 +114,9 @@ def install(stage: Path, folder: Path) -> bool:
 
 
 def recover(folder: Path) -> None:
-    """Bring a trial's folder back to what it was, if an `install` was interrupted in it.
+    """Restore a trial's folder after an interrupted `install`.
 
-    To be called before a trial goes on from what is there; `install` does so by itself.
+    Must be called before a trial goes on from the folder; `install` calls it, too.
 
     Raises
     ------
@@ -135,14 +135,14 @@ def _put_in_place(folder: Path) -> None:
     os.rename(stage / FILES, files)
     checkpoints.mkdir(exist_ok=True)
     number = 1 + max((int(name) for name in os.listdir(checkpoints) if name.isdecimal()), default=0)
-    os.rename(stage / checkpoint.NAME, checkpoints / str(number))  # from now on it counts
+    os.rename(stage / checkpoint.NAME, checkpoints / str(number))  # the checkpoint is valid from now on
     checkpoint.thin_out(checkpoints)
 
 
 def _settle(folder: Path) -> None:
-    """Undo a stage that does not count yet, and clear away one that does; each step can be interrupted."""
+    """Undo a stage whose checkpoint is not in place, or remove a finished one; safe to interrupt."""
     stage, files = folder / _STAGE, folder / FILES
-    if (stage / checkpoint.NAME).is_dir():  # it does not count
+    if (stage / checkpoint.NAME).is_dir():  # the checkpoint is not in place
         if not (stage / FILES).is_dir():
             os.rename(files, stage / FILES)
         if os.path.lexists(stage / _OLD):
@@ -160,12 +160,12 @@ def _age(described: checkpoint.Meta | None) -> tuple[float, float]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes that install out of a trial's folder, which is made if it is not there."""
+    """Lock a trial's folder against other processes that install; make it if it does not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            with suppress(OSError):  # some network file systems cannot
+            with suppress(OSError):  # some network file systems have no locks
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
@@ -177,19 +177,19 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 class CheckpointStore:
-    """Keeps the newest checkpoint of each trial of a study.
+    """A store of the newest checkpoint of each trial of a study, behind a URL.
 
     Parameters
     ----------
     url : str
-        As fsspec takes it, ``s3://bucket/path`` for instance.
+        A URL for fsspec, such as ``s3://bucket/path``.
     study : str
         The study's id, of letters and digits.
 
     Raises
     ------
     ParameterError
-        By all methods: there is no such protocol, or its package is not installed.
+        By all methods: the protocol is unknown, or its package is not installed.
     """
 
     def __init__(self, url: str, study: str) -> None:
@@ -201,7 +201,7 @@ class CheckpointStore:
         Raises
         ------
         ParameterError
-            It cannot: with the reason. Or its protocol or package is not there.
+            The storage cannot be used, with the reason; or its protocol is unknown, or its package missing.
         """
         fs, folder = self._opened
         name = f"{folder}/check-{secrets.token_hex(8)}"
@@ -219,45 +219,45 @@ class CheckpointStore:
         Parameters
         ----------
         trial, job : int
-            Whose it is.
+            The trial, and the job that made the checkpoint.
         checkpoint, files : Path
-            Folders: that of the one checkpoint, and that of the trial's files, which need not be there.
+            The folders of the checkpoint and of the trial's files; the latter need not exist.
 
         Raises
         ------
         OutputError
-            It cannot be written; those of earlier jobs are still there.
+            The checkpoint cannot be written; those of earlier jobs still exist.
         """
         fs, _ = self._opened
         folder = f"{self._folder(trial)}/{job}"
         with self._clear_errors(folder, "cannot be written"):
             found = _below("checkpoint", checkpoint) | ({} if files is None else _below("files", files))
             sizes = {name: path.stat().st_size for name, path in found.items() if path.is_file()}
-            with suppress(FileNotFoundError):  # of a job of the same number that was cut short
+            with suppress(FileNotFoundError):  # of an interrupted job with the same number
                 fs.rm_file(f"{folder}/{_COMPLETE}")
             self._make_folders({f"{folder}/{name}".rpartition("/")[0] for name in sizes})
             fs.put([str(found[name]) for name in sizes], [f"{folder}/{name}" for name in sizes])
             content = {"files": sizes, "folders": [name for name in found if name not in sizes]}
             fs.pipe_file(f"{folder}/{_COMPLETE}", json.dumps(content).encode())
-        with suppress(Exception):  # they are in nobody's way
+        with suppress(Exception):  # old checkpoints do no harm
             for older in self._jobs(trial):
                 if older < job:
                     self._remove(f"{self._folder(trial)}/{older}")
 
     def get(self, trial: int, job: int, target: Path) -> None:
-        """Get a trial's newest checkpoint, which is this job's or that of a later one.
+        """Get a trial's newest checkpoint, made by this job or a later one.
 
         Parameters
         ----------
         trial, job : int
-            Whose it is.
+            The trial and the job.
         target : Path
             A new folder: ``checkpoint`` and ``files`` are made in it.
 
         Raises
         ------
         OutputError
-            It is not there, or cannot be read; then `target` is removed.
+            There is no checkpoint, or it cannot be read; then `target` is removed.
         """
         folder = self._folder(trial)
         with self._clear_errors(f"{folder}/{job}", "cannot be read"):
@@ -271,7 +271,7 @@ class CheckpointStore:
                 raise
 
     def jobs(self) -> dict[int, int]:
-        """Return of each trial that has a checkpoint whose that is.
+        """Return, by trial with a checkpoint, the job that made the newest one.
 
         Raises
         ------
@@ -280,15 +280,15 @@ class CheckpointStore:
         """
         _, folder = self._opened
         with self._clear_errors(folder, "cannot be read"):
-            return dict(sorted(self._complete(folder)))  # of each trial the last one counts
+            return dict(sorted(self._complete(folder)))  # the last job of each trial remains
 
     def remove(self, trial: int) -> None:
-        """Remove all that is stored of a trial.
+        """Remove all files of a trial.
 
         Raises
         ------
         OutputError
-            It cannot be removed.
+            The files cannot be removed.
         """
         folder = self._folder(trial)
         with self._clear_errors(folder, "cannot be removed"):
@@ -306,17 +306,17 @@ class CheckpointStore:
         except ImportError as error:
             rule = f"needs a package that is not installed: {error}"
             raise ParameterError("storage", self.url, rule) from error
-        except Exception as error:  # no such protocol; and some connect when they are made
+        except Exception as error:  # an unknown protocol; some connect when they are made
             rule = f"cannot be opened: {_reason(error)}"
             raise ParameterError("storage", self.url, rule) from error
         return fs, f"{path.rstrip('/')}/{self._study}"
 
     def _make_folders(self, folders: Iterable[str]) -> None:
-        """Make folders, where the file system has any: on object stores that would make a bucket."""
+        """Make folders, except on object stores, where that would make a bucket."""
         from fsspec import AbstractFileSystem
 
         fs, _ = self._opened
-        if type(fs).mv is not AbstractFileSystem.mv:  # it renames, where an object store would copy
+        if type(fs).mv is not AbstractFileSystem.mv:  # a file system that renames; object stores copy
             for folder in sorted(folders):
                 fs.makedirs(folder, exist_ok=True)
 
@@ -324,11 +324,11 @@ class CheckpointStore:
         return f"{self._opened[1]}/{trial:06d}"
 
     def _jobs(self, trial: int) -> list[int]:
-        """Return the jobs whose checkpoints of a trial count."""
+        """Return the jobs with complete checkpoints of a trial."""
         return [job for _, job in self._complete(self._folder(trial))]
 
     def _complete(self, folder: str) -> list[tuple[int, int]]:
-        """Return the trials and jobs of the checkpoints below a folder that count."""
+        """Return the trials and jobs of the complete checkpoints below a folder."""
         fs, _ = self._opened
         fs.invalidate_cache()  # other processes write, too
         try:
@@ -354,7 +354,7 @@ class CheckpointStore:
                 raise OSError(f"{got} bytes of {name} have come of {size}")
 
     def _remove(self, folder: str) -> None:
-        """Remove a folder; a removal that is cut short leaves no checkpoint that seems to count."""
+        """Remove a folder; an interrupted removal leaves no checkpoint that seems complete."""
         fs, _ = self._opened
         with suppress(FileNotFoundError):
             fs.rm_file(f"{folder}/{_COMPLETE}")
@@ -374,7 +374,7 @@ class CheckpointStore:
 
 
 def download(url: str, study: str, trials: Path) -> int:
-    """Copy checkpoints from a store into a folder of trials, where they are newer; return how many.
+    """Copy checkpoints from a store into a folder of trials if they are newer; return their number.
 
     Raises
     ------

@@ -27,39 +27,39 @@ from hbsim.runner.workers import Assignment, Message
 __all__ = ["RemoteWorkers"]
 
 SHOWN: Final = 5  # hosts that are named
-MUCH: Final = 256 << 10  # bytes that are taken before hosts are told
+MUCH: Final = 256 << 10  # bytes that are processed before they are acknowledged to hosts
 T = TypeVar("T")
 
 
 class RemoteWorkers:
     """Runs each job in a process of its own on other machines (see `hbsim.runner.workers.Workers`).
 
-    All that has to do with hosts happens in an event loop, in a thread of its own: a runner that is held up,
-    by its searcher, a disk or a terminal, is no reason for hosts to end their trials. The runner's calls are
-    passed on to it, and what it has heard comes by a queue.
+    All communication with hosts happens in an event loop, in a thread of its own, so that hosts do not end
+    their trials when the runner is delayed by its searcher, a disk or a terminal. The runner's calls are
+    passed to the loop, and messages come back in a queue.
 
     Parameters
     ----------
     options : Hosts or Dask
-        Which machines, and how.
+        The machines and their options.
     target : mapping
-        Where the training function is, of `hbsim.executors.training_function.make_target`.
+        The training function, as `hbsim.executors.training_function.make_target` describes it.
     workers : int or None
-        How many trials run at the same time at most; None: as many as hosts have room for.
+        The largest number of trials that run at the same time; None: as many as fit on the hosts.
     resource : mapping or None
-        What a trial needs, as in `make_slots`.
+        The need of a trial, as in `make_slots`.
     trials : Path
         The folder of the trials' folders.
     setup : mapping
-        What every trial's reporter has to know: time_attr, metric, constants, counts.
+        The setup of every trial's reporter: time_attr, metric, constants, counts.
     start : "fork", "spawn" or None
-        How trials' processes are started; None: as is usual on each host.
+        How trials' processes are started; None: by each host's default.
     grace : float
         Seconds between SIGTERM and SIGKILL.
     study : str
-        The study's id: 16 hexadecimal digits, the same whenever it goes on.
+        The study's id: 16 hexadecimal digits, the same when it is resumed.
     say : callable
-        Given lines for people who wait, in the loop's thread.
+        Called, in the loop's thread, with lines on what the study waits for.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class RemoteWorkers:
         `resource` or the code to be sent breaks a rule.
     """
 
-    count = 0  # all of them open later
+    count = 0  # all workers open later
 
     def __init__(
         self,
@@ -83,12 +83,12 @@ class RemoteWorkers:
         say: Callable[[str], None],
     ) -> None:
         self._target = target
-        # What is in the memory of a process is nowhere else: it has to be copied.
+        # Other processes cannot see storage in memory: checkpoints have to be copied.
         storage = "pull" if options.storage.startswith("memory://") else options.storage
         how = {"start": start, "grace": grace, "lease": float(options.lease), "storage": storage}
         what = {"study": study, "bundle": make_bundle(target, options.send), "setup": dict(setup)}
         carrier, machines = make_carrier(options, say), WorkerAllocator(workers, resource)
-        self._news: SimpleQueue[News] = SimpleQueue()  # one that a signal handler may put something into
+        self._news: SimpleQueue[News] = SimpleQueue()  # signal handlers may use a SimpleQueue
         self._controller = Controller(carrier, machines, {**what, **how}, trials, say, self._news.put)
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="hbsim-remote", daemon=True)
@@ -97,44 +97,44 @@ class RemoteWorkers:
         self._taken = 0  # bytes
 
     def launch(self) -> None:
-        """Do nothing yet: agents start in `prepare`, where somebody waits for them."""
+        """Do nothing: agents start in `prepare`, which waits for them."""
 
     def prepare(self) -> None:
-        """Have agents start on all hosts, and wait until they can take jobs.
+        """Start agents on all hosts, and wait until they can take jobs.
 
         Raises
         ------
         ParameterError
-            Hosts cannot be reached, run other versions, cannot load the training function, or have not what a
-            trial needs.
+            Hosts cannot be reached, run other versions, cannot load the training function, or do not satisfy
+            the need of a trial.
         """
         self._run(self._controller.open())
         self._warn()
 
     def describe(self) -> FunctionDescription:
-        """Return what the training function is, as this process loads it."""
+        """Return the training function's description, as this process loads the function."""
         return describe(load_target(self._target))
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """The shares of all workers that there have been, by number."""
-        shares = dict(self._controller.slots)  # at once: others may come meanwhile
+        """The slots of all workers, also of those that are gone, by number."""
+        shares = dict(self._controller.slots)  # a copy: workers may be added meanwhile
         return [shares[worker] for worker in sorted(shares)]
 
     def hosts(self) -> str:
-        """Say which hosts there are: ``"3 hosts: a, b, c"``, ``"64 hosts: a, b, c, d, e and 59 more"``."""
+        """Return the hosts as text: ``"3 hosts: a, b, c"``, ``"64 hosts: a, b, c, d, e and 59 more"``."""
         names = self._controller.hosts
         shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
         return f"{len(names)} host{'' if len(names) == 1 else 's'}: {shown}"
 
-    # What the runner calls
+    # Methods that the runner calls
 
     def start(self, worker: int, task: Assignment) -> None:
         """Start a job on the worker's host."""
         self._order(lambda fleet: fleet.start(worker, task, time.monotonic()))
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
-        """Return what has been said since the last time; see `Workers.wait`.
+        """Return the messages since the last call; see `Workers.wait`.
 
         Raises
         ------
@@ -154,54 +154,54 @@ class RemoteWorkers:
         self._news.put(([], [], 0))
 
     def go_on(self, job: int, stop: float) -> None:
-        """Answer a job that waits at a milestone: train to `stop`."""
+        """Let a job that waits at a milestone train to `stop`."""
         self._order(lambda fleet: fleet.jobs.go_on(job, stop))
 
     def leave(self, job: int, save: bool) -> None:
-        """Have a job leave its function; with `save` it makes a checkpoint first."""
+        """Make a job leave its function; with `save` it makes a checkpoint first."""
         self._order(lambda fleet: fleet.jobs.leave(job, save))
 
     def kill(self, job: int, reason: str = "") -> None:
-        """End a job's processes: SIGTERM, and after the grace SIGKILL."""
+        """End a job's processes by SIGTERM, and after the grace by SIGKILL."""
         self._order(lambda fleet: fleet.jobs.kill(job, reason or "it was killed"))
 
     def cut(self, reason: str) -> None:
-        """Do nothing: what was killed is ended by the hosts' agents, or with their lease."""
+        """Do nothing: the hosts' agents end killed jobs, at the latest when their lease is over."""
 
     def prune(self, trial: int) -> None:
-        """Remove a trial's checkpoints where hosts and the store keep them."""
+        """Remove a trial's checkpoints from hosts and the store."""
         self._call(self._controller.prune, trial)
 
     def gather(self, trials: Sequence[int]) -> bool:
-        """Wait until these trials' checkpoints are in the study's folder or the store; return whether."""
+        """Wait for these trials' checkpoints in the study's folder or the store; return whether all came."""
         gathered = self._run(self._controller.gather(trials))
         self._warn()
         return gathered
 
     def discard(self) -> None:
-        """Have hosts remove all that they have of the study at the end: it has come to nothing."""
+        """Make hosts remove all files of the study at the end, since it has no results."""
         self._controller.discards = True
 
     def close(self) -> None:
-        """End what runs, and all agents. May be called twice."""
+        """End all jobs and agents. May be called twice."""
         if self._loop.is_closed():
             return
         try:
             self._run(self._controller.close())
         finally:
-            with suppress(KeyboardInterrupt):  # it does not wait for what is cancelled
+            with suppress(KeyboardInterrupt):  # a second interrupt ends this wait
                 self._start(_end_tasks()).result()
             self._call(self._loop.stop)
             self._thread.join()
             self._loop.close()
 
-    # The loop
+    # The event loop
 
     def _order(self, act: Callable[[Fleet], None]) -> None:
         self._call(self._controller.order, act)
 
     def _call(self, function: Callable[..., object], *given: object) -> None:
-        """Have a function called soon in the loop, in the order of calls; not at all once it is closed."""
+        """Call a function in the loop, in the order of calls to this method; not once the loop is closed."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *given)
 
@@ -211,7 +211,7 @@ class RemoteWorkers:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what a coroutine does in the loop."""
+        """Run a coroutine in the loop, and return its result."""
         future = self._start(work)
         try:
             return future.result()
@@ -222,7 +222,7 @@ class RemoteWorkers:
             self._take(0.0)
 
     def _take(self, timeout: float | None) -> None:
-        """Take what the loop has handed over; if that is nothing, wait so many seconds, None for ever."""
+        """Take the loop's messages; if there are none, wait for some seconds, or without limit for None."""
         with suppress(Empty):
             for _ in range(max(1, self._news.qsize())):
                 messages, notes, size = self._news.get(timeout=timeout)
@@ -250,7 +250,7 @@ async def _end_tasks() -> None:
 
 
 def make_carrier(options: Hosts | Dask, say: Callable[[str], None]) -> Carrier:
-    """Return what brings lines and files to and from the hosts."""
+    """Return the carrier of lines and files for these options."""
     if isinstance(options, Hosts):
         from hbsim.executors.remote.ssh import SshCarrier
 

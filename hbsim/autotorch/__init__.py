@@ -1,1 +1,1 @@
-"""AutoTorch's scheduler classes, by its names and with its parameters."""
+"""AutoTorch's scheduler classes, with AutoTorch's names and parameters."""

@@ -1,4 +1,4 @@
-"""The picture of training curves: saved, or shown where there is a notebook or a display."""
+"""The plot of training curves: saved, or shown in a notebook or on a display."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw(
     filename : path, optional
         Where to save the picture.
     folder : Path
-        Where to save it if it is to be shown and this is no notebook.
+        Where to save the picture if it is to be shown outside a notebook.
     show, legend : bool
         Whether to show it, and whether it has a legend.
     """
@@ -52,7 +52,7 @@ def draw(
 
     seen = result if isinstance(result, RunResult) else cast(RunResult, _seen(result, reports))
     chart = training_curves(seen, legend=legend)
-    # IPython in a terminal has no kernel, and shows no picture.
+    # IPython in a terminal has no kernel, and cannot show pictures.
     is_notebook = "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
     if show and is_notebook:
         sys.modules["IPython"].display.display(chart)
@@ -76,7 +76,7 @@ def _has_display() -> bool:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A simulated study, as a picture of a real one needs it."""
+    """A simulated study with the attributes that the plot of a real one needs."""
 
     reports: pl.DataFrame
     trials: pl.DataFrame

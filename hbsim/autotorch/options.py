@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 TrainFunction: TypeAlias = Callable[..., object] | str
-# What options of `hbsim.run` are called in AutoTorch.
+# The names of options of `hbsim.run` in AutoTorch.
 AUTOTORCH_WORDS: Final = {"metric": "reward_attr", "max_time": "time_out"}
 Keep: TypeAlias = Literal["best", "completed", "all", "none"]
 Progress: TypeAlias = Literal["auto", "table", "lines", "none"]
@@ -119,11 +119,11 @@ BAYESOPT: Final = "bayesopt"  # AutoTorch's name of a searcher
 
 
 class _Default(float):
-    """A number that was not given: equal to it, and still another object."""
+    """A default that can be told from an equal number that the user gave."""
 
 
-# The best accuracy there is. Of a loss it would be no end worth having: with mode="min" it only
-# counts where the user wrote it.
+# The best possible accuracy. It makes no sense for a loss: with mode="min" it only counts if the user
+# gave it.
 MAX_REWARD: Final = _Default(1.0)
 
 
@@ -140,7 +140,7 @@ def chosen_searcher(searcher: str | Searcher | None, bayesopt: str) -> str | Sea
     Raises
     ------
     ParameterError
-        It is nearly that name.
+        If the name is a misspelling of it.
     """
     if not isinstance(searcher, str):
         return searcher
@@ -201,7 +201,7 @@ def point_of(task: object, space: Space | None) -> list[float]:
     task : mapping or object
         Values by name; or a task, with the configuration in ``task.args["config"]``.
     space : Space or None
-        Whose configuration it is.
+        The search space of the configuration.
 
     Raises
     ------

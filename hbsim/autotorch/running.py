@@ -1,4 +1,4 @@
-"""The running of a study of AutoTorch's classes, and the folder where it is kept."""
+"""The runner of a study of AutoTorch's classes, and the study's folder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = ["CURVES", "STATE", "CheckpointFolder", "StudyRunner"]
 
 
 class StudyRunner:
-    """A study, where it is kept, and how far it has come.
+    """Runs a study in its folder, and keeps its result.
 
     Parameters
     ----------
     setting : StudyParameters
-        What was asked for.
+        The parameters of the study.
     study : AutoTorchStudy
         Runs it.
     place : CheckpointFolder
@@ -44,7 +44,7 @@ class StudyRunner:
     Attributes
     ----------
     result : RunResult or Result, or None
-        Of the study until now; None before it ran.
+        The result of the study so far; None before it ran.
     begun : bool
         Whether the folder holds this study.
     over : bool
@@ -88,7 +88,7 @@ class StudyRunner:
         return self.result
 
     def adopt(self, place: CheckpointFolder, result: RunResult | None) -> None:
-        """Go on from a study that is in another folder, or in this one."""
+        """Use the study in another folder, or in this one, from now on."""
         self.place, self.result = place, result
         self.begun = True
         self.over = getattr(result, "why", None) in ("done", "max_reward")
@@ -103,7 +103,7 @@ class StudyRunner:
         return resume
 
     def _check_searcher(self) -> None:
-        """A searcher object knows already what happened: it cannot be told again when a study is resumed."""
+        """Refuse to resume with a searcher object: it has seen the study, and a replay would repeat it."""
         if self._runs and not isinstance(self._setting.run.searcher, str | None):
             text = "the searcher object has been used: go on in a new scheduler, with resume=True and "
             raise HbsimError(f"{text}a new searcher")
@@ -116,7 +116,7 @@ class StudyRunner:
         return until if limit is None else min(limit, until)
 
     def _note_early_returns(self) -> None:
-        """Say in a line that no trial came to max_t: its rungs may lie where nothing is trained."""
+        """Write a line if no trial came to max_t: rungs may lie at resources that are never trained."""
         if self._setting.type == "fifo" or self._setting.run.progress == "none" or self.result is None:
             return
         summary = self.result.summary()
@@ -131,24 +131,24 @@ class StudyRunner:
 
 STATE: Final = "scheduler.json"
 CURVES: Final = "curves.png"
-# What there may be without a journal: written by `save` or a picture, or left by a start that failed.
+# Files that may exist without a journal: of `save`, a plot, or a failed start.
 _LEFT: Final = {"lock", "trials", "study.json", "remote.json", "dask.json", STATE, CURVES}
 
 
 class CheckpointFolder:
     """The folder that `checkpoint` names; a temporary one for None, removed when Python ends.
 
-    The logs of trials that failed stay: where they are has been said.
+    The logs of failed trials are kept, since messages have named them.
 
     Parameters
     ----------
     checkpoint : path or None
-        The folder; it need not exist yet.
+        The folder, which may not exist yet.
 
     Attributes
     ----------
     failed : set of int
-        Trials that have failed at some time.
+        Trials that have failed at least once.
     """
 
     def __init__(self, checkpoint: str | os.PathLike[str] | None) -> None:
@@ -163,18 +163,18 @@ class CheckpointFolder:
         self.path = self.folder.path
 
     def check(self) -> None:
-        """Check that a study could be here.
+        """Check that the folder can hold a study.
 
         Raises
         ------
         ParameterError
-            It is a file, or a folder of something else.
+            The path is a file, or a folder with other content.
         """
         if not self._is_ours():
             self.folder.check(resume=False, field="checkpoint")
 
     def open(self, resume: bool) -> bool:
-        """Make room for a study, or find the one to go on with: whether there is one.
+        """Prepare the folder for a new study, or find the one to resume; return whether there is one.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class CheckpointFolder:
         return False
 
     def keep(self) -> None:
-        """Let a temporary folder last: its study can be resumed."""
+        """Keep a temporary folder, as its study can be resumed."""
         self.lasting = True
 
     def _is_ours(self) -> bool:
@@ -232,5 +232,5 @@ class CheckpointFolder:
 
 
 def warn(text: str, level: int) -> None:
-    """Warn of something that happens when a study begins."""
+    """Warn at the beginning of a study."""
     warnings.warn(HbsimWarning(text), stacklevel=level)

@@ -1,4 +1,4 @@
-"""AutoTorch's scheduler classes, by its names and with its parameters."""
+"""AutoTorch's scheduler classes, with AutoTorch's names and parameters."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ __all__ = ["FIFOScheduler", "HyperbandScheduler", "TaskScheduler"]
 
 
 class TaskScheduler:
-    """A study that runs when it is told to: see `FIFOScheduler` and `HyperbandScheduler`.
+    """The base class of `FIFOScheduler` and `HyperbandScheduler`: a study that `run` or `join_jobs` starts.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class TaskScheduler:
         resume: bool,
     ) -> None:
         stop_if_loading()
-        # These load polars and more, which a file that is executed for its functions only must not.
+        # These imports load polars and more, which a file executed for its functions does not need.
         from hbsim.autotorch.running import CheckpointFolder, StudyRunner
         from hbsim.autotorch.state import options_of
         from hbsim.autotorch.studies import make_study
@@ -91,7 +91,7 @@ class TaskScheduler:
         Raises
         ------
         Interrupted
-            A KeyboardInterrupt: Ctrl-C. The result is there all the same.
+            A KeyboardInterrupt at Ctrl-C; `result` is available afterwards.
         ParameterError
             A trial does not report `time_attr` or `reward_attr`.
         OutputError
@@ -107,8 +107,8 @@ class TaskScheduler:
         Parameters
         ----------
         timeout : float, optional
-            Seconds after which it returns; what runs then is saved as at an interruption, and `run` or
-            `join_jobs` goes on. Simulations take no notice.
+            Seconds after which it returns; running trials are then saved as at an interruption, and `run` or
+            `join_jobs` goes on. Simulations ignore it.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class TaskScheduler:
 
     @property
     def result(self) -> RunResult | Result:
-        """What came out: a `hbsim.study.result.RunResult`, or the `hbsim.Result` of a simulation.
+        """The result of the study: a `hbsim.study.result.RunResult`, or the `hbsim.Result` of a simulation.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class TaskScheduler:
 
     @property
     def folder(self) -> Path:
-        """Where the study is kept."""
+        """The study's folder."""
         return self._running.place.path
 
     def get_best_config(self) -> dict[str, object]:
@@ -188,7 +188,7 @@ class TaskScheduler:
         plot: bool = False,
         use_legend: bool = True,
     ) -> pl.DataFrame:
-        """Return what was reported, and draw it.
+        """Return all reports, and draw the learning curves.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class TaskScheduler:
         Returns
         -------
         polars.DataFrame
-            A row a report: trial, resource, value (null where it was no number).
+            A row for each report: trial, resource, value (null if it is not a number).
 
         Raises
         ------
@@ -229,12 +229,12 @@ class TaskScheduler:
         Parameters
         ----------
         destination : dict, optional
-            Filled with it, too.
+            Filled with the state as well.
 
         Returns
         -------
         dict
-            What `load_state_dict` takes. The study's own journal stays where it is: its folder is named.
+            The state for `load_state_dict`. It names the study's folder, which keeps the journal.
         """
         from hbsim.autotorch.state import make_state
 
@@ -244,7 +244,7 @@ class TaskScheduler:
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, object]) -> None:
-        """Go on from a state: with the study in the folder that it names, or in this one's.
+        """Restore a state, with the study in the folder that it names, or in this scheduler's folder.
 
         Parameters
         ----------
@@ -254,9 +254,9 @@ class TaskScheduler:
         Raises
         ------
         ParameterError
-            The options differ, it is no such state, or the study is in neither folder.
+            The options differ, the state is not valid, or the study is in neither folder.
         HbsimError
-            This one has begun to run.
+            This scheduler has begun to run.
         """
         from hbsim.autotorch.state import adopt, read_state
 
@@ -270,7 +270,7 @@ class TaskScheduler:
         self._queue = [list(point) for point in state.queue]
 
     def save(self, checkpoint: str | os.PathLike[str] | None = None) -> Path:
-        """Write the state into a JSON file, whole or not at all.
+        """Write the state into a JSON file atomically.
 
         Parameters
         ----------
@@ -308,7 +308,7 @@ class TaskScheduler:
 class FIFOScheduler(TaskScheduler):
     """Runs trials in the order of their numbers, each until its function returns.
 
-    Nothing starts before `run` or `join_jobs`; everything is checked at once.
+    No trial starts before `run` or `join_jobs`; all parameters are checked at once.
 
     Parameters
     ----------
@@ -317,11 +317,11 @@ class FIFOScheduler(TaskScheduler):
     args : mapping or argparse.Namespace, optional
         Constants of `train_fn`, in place of those of its decorator.
     resource : dict, optional
-        What a trial needs: ``{"num_cpus": 2, "num_gpus": 1}``. As many trials run at the same time as
-        fit.
+        What a trial needs: ``{"num_cpus": 2, "num_gpus": 1}``. As many trials run at the same time as fit
+        on the machine.
     searcher : str or Searcher, optional
         Chooses configurations; by default ``"random"``. ``"bayesopt"`` is ``"gp"`` here, and ``"mobster"`` in
-        `HyperbandScheduler`. An object goes on from where it stands.
+        `HyperbandScheduler`. An object goes on from its present state.
     search_options : dict, optional
         Of a searcher by name: see `hbsim.searchers.make_searcher`.
     checkpoint : path or None
@@ -349,23 +349,23 @@ class FIFOScheduler(TaskScheduler):
     mode : "max" or "min"
         Whether the metric is maximised or minimised.
     seed : int
-        Of everything that is random.
+        The seed of all random numbers.
     workers : int, optional
         How many trials run at the same time; by default as many as fit, 32 in simulation.
     retries : int
-        How often a trial may fail and be tried again.
+        How often a failed trial is tried again.
     loss_retries : int, optional
-        How often it may be lost or preempted, in a count of its own; by default that is one of `retries`.
+        How often a lost or preempted trial is tried again, counted apart; by default `retries` counts it.
     hang_timeout : float, optional
         Seconds without a report after which a trial has failed.
     keep : str
-        Whose checkpoints stay: ``"best"``, ``"completed"``, ``"all"`` or ``"none"``.
+        Which checkpoints are kept: ``"best"``, ``"completed"``, ``"all"`` or ``"none"``.
     surrogate : str or Surrogate, optional
         Learning curves for ``executor="sim"``; see `hbsim.simulate`.
     cluster : Cluster, optional
         The simulated cluster.
     progress : str
-        What is shown on stderr: ``"auto"``, ``"table"``, ``"lines"`` or ``"none"``.
+        The progress shown on stderr: ``"auto"``, ``"table"``, ``"lines"`` or ``"none"``.
     start : "fork" or "spawn", optional
         How trials' processes are started; see `hbsim.run`.
 
@@ -375,7 +375,7 @@ class FIFOScheduler(TaskScheduler):
         Names the parameter, its value and the rule.
     """
 
-    _bayesopt = "gp"  # which searcher AutoTorch's name means
+    _bayesopt = "gp"  # the searcher for AutoTorch's name "bayesopt"
 
     @named_options
     def __init__(
@@ -482,14 +482,14 @@ class HyperbandScheduler(FIFOScheduler):
     reduction_factor : float
         eta, greater than 1: about one in eta goes on at each rung.
     brackets : int
-        How many brackets. Bracket b has its lowest level at r * eta^b; each new trial draws one.
+        How many brackets. Bracket b has its lowest level at r * eta^b; each new trial gets a random bracket.
     type : "stopping" or "promotion"
         Stopping: a trial runs on unless it is worse than most at a rung. Promotion (ASHA): it pauses at
         each rung, and goes on when it is among the best.
     keep_size_ratios : bool
-        Promotion: none while the next rung has more than 1/eta of this one's trials.
+        Promotion: no promotion while the next rung has more than 1/eta of the trials of this one.
     maxt_pending : bool
-        A model-based searcher is told of new trials at max_t too; of one by name it is an option.
+        New trials are pending at max_t too for a model-based searcher; if it is given by name, as its option.
     train_fn, args, resource, searcher, search_options, checkpoint, resume, num_trials, time_out, max_reward
         See `FIFOScheduler`.
     time_attr, reward_attr, visualizer, dist_ip_addrs, executor, mode, seed, workers, retries

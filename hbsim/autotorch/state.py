@@ -1,4 +1,4 @@
-"""The state of one of the classes, in plain JSON types."""
+"""The state of AutoTorch's scheduler classes, in plain JSON types."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCHEMA: Final = 1
 
 
 def options_of(executor: str, setting: StudyParameters, study: AutoTorchStudy) -> dict[str, object]:
-    """Return what has to be the same when a state is loaded, beside the options of the core."""
+    """Return the options, beside those of the core, that must be the same when a state is loaded."""
     run = setting.run
     searcher = run.searcher
     named = searcher is None or isinstance(searcher, str)
@@ -49,7 +49,7 @@ def options_of(executor: str, setting: StudyParameters, study: AutoTorchStudy) -
 
 @dataclass(frozen=True)
 class SchedulerState:
-    """What `state_dict` returns, as an object.
+    """The content of a `state_dict`.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class SchedulerState:
 def make_state(
     options: Mapping[str, object], core: Scheduler, folder: str, queue: Sequence[Sequence[float]]
 ) -> SchedulerState:
-    """Return the state of a study whose core stands like this."""
+    """Make the state of a study from that of its core scheduler."""
     trials = {"started": core.started, **core.status_counts()}
     return SchedulerState(options, core.state_dict(), folder, queue, trials)
 
@@ -94,12 +94,12 @@ def make_state(
 def read_state(
     data: Mapping[str, Any], options: Mapping[str, object], core: Scheduler, space: Space | None
 ) -> SchedulerState:
-    """Read what `SchedulerState.as_dict` returned, and bring a new core scheduler to where it stood.
+    """Read a state that `SchedulerState.as_dict` returned, and restore it in a new core scheduler.
 
     Raises
     ------
     ParameterError
-        It is no such state, or of other options.
+        The state is not valid, or of other options.
     """
     if not isinstance(data, Mapping) or data.get("schema") != SCHEMA or "scheduler" not in data:
         shown = data.get("schema") if isinstance(data, Mapping) else data
@@ -132,7 +132,7 @@ def _check_queue(queue: Sequence[Sequence[float]], space: Space | None) -> None:
 
 
 def adopt(running: StudyRunner, study: AutoTorchStudy, state: SchedulerState) -> None:
-    """Let `running` go on with the study of a state: in the state's own folder, if it is still there.
+    """Let `running` go on with the study of a state, in the state's folder if that still exists.
 
     Raises
     ------

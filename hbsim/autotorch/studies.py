@@ -42,7 +42,7 @@ class AutoTorchStudy(Protocol):
     Attributes
     ----------
     space : Space or None
-        Whose points can be queued; None: none can.
+        The space of points that can be queued; None if no points can.
     surrogate : str or None
         The name of the learning curves of a simulated one.
     """
@@ -62,7 +62,7 @@ class AutoTorchStudy(Protocol):
         ...
 
     def load(self, place: CheckpointFolder) -> Any:
-        """Return the result as it stands in a folder; None where none is kept."""
+        """Return the result so far in a folder; None if simulations keep none."""
         ...
 
     def configuration(self, result: Any, trial: int) -> dict[str, object]:
@@ -82,7 +82,7 @@ def make_study(
     Raises
     ------
     ParameterError
-        Something in the request breaks a rule, on this machine or for this surrogate.
+        A parameter breaks a rule, on this machine or for this surrogate.
     """
     if executor == "sim":
         if surrogate is None:
@@ -140,7 +140,7 @@ class LocalStudy:
             return run_study(setting.train_fn, self.fresh(), options)
 
     def load(self, place: CheckpointFolder) -> RunResult:
-        """Return the study as it stands in its folder."""
+        """Return the result so far in the study's folder."""
         return load_study(place.path)
 
     def configuration(self, result: RunResult, trial: int) -> dict[str, object]:
@@ -166,7 +166,7 @@ def check_named(setting: StudyParameters, task: SearchTask) -> None:
 
 
 def queued(setting: StudyParameters, points: Sequence[Sequence[float]], task: SearchTask) -> dict[str, Any]:
-    """Return a study's searcher and its options; an object behind a queue where one is needed."""
+    """Return a study's searcher and its options, with the queued points before a searcher object."""
     given, options = setting.run.searcher, setting.run.search_options
     pending = True if setting.maxt_pending and getattr(given, "model_based", False) else None
     if not points and pending is None:
@@ -296,7 +296,7 @@ class SimulatedStudy:
 
 
 def _active(row: Mapping[str, object], space: Space | None) -> dict[str, object]:
-    """Return what a table says of a row, without what is not active."""
+    """Return the active parameters of a table's row."""
     found: dict[str, object] = {}
     for name, value in row.items():
         if space is None or name not in space or space.is_active(name, found):

@@ -21,7 +21,7 @@ __all__ = ["ReporterCallback", "ckpt_path"]
 _FILE: Final = "trainer.ckpt"
 
 
-# A Checkpoint, because Lightning calls these last: what other callbacks do at an epoch's end is saved too.
+# A Checkpoint, because Lightning calls these last, so that the work of other callbacks is saved too.
 class ReporterCallback(Checkpoint):  # type: ignore[misc, unused-ignore]
     """Report ``trainer.callback_metrics`` at the end of each training epoch that was validated.
 
@@ -66,17 +66,17 @@ class ReporterCallback(Checkpoint):  # type: ignore[misc, unused-ignore]
         check_processes(trainer.world_size)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on with the random numbers of the checkpoint, before anything is drawn."""
+        """Restore the random number generators of the checkpoint, before they are used."""
         if self._random is not None:
             _set_random_state(self._random)
             self._random = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that there is something to report."""
+        """Mark that this epoch was validated and has metrics to report."""
         self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report."""
+        """Report the metrics of a validated epoch."""
         if not self._validated and trainer.enable_validation:
             return
         self._validated = False
@@ -89,11 +89,11 @@ class ReporterCallback(Checkpoint):  # type: ignore[misc, unused-ignore]
         report(self._reporter, trainer.callback_metrics, self._decides, (self._resource, reached), save)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of the callback: the states of the random number generators."""
+        """Return the state of the callback in a checkpoint: that of the random number generators."""
         return _random_state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what a checkpoint kept."""
+        """Load the state from a checkpoint."""
         self._random = state_dict
 
 

@@ -1,4 +1,4 @@
-"""What the callbacks share: one report, with a checkpoint folder that is made only if the trial pauses."""
+"""The shared part of the callbacks: a report, with a checkpoint that is only made if the trial pauses."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def report(
     at: tuple[str, float],
     save: Callable[[Path], Path],
 ) -> None:
-    """Report; if the trial pauses there, keep what `save` writes as its checkpoint.
+    """Make a report; if the trial pauses at it, call `save` and keep the result as the checkpoint.
 
     Parameters
     ----------

@@ -83,8 +83,8 @@ class ReporterCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Report, when the last one of the evaluation sets is through."""
-        if not self._training or state.global_step == 0:  # Trainer can evaluate before the first step
+        """Report after the last of the evaluation sets."""
+        if not self._training or state.global_step == 0:  # the trainer may evaluate before the first step
             return
         self._parts.append(kwargs["metrics"])
         sets = self._trainer.eval_dataset

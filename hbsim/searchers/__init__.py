@@ -1,4 +1,4 @@
-"""Searchers: they choose the configurations of new trials."""
+"""Searchers, which choose the configurations of new trials."""
 
 from hbsim.searchers.factory import (
     SEARCHERS,

@@ -1,4 +1,4 @@
-"""Points of the unit cube as the columns that a Gaussian process sees."""
+"""The encoding of points of the unit cube as the input columns of a Gaussian process."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Encoding:
         """Return the points, shape (n, d), each moved in one coordinate or more, snapped.
 
         Numbers move by a normal step, its standard deviation log-uniform between 0.01 and 0.3; choices and
-        bools are drawn anew, and so is what becomes active.
+        bools are drawn anew, and so are parameters that become active.
         """
         n, d = points.shape
         moves = draws.random((n, d)) < max(0.3, 1 / d)

@@ -1,4 +1,4 @@
-"""Searchers by name, and their options."""
+"""The construction of searchers by name, and their options."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ GROWTH: Final = 1.3
 
 
 def standardize(values: Floats) -> Floats:
-    """Return values, larger is better, with mean 0 and standard deviation 1, bad outliers drawn in.
+    """Return values, larger is better, with mean 0 and standard deviation 1, bad outliers clipped.
 
-    What lies more than 1.5 interquartile ranges below the lower quartile (Tukey's fence) counts as lying
-    there: how bad a diverged trial was says nothing of the good ones. Good values are never drawn in. Equal
-    values are all 0.
+    Values more than 1.5 interquartile ranges below the lower quartile (Tukey's fence) are clipped to that
+    bound: the exact value of a diverged trial is irrelevant to the good ones. Good values are never clipped.
+    Equal values are all 0.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def standardize(values: Floats) -> Floats:
 
 
 def keep(levels: Floats, values: Floats, limit: int) -> Ints:
-    """Return which observations a model of at most `limit` takes, ascending.
+    """Choose the at most `limit` observations for a model; return their indices, ascending.
 
-    Each level has the same share of the room; what one leaves of its own goes to the others. Of a level with
+    Each level has the same share; what a level does not use goes to the others. Of a level with
     more than its share half are the best, half others, evenly spread over the order in which they came, so
     that bad regions stay known.
 
@@ -114,16 +114,16 @@ STARTS: Final = 4  # candidates that are climbed from
 
 
 class Observations(NamedTuple):
-    """What a model is given, in the order in which it came.
+    """The observations of a model, in the order in which they arrived.
 
     Attributes
     ----------
     trials : array of int64, shape (n,)
-        Whose each observation is.
+        The trial of each observation.
     levels : array, shape (n,)
-        Where it is.
+        The point of each observation.
     values : array, shape (n,)
-        Larger is better; nothing but numbers.
+        Finite values, larger is better.
     """
 
     trials: Ints
@@ -131,7 +131,7 @@ class Observations(NamedTuple):
     values: Floats
 
     def some(self, which: Ints) -> Observations:
-        """Return those of these places."""
+        """Return the observations with these indices."""
         return Observations(self.trials[which], self.levels[which], self.values[which])
 
 
@@ -142,7 +142,7 @@ class GaussianSearch(ModelBased):
     counts (`gp_model.ExpectedImprovement`), whatever level a trial runs to.
 
     Hyperparameters are fitted on a first part of what was reported (`stage`), so that a study that is
-    resumed needs one fit to go on. Whatever goes wrong in the numbers, the trial is random search's.
+    resumed needs one fit to go on. After a numerical error the trial is that of random search.
 
     Parameters
     ----------
@@ -187,21 +187,21 @@ class GaussianSearch(ModelBased):
         super().observe(trial, level, value)
         self._reports.append((trial, level, value))
 
-    # What a kind says
+    # Methods of a kind of searcher
 
     @abstractmethod
     def observations(self, known: Observed) -> Observations:
-        """Return what the model is given of what is known."""
+        """Select the observations that the model is fitted to."""
 
     @abstractmethod
     def target_level(self) -> tuple[float, ...]:
         """Return the columns of the level at which a value counts; none where the model has no levels."""
 
     def columns(self, trials: Ints, levels: Floats) -> Floats:
-        """Return what the model sees of trials at levels, shape (n, width)."""
+        """Return the model's input columns for trials at levels, shape (n, width)."""
         return self._encoding.columns(self._points(trials))
 
-    # How it is done
+    # Internals
 
     def _points(self, trials: Ints) -> Floats:
         points = [self.known.points[trial] for trial in trials]
@@ -221,7 +221,7 @@ class GaussianSearch(ModelBased):
             return self._best_point(target, good, draws)
 
     def _target(self, draws: np.random.Generator) -> tuple[ExpectedImprovement, Floats]:
-        """Return what to maximise, and the configurations of the model, the best first, shape (n, d)."""
+        """Return the function to maximise, and the model's configurations, the best first, shape (n, d)."""
         from hbsim.searchers.gp_model import ExpectedImprovement, Predictor, at_level
 
         seen = self.observations(self.known)
@@ -263,7 +263,7 @@ class GaussianSearch(ModelBased):
     def _best_point(
         self, target: ExpectedImprovement, good: Floats, draws: np.random.Generator
     ) -> Floats | None:
-        """Return the new point that promises most of those looked at; None if there is none."""
+        """Return the candidate with the largest expected improvement; None if there is no new one."""
         from hbsim.searchers.gp_model import candidates, is_new, refine
 
         points = candidates(self._encoding, self.space.dimension, good, draws)
@@ -299,7 +299,7 @@ def _check_init(num_init: int | None, task: SearchTask) -> int:
 
 
 def _need_botorch(name: str) -> None:
-    """Import it, and what is built on it; what it says about PyTorch meanwhile is no business of ours."""
+    """Import GPyTorch and BoTorch, without their warnings about PyTorch."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -354,7 +354,7 @@ class Mobster(GaussianSearch):
     levelled = True
 
     def observations(self, known: Observed) -> Observations:
-        """Return all values; what is no number is as bad as the worst at its level, or of all."""
+        """Return all values; one that is not a number becomes the worst at its level, or of all."""
         found = [(t, level, v) for t, levels in known.values.items() for level, v in levels.items()]
         trials, levels = [t for t, _, _ in found], [level for _, level, _ in found]
         values = filled(levels, [v for _, _, v in found])

@@ -44,7 +44,7 @@ SHORTEST: Final = 0.025  # length scale in the unit cube
 
 @dataclass(frozen=True)
 class LevelTerms:
-    """What a covariance has beside that of configurations, where observations have levels.
+    """The part of a covariance that concerns the levels of observations.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class _Same(Kernel):  # type: ignore[misc, unused-ignore]
 
 
 class Loss:
-    """What GPyTorch's ``-ExactMarginalLogLikelihood`` is, with its gradient: in a fraction of the time.
+    """Compute GPyTorch's ``-ExactMarginalLogLikelihood`` and its gradient, in a fraction of the time.
 
     A fit evaluates it some seventy times on the same points. So what does not change is computed once, each
     pair of points is looked at once, and the gradient with respect to the covariance is written down

@@ -26,22 +26,22 @@ __all__ = ["RANDOM_TRIES", "ModelBased", "Observed", "one_thread"]
 
 
 class Observed:
-    """What a model-based searcher knows of a study: configurations, pending evaluations, values.
+    """The observations of a model-based searcher: configurations, pending evaluations, values.
 
     Trials are in the order of their numbers; larger values are better, whatever the mode.
 
     Parameters
     ----------
     mode : "max" or "min"
-        What is better outside.
+        Whether the study's metric is maximised or minimised.
 
     Attributes
     ----------
     points : list of array, shape (d,)
         The configuration of each trial so far, a point of the unit cube.
     values : dict
-        By trial, by level: the value, signed so that larger is better; None for no finite number. Both in the
-        order in which they came; a level that is observed again has its last value.
+        By trial, by level: the value, signed so that larger is better; None if it is not finite. In the order
+        of arrival; a level that is observed again has its last value.
     pending : dict
         By trial, the levels at which it is pending. A trial that was suggested and has not started yet
         has None among its levels: it is not known how far it will train.
@@ -92,7 +92,7 @@ class Observed:
 
 
 def filled(levels: list[float], values: list[float | None]) -> Floats:
-    """Return values as an array; what is no number is as bad as the worst at its level, or of all.
+    """Return values as an array; a value that is not a number becomes the worst at its level, or of all.
 
     Without any number they are 0.
     """
@@ -107,7 +107,7 @@ def filled(levels: list[float], values: list[float | None]) -> Floats:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have the BLAS, and PyTorch if it is loaded, work on one thread; what was set before is put back."""
+    """Limit the BLAS, and PyTorch if it is loaded, to one thread; restore the settings afterwards."""
     torch = sys.modules.get("torch")
     threads = 0 if torch is None else torch.get_num_threads()
     if torch is not None:
@@ -124,21 +124,21 @@ RANDOM_TRIES: Final = 100  # random draws for a trial until one is new and allow
 
 
 class ModelBased(ABC):
-    """A searcher that learns from what was observed.
+    """A searcher that learns from observed values.
 
-    A suggestion is a function of the task, the number of the trial and what is known of the trials before:
-    never of how it was asked, of a fit before, or of a clock. So a study that is resumed goes on as it would
-    have.
+    A suggestion is a function of the task, the number of the trial and the observations of earlier trials,
+    never of the size of requests, of an earlier fit, or of a clock. So a resumed study goes on as if it had
+    not been interrupted.
 
-    The first trials are those of random search with the same seed. Where one of these was tried before, a new
-    one is drawn in its place, a hundred times at most.
+    The first trials are those of random search with the same seed. One that was tried before is replaced by
+    a new random one, a hundred times at most.
 
     Parameters
     ----------
     task : SearchTask
         With a space; of a table also with the points of its rows.
     num_init : int
-        How many trials are random, whatever is known.
+        How many trials are random at first.
 
     Raises
     ------
@@ -174,7 +174,7 @@ class ModelBased(ABC):
             return None
         return int(self._allowed.sum()) - len(self.known.points)
 
-    # What the driver asks for
+    # Methods that the driver calls
 
     def suggest(self, n: int) -> Configurations:
         """Return the next n configurations; one is pending while the next is chosen."""
@@ -190,7 +190,7 @@ class ModelBased(ABC):
         return np.array(chosen, dtype=np.float64).reshape(n, self.space.dimension)
 
     def resume(self, configurations: Configurations) -> None:
-        """Take these for the configurations of the next trials."""
+        """Use these as the configurations of the next trials."""
         for configuration in configurations:
             self._take(configuration)
 
@@ -206,7 +206,7 @@ class ModelBased(ABC):
         """Record that a trial no longer runs."""
         self.known.forget(trial)
 
-    # What a kind of model says, and asks
+    # Methods of a kind of model
 
     def is_new(self, point: Floats) -> bool:
         """Return whether a point, shape (d,), was not tried before, or all were."""
@@ -218,10 +218,10 @@ class ModelBased(ABC):
     def _propose(self, trial: int) -> Floats | None:
         """Return a point of the unit cube for a trial, shape (d,), that the constraint allows.
 
-        None: too little is known, or nothing new was found. Of a table the nearest row that is left is taken.
+        None if there are too few observations, or no new point. For a table the nearest row left is used.
         """
 
-    # How it is done
+    # Internals
 
     def _next(self) -> Floats | int:
         trial = len(self.known.points)
@@ -236,7 +236,7 @@ class ModelBased(ABC):
         return chosen
 
     def _random_point(self, trial: int) -> Floats:
-        """Return random search's own point of a trial, or a new one where that was tried before."""
+        """Return the point of random search for a trial, or a new one if that was tried before."""
         own: Floats = self._random.points(trial, 1)[0]
         if not self.is_new(own):
             draws = block_generator(self.task.seed, Purpose.REDRAWS, trial)

@@ -110,7 +110,7 @@ def first_points(
     Parameters
     ----------
     searcher : Searcher
-        Whose configurations come after.
+        The searcher for all later configurations.
     task : SearchTask
         Its task. Of a table the row of that number is taken, or the nearest in the unit cube that is left.
     given : sequence
@@ -160,7 +160,7 @@ def _point(task: SearchTask, space: Space, given: object) -> Floats:
 
 
 def _rows(task: SearchTask, given: Sequence[object]) -> Ints:
-    """Return a row for each of what was given, shape (n,); without `replace` each row once."""
+    """Return a row for each given configuration, shape (n,); without `replace` each row once."""
     left = allowed_rows(task)
     if not task.replace and len(given) > left.sum():
         rule = f"must be at most {left.sum()} configurations: the table has no more rows"

@@ -29,7 +29,7 @@ __all__ = [
     "make_sobol",
 ]
 
-TRIES: Final = 1000  # points in a row until it is held that the constraint allows nothing
+TRIES: Final = 1000  # rejected points in a row until the constraint counts as impossible
 ASKED: Final = 64  # points that a constraint is asked about at a time
 
 

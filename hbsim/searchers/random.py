@@ -16,14 +16,14 @@ from hbsim.searchers.task import Constraint, SearchTask
 
 __all__ = ["RandomSearcher", "RowSearcher", "allowed_rows", "make_random", "too_few_rows"]
 
-TRIES: Final = 1000  # draws for a trial until it is held that the constraint allows nothing
+TRIES: Final = 1000  # rejected draws for a trial until the constraint counts as impossible
 
 
 class RandomSearcher(NonLearningSearcher):
     """Independent, uniform points of the unit cube (Bergstra and Bengio, JMLR 2012).
 
     The i-th configuration depends on the seed, on i, on the constraint and on the dimension of the space,
-    and on nothing else: neither on the sizes in which configurations are asked for, nor on what was observed.
+    and on nothing else: neither on the sizes of requests, nor on observed values.
 
     Parameters
     ----------

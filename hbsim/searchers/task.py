@@ -1,4 +1,4 @@
-"""What a searcher searches over: a space or the rows of a table, and a constraint on configurations."""
+"""The search task of a searcher: a space or the rows of a table, and a constraint on configurations."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SearchTask:
     mode : "max" or "min"
         What is better.
     max_t : float or None
-        R; None where nobody said.
+        R; None if unknown.
     constraint : callable, optional
         Given a configuration, a dict by name of what is active; returns whether it may be tried.
     """
@@ -60,7 +60,7 @@ class SearchTask:
 
     @property
     def rule(self) -> str | None:
-        """What the constraint is called, for errors."""
+        """The name of the constraint, for errors."""
         return None if self.constraint is None else getattr(self.constraint, "__qualname__", "constraint")
 
     def allows(self, points: Floats) -> NDArray[np.bool_]:

@@ -29,7 +29,7 @@ TRIES: Final = 8  # draws from a model for a trial until one is new and allowed
 
 @dataclass(frozen=True, slots=True)
 class Parzen:
-    """What kind of estimator it is.
+    """The settings of a Parzen estimator.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class TPE(ModelBased):
     num_init : int
         How many trials are random, whatever is known.
     parzen : Parzen
-        What kind of estimator.
+        The settings of the estimator.
 
     Raises
     ------

@@ -24,7 +24,7 @@ WITH_NOTICE: Final = ("preempted_every", "schedule", "trace")  # absences that a
 
 
 class About(TomlTable):
-    """What a cluster stands for, and where its numbers come from; ``[about]``."""
+    """The table ``[about]``: what a cluster represents, and the source of its numbers."""
 
     description: str = ""
     source: list[str] = Field(default_factory=list)
@@ -165,7 +165,7 @@ def _text(name: str, is_path: bool) -> str:
 
 
 def _problem(error: ValidationError, content: Mapping[str, object]) -> str:
-    """Return what is wrong with a file, in a line: field, value and rule."""
+    """Describe the first problem of a file in a line: field, value and rule."""
     place, text = first_problem(error, content, _fields_at)
     if place == ("machines",) and text.endswith("must be a list"):
         return f"{text}: a table [[machines]] for each kind"

@@ -1,4 +1,4 @@
-"""What the simulated cluster knows of its jobs, and what everything costs there."""
+"""The state of the simulated cluster: workers, jobs and checkpoints, and their costs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["GONE", "LEFT", "LOAD", "NOTICE", "OVER", "SAVE", "WAKE", "ClusterSta
 
 
 class InnerEvent(IntEnum):
-    """What happens on a worker, and the loop need not know, or knows as a FAILURE."""
+    """The kinds of events on workers that the loop does not receive, or receives as a FAILURE."""
 
     GONE = END + 1  # the worker goes, and its job with it
-    LEFT = END + 2  # a job that was told to go has saved
-    NOTICE = END + 3  # the worker is told that it goes
+    LEFT = END + 2  # a job that was ordered to leave has saved
+    NOTICE = END + 3  # the worker gets notice that its machine leaves
     LOAD = END + 4  # start-up is over, and a checkpoint is needed
     SAVE = END + 5  # a checkpoint is ready to be sent
-    OVER = END + 6  # a job that ran on has heard of its end
+    OVER = END + 6  # a job that ran on has received its decision to end
     WAKE = END + 7  # nothing on a worker: transfers have come to their end
 
 
@@ -44,7 +44,7 @@ class ClusterState:
     cluster : Cluster
         The workers, and what everything costs.
     curves : TrialCurves
-        What each trial shows at each level, and how long it takes.
+        The value and the seconds of each trial at each level.
     geometry : Levels
         The scheduler's.
     jobs : JobTable
@@ -59,13 +59,13 @@ class ClusterState:
     Attributes
     ----------
     effects : RandomEffects
-        What trials meet where parameters are distributions.
+        The random values for trials of parameters that are distributions.
     failures : FailureTable
         A row a job that was lost.
     lost_saves : list of float
         When checkpoints were not saved at a pause, since the worker went.
     disk : DiskUsage or None
-        What checkpoints hold, if they have a size.
+        The disk use of checkpoints, if they have a size.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class ClusterState:
     def _fire(self, due: simpy.Event) -> None:
         self._fired = due  # type: ignore[assignment]
 
-    # Where a job trains from
+    # The resource from which a job trains
 
     def _place(self, run: SimulatedRun) -> bool:
         """Put a job where it trains from; return whether that is a checkpoint."""
@@ -202,7 +202,7 @@ class ClusterState:
             else 0.0
         )
 
-    # What becomes of workers and checkpoints
+    # Workers and checkpoints
 
     def _schedule(self, worker: int, delay: float, event: int, exposed: float = inf) -> None:
         """Let an event happen in `delay` seconds, or a loss that comes before."""
@@ -243,7 +243,7 @@ class ClusterState:
         self.jobs.end(run, reached, end, verdict)
 
     def _keep(self, run: SimulatedRun, time: float) -> None:
-        """Take note of a checkpoint that is saved at `time`."""
+        """Record a checkpoint that is saved at `time`."""
         assert run.kept is not None
         trial = run.trial
         if run.phase == LEAVING or (self._tracks and self._retry_from != "milestone"):
@@ -252,7 +252,7 @@ class ClusterState:
             self.disk.save(trial, time)
 
     def _forget(self, trial: int) -> None:
-        """Take note that a trial needs no checkpoint any more, maybe while one is saved."""
+        """Record that a trial needs no checkpoint any more, maybe while one is saved."""
         if self._tracks:
             self._kept.pop(trial, None)
         if self.disk is not None:

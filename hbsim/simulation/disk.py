@@ -1,4 +1,4 @@
-"""How much the checkpoints of a study hold over time."""
+"""The disk use of a study's checkpoints over time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["DiskUsage"]
 
 
 class DiskUsage:
-    """Takes note of checkpoints: saved, needed no more, or never needed again.
+    """Adds up the sizes of checkpoints from when they are saved until they are no longer needed.
 
     Parameters
     ----------
     size : callable
         The GB of a trial's checkpoint.
     dropped : callable
-        Names the paused trials that can never go on, each once (`Scheduler.dropped`).
+        Returns the paused trials that can never go on, each once (`Scheduler.dropped`).
     """
 
     def __init__(self, size: Callable[[int], float], dropped: Callable[[], list[int]]) -> None:
@@ -31,16 +31,16 @@ class DiskUsage:
         self._hopeless: dict[int, float] = {}
 
     def save(self, trial: int, time: float) -> None:
-        """Take note of a checkpoint that is saved at `time`; it takes the place of the one before."""
+        """Record a checkpoint that is saved at `time`; it replaces the trial's earlier one."""
         self._saved.setdefault(trial, time)
 
     def end(self, trial: int, time: float, is_saving: bool) -> None:
-        """Take note that a trial stopped, completed or has failed for good, maybe while it is saved."""
+        """Record that a trial stopped, completed or failed for good, maybe while it is saved."""
         if is_saving or trial in self._saved:
             self._ended[trial] = time
 
     def collect(self, time: float) -> None:
-        """Ask which trials can never go on."""
+        """Record which trials can never go on."""
         for trial in self._dropped():
             self._hopeless[trial] = time
 

@@ -37,7 +37,7 @@ _MOST_SPREAD: Final = 100.0
 
 
 class _Written:
-    """What is written as its name and its fields."""
+    """The base of values that are written as a name and fields."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""The simulated cluster at work, on a SimPy environment: one event a milestone, or a failure."""
+"""The executor of simulated studies, on a SimPy environment with an event for each milestone or failure."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ TIMED: Final = frozenset((GONE, NOTICE, OVER))  # what happens at a time of its 
 class Engine(ClusterState):
     """Runs jobs in simulated time; the `Executor` of the runner's loop."""
 
-    # What the loop calls
+    # Methods that the loop calls
 
     def idle(self) -> int:
-        """Return the lowest idle worker once all that ends at this time has been told, else -1."""
+        """Return the lowest idle worker once all events of this time are handled, else -1."""
         free = self._free
         if not free or self._peek() <= self.now:
             return -1
@@ -123,7 +123,7 @@ class Engine(ClusterState):
         self._train(worker, run, delay)
 
     def answer(self, code: int) -> None:
-        """Do what was decided about the trial of the last event."""
+        """Carry out the decision about the trial of the last event."""
         due = self._fired
         worker = due.worker
         run = self._runs[worker]
@@ -196,7 +196,7 @@ class Engine(ClusterState):
         self._due[worker].after(span if span > 0.0 else 0.0, MILESTONE)
 
     def _is_lost(self, worker: int, run: SimulatedRun, delay: float, span: float) -> bool:
-        """Plan how a job that trains is lost, or told to go, if that comes before `span` is over."""
+        """Plan the loss of a training job, or its order to leave, if that comes before `span` is over."""
         loss = inf
         # Training that runs on can be lost before the report arrives, which is dropped then.
         if self._drops and run.exposed < (
@@ -270,7 +270,7 @@ class Engine(ClusterState):
             heappush(self._free, worker)
 
     def _ran(self, run: SimulatedRun, time: float) -> float:
-        """Return the seconds trained after the last decision, until a job heard of it or a time."""
+        """Return the seconds trained after the last decision, until the job received it or until a time."""
         return self._progress.free_run(run, min(time, run.informed)) if self._async else 0.0
 
     def _fail(self, worker: int, run: SimulatedRun, event: int, is_retried: bool) -> None:
@@ -304,10 +304,10 @@ class Engine(ClusterState):
         else:
             heappush(self._free, worker)
 
-    # What the loop need not know
+    # Events that the loop does not receive
 
     def _inner(self, worker: int, event: int) -> Event:
-        """Do what happens on a worker; return what the loop is told: NOTHING for nothing."""
+        """Handle an event on a worker; return the event for the loop, or NOTHING."""
         run = self._runs[worker]
         if event is NOTICE:
             self._give_notice(worker, run)

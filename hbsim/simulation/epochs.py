@@ -1,4 +1,4 @@
-"""Every unit of training that a study went through, expanded from its jobs when someone wants it."""
+"""The table of all units of training in a study, expanded from its jobs on demand."""
 
 from __future__ import annotations
 

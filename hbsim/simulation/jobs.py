@@ -1,4 +1,4 @@
-"""Jobs under way on simulated workers: where each stands, how far it has trained, and its next event."""
+"""The running jobs on simulated workers: milestone, training so far, and next event of each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SimulatedRun(JobRow):
     seconds : float
         How long the present stretch trains.
     exposed : float
-        What is left at `base` of the trial's budget until it is lost.
+        The trial's remaining budget at `base` until it is lost.
     busy : bool
         Whether the job is under way; else the rest is what the last one left.
     phase : int
@@ -42,13 +42,13 @@ class SimulatedRun(JobRow):
     extra : float
         Seconds trained since `base` when it stopped upon a notice.
     informed : float
-        When it hears of its last decision, or its worker goes: it trains no more.
+        When it receives its last decision, or its worker leaves: it stops training then.
     end : float
         When it ends, known beforehand.
     verdict : int
-        What that decision was.
+        That decision.
     kept : tuple of (int, float), or None
-        What it saves: a level's index, and seconds of the curve beyond it.
+        The state that it saves: a level's index, and seconds of the curve beyond it.
     """
 
     __slots__ = (
@@ -79,7 +79,7 @@ TRAINING, LOADING, WAITING, PAUSING, LEAVING, ENDING = range(6)
 
 
 class WorkerEvent(simpy.Event):
-    """What happens next on a worker. Each worker has one, which is scheduled again and again."""
+    """The next event on a worker. Each worker has one object, which is scheduled repeatedly."""
 
     def __init__(self, env: simpy.Environment, worker: int, listeners: EventCallbacks) -> None:
         super().__init__(env)
@@ -128,7 +128,7 @@ class TrainingProgress:
         self._runs_on = runs_on
 
     def stretch(self, run: SimulatedRun) -> float:
-        """Return the seconds of training from where a job stands to its next milestone."""
+        """Return the seconds of training from a job's present resource to its next milestone."""
         row, at, first, below = run.row, run.at, run.first, run.base_at
         if below >= 0:
             if below == at - 1 and not run.done:

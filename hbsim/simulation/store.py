@@ -140,7 +140,7 @@ class CheckpointStore:
         self._wake_in(soonest if soonest > 0.0 else 0.0)
 
     def _wake_in(self, seconds: float) -> None:
-        """Look at what is done in so many seconds; if that is later than planned, look then again."""
+        """Check transfers again after so many seconds, if they are not over by then."""
         time = self._env.now + seconds
         if time < self._wakes_at:
             self._wakes_at = time
@@ -182,7 +182,7 @@ LOADS: Final = 1
 
 
 class StoreEngine(Engine):
-    """An engine in which nobody knows beforehand when a transfer ends: its parts are events of their own."""
+    """An engine for transfers whose end is not known beforehand: their parts are separate events."""
 
     def _set_costs(self, cluster: Cluster) -> None:
         super()._set_costs(cluster)
@@ -215,7 +215,7 @@ class StoreEngine(Engine):
             self._schedule(worker, inf, WAKE)
             return
         expected = self._saved.get(run.trial, 0.0)
-        if expected > self.now:  # a worker was to save it, and goes before it hears of that
+        if expected > self.now:  # its worker left before it received the order to save it
             run.since = expected
             self._schedule(worker, expected - self.now, LOAD)
         else:
@@ -293,7 +293,7 @@ class StoreEngine(Engine):
                     self._place(run)
 
     def _cancel(self, worker: int) -> None:
-        """Forget what was due on a worker."""
+        """Cancel the next event on a worker."""
         due = self._due[worker]
         if due.callbacks is not None:
             due.callbacks = []

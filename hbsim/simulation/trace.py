@@ -1,4 +1,4 @@
-"""A recorded cluster: a CSV file of when each worker was there, and the absences in it."""
+"""Availability traces: CSV files of when each worker was available, and the absences in them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Absence(NamedTuple):
     preempted : bool
         Whether it is taken away (else it breaks).
     notice : float
-        How many seconds before `start` its workers are told; the machine is there all that time.
+        How many seconds before `start` its workers get notice; the machine is available until then.
     """
 
     start: float
@@ -78,7 +78,7 @@ class Trace:
 
 
 class _Lines(Protocol):
-    """What `csv.reader` gives."""
+    """The type of `csv.reader` objects."""
 
     line_num: int
 

@@ -1,4 +1,4 @@
-"""Is the simulator true: its predictions held against real runs."""
+"""The validation of the simulator: a comparison of its predictions with real runs."""
 
 from hbsim.validation.validate import RunValidation, Validation, validate
 

@@ -1,4 +1,4 @@
-"""The learning curves of a real run, as the simulator reads them."""
+"""The learning curves of a real run as a surrogate for the simulator."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class RowsInOrder(NonLearningSearcher):
 
 
 class RunCurves:
-    """A surrogate with a row a trial of a run, at the scheduler's levels.
+    """A surrogate with a row for each trial of a run, at the scheduler's levels.
 
-    Values are those that were decided on; seconds are those of training. Beyond what a trial has trained, its
-    last value is held, and its seconds go on at its own rate.
+    Values are those of the decisions; seconds are those of training. Beyond the last resource of a trial its
+    last value is repeated, and its seconds continue at its own rate.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class RunCurves:
     values, seconds : array, shape (trials, levels)
         The metric; cumulative seconds of training.
     observed : bool array, shape (trials, levels)
-        Whether the trial came so far in the run.
+        Whether the trial reached the level in the run.
     """
 
     def __init__(self, run: RecordedRun) -> None:
@@ -84,11 +84,11 @@ class RunCurves:
         return self.values[np.ix_(rows, columns)], self.seconds[np.ix_(rows, columns)]
 
     def optimum(self, level: float) -> float | None:
-        """Return None: nobody knows it."""
+        """Return None: the optimum is unknown."""
         return None
 
     def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
-        """Return None: there are none."""
+        """Return None: a run has no test values."""
         return None
 
     def take_seconds(self, other: RunCurves) -> None:
@@ -116,7 +116,7 @@ class RunCurves:
         self.seconds = taken
 
     def _ratio(self, other: RunCurves, columns: list[int], theirs: Ints, count: int) -> float:
-        """Return how many times as long the other usually took for what both have done."""
+        """Return the usual ratio of the other run's seconds to this one's, for training that both have."""
         both = self.observed[:count, columns] & other.observed[:count, theirs]
         ours = self.seconds[:count, columns][both]
         return float(other.seconds[:count, theirs][both].sum() / ours.sum()) if ours.sum() > 0 else 1.0

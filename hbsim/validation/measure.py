@@ -1,4 +1,4 @@
-"""Measurements of real runs: where the time of each job went, and the cluster that this makes."""
+"""Measurements of real runs: what each job spent its time on, and the cluster's parameters from that."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class JobReport(NamedTuple):
 
 
 class ReachedMilestone(NamedTuple):
-    """A milestone of a job: the value that was decided on, and its seconds of training until then."""
+    """A milestone of a job: the value of the decision, and the seconds of training until then."""
 
     value: float
     trained: float
@@ -59,17 +59,17 @@ class RecordedJob:
     Attributes
     ----------
     job, trial, worker : int
-        Who, and where.
+        The job, its trial and its worker.
     start_time, end_time : float
         From the order to the moment at which the worker was free again.
     stood, start_resource : float
-        The milestone where the trial stood; from where it trained: 0 if it trained again what it had.
+        The trial's milestone; and the resource from which the job trained, 0 if it began anew.
     held_back : bool
-        Whether the trial's last process was still there at the start, saving its checkpoint.
+        Whether the trial's last process still saved its checkpoint at the start.
     begun : float or None
         When the training function was called.
     seconds : dict
-        What was measured within the process: start, load, save, wait, exit.
+        Seconds measured within the process: start, load, save, wait, exit.
     gap : float or None
         How long its worker was idle before, although there was a job for it; None where it waited for one.
     reports : list of JobReport
@@ -79,8 +79,8 @@ class RecordedJob:
     verdict : str or None
         The decision that ended it, or failed; None if it was cut.
     kept : bool
-        Whether what it saved was of use: if the trial went on, it was from there. What a refused checkpoint
-        took is not the cost of one.
+        Whether its checkpoint was used: if the trial went on, it went on from there. The time of a refused
+        checkpoint does not count as that of a checkpoint.
     """
 
     job: int
@@ -133,19 +133,19 @@ class RecordedJob:
 
     @property
     def rest(self) -> float:
-        """What is left of the stay: start-up, refused checkpoints, and the exit of the process."""
+        """The other seconds of the job: start-up, refused checkpoints, and the exit of the process."""
         spent = self.trained + self.wait + self.save + self.load + self.held
         return max(0.0, self.end_time - self.start_time - spent)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """A real study and its stays.
+    """A real study and its jobs.
 
     Attributes
     ----------
     name : str
-        The folder's, without those above it.
+        The name of its folder.
     result : RunResult
         As `hbsim.load` reads it: the scheduler has given the same answers again.
     stays : list of RecordedJob
@@ -220,9 +220,9 @@ def went_on(stays: Iterable[RecordedJob]) -> list[bool]:
 
 
 def _note_refused(stays: Sequence[RecordedJob]) -> None:
-    """Take note of jobs whose checkpoints were refused: their trials trained from zero again.
+    """Mark jobs whose checkpoints were refused: their trials trained from zero again.
 
-    A trial that did not go on fares as most of the others did.
+    A trial that did not go on counts like the majority of the others.
     """
     going = went_on(stays)
     usual = 2 * sum(going) >= len(going)
@@ -237,7 +237,7 @@ def _note_refused(stays: Sequence[RecordedJob]) -> None:
 
 
 class _Reading:
-    """Turns records into stays."""
+    """Turns records into jobs."""
 
     def __init__(self, result: RunResult) -> None:
         spec = result.spec
@@ -269,13 +269,13 @@ class _Reading:
         return stays
 
     def _end_all(self) -> None:
-        """End what was under way: the process that ran the study is gone, and its jobs with it."""
+        """End the running jobs: the process of the study has ended, and its jobs with it."""
         for stay in self._stays.values():
             if isnan(stay.end_time):
                 stay.end_time = self._journal_state.now
 
     def _note_free(self, record: Record) -> None:
-        """Take note of which workers wait for a job from now on, or do not."""
+        """Update which workers wait for a job after a record."""
         kind = record["e"]
         if kind in ("none", "resume"):
             self._free.clear()
@@ -321,7 +321,7 @@ DEVIATION: Final = math.sqrt(1 - 2 / math.pi)
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A parameter, and how many observations it is made of; with none it is the default."""
+    """A parameter's value, and how many observations it is based on; without any it is the default."""
 
     value: float
     observations: int
@@ -329,7 +329,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What everything cost, each with its observations.
+    """The measured parameters of a cluster, each with its number of observations.
 
     Attributes
     ----------
@@ -420,7 +420,7 @@ def _mean_of_those_with(values: Sequence[float]) -> Measured:
 
 
 def _resume(stays: Sequence[RecordedJob]) -> Measured:
-    """Say whether most trials that had trained before went on from where they stood."""
+    """Measure whether most trials that had trained before went on from their milestones."""
     later = went_on(stays)
     return Measured(float(2 * sum(later) >= len(later)), len(later))
 

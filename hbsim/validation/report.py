@@ -1,4 +1,4 @@
-"""The report of a validation: tables, files and pictures."""
+"""The report of a validation: tables, files and charts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """A table of text: a title, columns, rows; the first `texts` columns are no numbers."""
+    """A table of text: a title, columns, rows; the first `texts` columns are not numbers."""
 
     title: str
     columns: Sequence[str]
@@ -43,7 +43,7 @@ class TextTable:
 
 
 def as_dict(validation: Validation) -> dict[str, object]:
-    """Return everything in plain types."""
+    """Return the whole validation in plain types."""
     return {
         "cluster": validation.cluster(),
         "cluster_call": cluster_call(validation),
@@ -123,7 +123,7 @@ def _count(number: int, thing: str) -> str:
 
 
 def tables(validation: Validation) -> list[TextTable]:
-    """Return the checks, where the workers' time went, and the cluster."""
+    """Return the tables of checks, of the workers' time, and of the cluster."""
     columns = (
         "run",
         "parameters",
@@ -201,7 +201,7 @@ def _cluster_table(validation: Validation) -> TextTable:
 
 
 def markdown(validation: Validation) -> str:
-    """Return everything as Markdown."""
+    """Return the whole validation as Markdown."""
     parts = ["\n".join(f"- {line}" for line in order_lines(validation))]
     for table in tables(validation):
         lines = [table.columns, [("---" if i < table.texts else "---:") for i in range(len(table.columns))]]
@@ -220,11 +220,11 @@ def write(validation: Validation, folder: Path, head: Mapping[str, object] | Non
     Parameters
     ----------
     validation : Validation
-        What was found.
+        The validation.
     folder : path
-        Where; it exists.
+        The folder to write to, which must exist.
     head : mapping, optional
-        What else is in validation.json: how it was made.
+        Further content of validation.json: how it was made.
     """
     _write_json(folder / "cluster.json", validation.cluster())
     (folder / "cluster.toml").write_text(cluster_toml(validation), "utf-8")

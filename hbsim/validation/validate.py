@@ -1,4 +1,4 @@
-"""Validation: the simulator's predictions held against real runs."""
+"""The comparison of the simulator's predictions with real runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PARTS: Final = ("start-up", "waiting", "load", "save", "training", "idle")
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The decisions of a run beside those of its simulation.
+    """The agreement between the decisions of a run and of its simulation.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A prediction, and what happened.
+    """A prediction of a run, and what really happened.
 
     Attributes
     ----------
@@ -211,7 +211,7 @@ def _difference(
 
 
 def _real_parts(run: RecordedRun) -> dict[str, float]:
-    """Return where the workers' time went."""
+    """Return the worker seconds of the run by what they were spent on."""
     parts = dict.fromkeys(PARTS, 0.0)
     for stay in run.stays:
         parts["start-up"] += (stay.rest if stay.whole else 0.0) + (stay.gap or 0.0)
@@ -261,7 +261,7 @@ class RunValidation:
         not tell what its checkpoints cost, or of its first half where none does; and, where another run had
         the same trials, with that run's seconds too.
     notes : sequence of str
-        What to know about the run.
+        Remarks about the run.
     """
 
     run: RecordedRun
@@ -277,7 +277,7 @@ class RunValidation:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What `validate` found.
+    """The result of `validate`.
 
     Attributes
     ----------
@@ -302,7 +302,7 @@ class Validation:
 
 
 def validate(folders: Iterable[Path | str]) -> Validation:
-    """Hold the simulator against real runs.
+    """Compare the simulator's predictions with real runs.
 
     Parameters
     ----------
@@ -352,7 +352,7 @@ def _read_all(folders: Sequence[Path | str]) -> list[RecordedRun]:
 
 
 def _calibrated(runs: Sequence[RecordedRun], place: int) -> Prediction:
-    """Prediction a run with parameters that come from elsewhere."""
+    """Predict a run with parameters that come from other runs."""
     run = runs[place]
     half = [runs[i] for i in range(len(runs)) if i % 2 != place % 2]
     rest = [other for other in runs if other is not run]
@@ -386,7 +386,7 @@ def _checkpoints(runs: Sequence[RecordedRun]) -> set[str]:
 
 
 def _sure_of_resume(costs: Costs, run: RecordedRun) -> Costs:
-    """Take from the run itself whether it has checkpoints, where others do not tell: it is no measurement."""
+    """Take `resume` from the run itself if other runs do not have it: it is a setting, not a measurement."""
     return costs if costs.resume.observations else costs.with_resume(measure([run.stays]).resume)
 
 
