@@ -105,7 +105,7 @@ def _content(result: Result) -> dict[str, object]:
 def run_as_json(
     result: RunResult, command: str, explain: Sequence[int], folder: Path, to_go_on: str
 ) -> dict[str, object]:
-    """Return the output of ``--json`` for a real study, in plain types; `to_go_on` is the resuming command."""
+    """Return the output of ``--json`` for a real study, in plain types; `to_go_on` resumes the study."""
     best = _last_incumbent(result, "any")
     failures = [{**row, "log": str(_log(folder, row["trial"]))} for row in result.failures().to_dicts()]
     return {
