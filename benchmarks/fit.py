@@ -6,7 +6,6 @@ All figures but the seconds are the same on every run.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fit_figures import VARIANTS, WAYS, accuracy, rankings, sources, speed, stopped_pilots
-from benchmarks.measure import ROOT, describe_machine, say
+from benchmarks.measure import ROOT, conditions, say
 from benchmarks.pages import joined, machine_lines, publish, rounded, table
 from hbsim.errors import HbsimWarning
 
@@ -175,7 +174,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Measure what the command line asks for."""
     options = parse()
-    load = os.getloadavg()[0]
+    measured_on = conditions()
     with tempfile.TemporaryDirectory(prefix="hbsim-fit-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", HbsimWarning)  # the page says what they say
         found = rounded(measure(options, Path(folder)))
@@ -184,8 +183,7 @@ def main() -> None:
         "pilots": options.pilots,
         "seeds": options.seeds,
         "variants": list(VARIANTS),
-        "machine": describe_machine(),
-        "load_at_start": load,
+        **measured_on,
         **found,
     }
     publish(options.out, "fit", content, render(content))

@@ -128,6 +128,11 @@ def describe_machine() -> dict[str, object]:
     }
 
 
+def conditions() -> dict[str, object]:
+    """Return what is measured on: the machine, and how busy it is now."""
+    return {"machine": describe_machine(), "load_at_start": os.getloadavg()[0]}
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

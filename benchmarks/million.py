@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, Final
 
-from benchmarks.measure import ROOT, Cost, describe_machine, run, say, yardstick
+from benchmarks.measure import ROOT, Cost, conditions, run, say, yardstick
 from benchmarks.pages import joined, machine_lines, publish, table
 
 Row = dict[str, Any]
@@ -268,13 +267,12 @@ def command_line(options: argparse.Namespace) -> str:
 def main() -> None:
     """Measure everything and write it down."""
     options = parse()
-    load = os.getloadavg()[0]
+    measured_on = conditions()
     large, small = int(MILLION * options.scale), int(SMALL * min(1.0, options.scale * 10))
     content: dict[str, object] = {
         "schema": 1,
         "command": command_line(options),
-        "machine": describe_machine(),
-        "load_at_start": load,
+        **measured_on,
         "commands": [asdict(row) for row in (*map(measure, commands(options.scale, options.ten_million)),)],
         "full": FULL,
         "starts": [asdict(row) for row in starts(11)],

@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.measure import say
 
-DIGITS: Final = 6  # of figures that are kept: the rest may differ between machines
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+DIGITS: Final = 6  # of figures that are kept: the rest may differ between machines
+
+INK: Final = "#333333"
+# Okabe and Ito, "Color Universal Design" (2008), without its yellow, which is pale on white.
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES: Final = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 2, 1.2, 2)))
+MARKERS: Final = "osD^vPX<>ph*"
 
 
 def machine_lines(machine: dict[str, Any], load: float) -> list[str]:
@@ -85,13 +92,6 @@ def _lines(value: object, depth: int, end: str) -> str:
     if depth and isinstance(value, list) and value:
         return "[" + inner + f",{inner}".join(_lines(item, depth - 1, inner) for item in value) + end + "]"
     return json.dumps(value, ensure_ascii=False)
-
-
-INK: Final = "#333333"
-# Okabe and Ito, "Color Universal Design" (2008), without its yellow, which is pale on white.
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES: Final = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 2, 1.2, 2)))
-MARKERS: Final = "osD^vPX<>ph*"
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import ROOT, describe_machine, run, say, yardstick
+from benchmarks.measure import ROOT, conditions, run, say, yardstick
 from benchmarks.pages import joined, machine_lines, publish, table
 
 HEAD = ("benchmark", "median ms", "fastest ms", "rounds", "fastest, us each")
@@ -57,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "speed", help="a folder")
     out = parser.parse_args().out
-    load = os.getloadavg()[0]
+    measured_on = conditions()
     say("running the suites: about a minute")
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.json"
@@ -68,8 +67,7 @@ def main() -> None:
     content = {
         "schema": 1,
         "command": "python -m benchmarks.suite",
-        "machine": describe_machine(),
-        "load_at_start": load,
+        **measured_on,
         "yardstick": yardstick(),
         "benchmarks": benchmarks,
     }

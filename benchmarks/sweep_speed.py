@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.measure import ROOT, Cost, describe_machine, run, say
+from benchmarks.measure import ROOT, Cost, conditions, run, say
 from benchmarks.pages import joined, machine_lines, publish, table
 
 VARIANTS: Final = """
@@ -115,12 +114,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "speed", help="a folder")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
+    measured_on = conditions()
     content = {
         "schema": 1,
         "command": "python -m benchmarks.sweep_speed",
-        "machine": describe_machine(),
-        "load_at_start": load,
+        **measured_on,
         **measure(options.rounds),
     }
     publish(options.out, "sweep", content, render(content))

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.measure import ROOT, describe_machine, run, say
+from benchmarks.measure import ROOT, conditions, run, say
 from benchmarks.pages import joined, machine_lines, publish, shrink
 from hbsim.validation import Validation, validate
 from hbsim.validation.report import as_dict, draw, markdown
@@ -116,7 +116,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Run what the command line asks for."""
     options = parse()
-    load = os.getloadavg()[0]
+    measured_on = conditions()
     with tempfile.TemporaryDirectory(prefix="hbsim-validation-") as temporary:
         places = run_all(list(studies(options.scale, options.workers)), options.keep or Path(temporary))
         validation = validate(places)
@@ -132,8 +132,7 @@ def main() -> None:
     content = {
         "command": "python -m benchmarks.validation",
         "scale": options.scale,
-        "machine": describe_machine(),
-        "load_at_start": load,
+        **measured_on,
         **found,
     }
     publish(options.out, "validation", content, render(content, validation))

@@ -1,6 +1,6 @@
-"""Learning curves: synthetic families, recorded tables, predicted ones, and users' own.
+"""Surrogates: learning curves from synthetic families, recorded tables, predictions, and users' own code.
 
-Names are loaded when they are first used, so that `hbsim.surrogates.options` is read quickly.
+Names are imported on first use, so that `hbsim.surrogates.options` imports quickly.
 """
 
 from __future__ import annotations

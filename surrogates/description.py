@@ -18,25 +18,25 @@ __all__ = ["SurrogateDescription", "describe", "rank_correlation", "spread_level
 
 @dataclass(frozen=True)
 class SurrogateDescription:
-    """A surrogate in a line.
+    """A short description of a surrogate.
 
     Attributes
     ----------
     name, metric : str
-        What it and its metric are called.
+        The names of the surrogate and of its metric.
     mode : "max" or "min"
         Whether the metric is maximised.
     rows : int or None
         How many configurations there are; None: any number.
     parameters : tuple of str or None
-        The names of its space, of a table without one those that a fit to it would use; None where there
-        are none.
+        The names in its space, or of a table without a space, the names that a fit would use; None where
+        there are none.
     fidelities : int or None
-        How many levels can be asked for; None: any.
+        How many levels can be evaluated; None: any.
     max_resource : float
-        The last one.
+        The last level.
     optimum : float or None
-        The best value there.
+        The best value at the last level.
     has_test : bool
         Whether there is a held-out metric.
     levels : tuple of float
@@ -59,7 +59,7 @@ class SurrogateDescription:
 
 
 def describe(surrogate: Surrogate, levels: Sequence[float] | None = None) -> SurrogateDescription:
-    """Describe a surrogate; its ranks at `levels`, those of `spread_levels` unless given.
+    """Describe a surrogate, with rank correlations at `levels`, by default those of `spread_levels`.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def rank_correlation(
     Returns
     -------
     correlations : list of float
-        Spearman's rank correlation with the last level, one a level. Values that are no numbers
+        Spearman's rank correlation with the last level, one a level. NaN and infinite values
         share the worst rank. NaN where all values are equal.
 
     Raises
@@ -149,7 +149,7 @@ def rank_correlation(
 
 
 def sample(surrogate: Surrogate, n: int, seed: int) -> Floats | Ints:
-    """Return n configurations: different rows, all of them in order if there are no more; or points."""
+    """Draw n configurations: distinct rows (all rows in order, if there are at most n), or points."""
     rng = np.random.default_rng(seed)
     if surrogate.rows is not None:
         if surrogate.rows <= n:

@@ -1,4 +1,4 @@
-"""Fingerprints of curves: a digest that changes when a study's curves are not those of an earlier one."""
+"""Fingerprints of curves: digests that differ when the curves of two studies differ."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["fingerprint"]
 
-VERSION: Final = "hbsim curves 1"  # another one whenever other bytes are hashed, or the same curves differ
-BLOCK: Final = 1 << 18  # values that are asked for at a time
-ALL: Final = 1 << 18  # of a user's own rows, all values are read if there are no more
+VERSION: Final = "hbsim curves 1"  # to change with the hashed bytes or the curves of a formula
+BLOCK: Final = 1 << 18  # the most values that are evaluated at a time
+ALL: Final = 1 << 18  # up to this many rows of a user's own surrogate, all values are read
 POINTS: Final = 256
 ROWS: Final = 4096
 LEVELS: Final = 64
@@ -43,13 +43,13 @@ _NAN: Final = np.array([np.nan], dtype="<f8").tobytes()
 
 
 def fingerprint(surrogate: Surrogate) -> str:
-    """Return what tells these curves from others, whatever they are called and wherever they are kept.
+    """Return a digest that identifies curves by content, whatever their name and location.
 
-    Curves of a formula are told by their parameters; recorded ones by all that can be read of them; a
-    fit by the recorded rows and its seed; YAHPO's by its files; those of a wrapper by what it wraps and
-    its parameters. Of a user's own surrogate everything is read if it has few rows, else a sample of at
+    It covers: for a formula, the parameters; for recorded curves, all that can be read of them; for a fit,
+    the recorded rows and the seed; for YAHPO, its files; for a wrapper, the wrapped surrogate and the
+    parameters. Of a user's own surrogate everything is read if it has few rows, else a sample of at
     most 4096 rows, or of 256 points of its space, at no more than 64 levels; the bytes of the file that
-    defines it count too. It does not tell releases of libraries apart, nor of hbsim.
+    defines it count too. It does not depend on the releases of libraries or of hbsim.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def fingerprint(surrogate: Surrogate) -> str:
     Raises
     ------
     SurrogateError
-        A user's own surrogate fails, or returns what it must not.
+        A user's own surrogate fails, or returns invalid values.
     """
     digest = hashlib.sha256()
     _add(digest, VERSION)
@@ -74,8 +74,8 @@ def fingerprint(surrogate: Surrogate) -> str:
 
 
 def _content(surrogate: Surrogate) -> Iterator[object]:
-    """Give what counts, one part after the other."""
-    kind = type(surrogate)  # a subclass of a user may differ in anything
+    """Yield the parts of a surrogate that count, one after the other."""
+    kind = type(surrogate)  # a user's subclass may differ in anything
     if isinstance(surrogate, Checked) and type(surrogate.wrapped) in _KINDS:
         yield from _content(surrogate.wrapped)  # type: ignore[arg-type]  # one of hbsim's own, in a user's file
         return
@@ -108,7 +108,7 @@ def _space(space: Space | None) -> str | None:
         return None
     try:
         return json.dumps(space.to_json())
-    except ParameterError:  # choices that JSON has no words for; where they lie in memory says nothing
+    except ParameterError:  # choices that JSON cannot express; their addresses in memory do not count
         return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(space))
 
 
@@ -121,7 +121,7 @@ def _of_wrapper(surrogate: Wrapper) -> Iterator[object]:
     yield from _parameters(surrogate, *(type(surrogate).__init__.__kwdefaults__ or {}))
     yield fingerprint(surrogate.wrapped)
     parameter = getattr(surrogate, "parameter", None)
-    if parameter is not None and surrogate.rows is not None:  # a column, which no curve shows
+    if parameter is not None and surrogate.rows is not None:  # a column that does not affect curves
         yield axis_of(surrogate.wrapped, parameter).places(np.arange(surrogate.rows))
 
 
@@ -145,7 +145,7 @@ def _probe(surrogate: Checked) -> Iterator[object]:
     if levels is None:
         levels = tuple(surrogate.max_resource * (k / LEVELS) for k in range(1, LEVELS + 1))
     if surrogate.rows is None:
-        assert surrogate.space is not None  # `Checked` has asked for one of the two
+        assert surrogate.space is not None  # `Checked` requires one of the two
         points = surrogate.space.sample(POINTS, np.random.default_rng(0))
         yield from _curves(surrogate, points, _spread(levels, LEVELS))
         return
@@ -160,14 +160,14 @@ def _spread(levels: tuple[float, ...], most: int) -> tuple[float, ...]:
 
 
 def _places(count: int, most: int) -> list[int]:
-    """Return places among `count`, the first and the last included, evenly spread if there are too many."""
+    """Return at most `most` evenly spread places below `count`, the first and the last included."""
     return list(range(count)) if count <= most else [(count - 1) * k // (most - 1) for k in range(most)]
 
 
 def _curves(
     surrogate: Surrogate, configurations: Floats | Ints, levels: tuple[float, ...]
 ) -> Iterator[object]:
-    """Give all that can be read of configurations at levels, block by block."""
+    """Yield all values of configurations at levels, block by block."""
     size = max(1, BLOCK // max(1, len(levels)))
     for at in range(0, len(configurations), size):
         block = configurations[at : at + size]
@@ -177,7 +177,7 @@ def _curves(
 
 
 def _source(surrogate: object) -> bytes | None:
-    """Return the file that says what a user's surrogate does, None where there is none."""
+    """Return the source file of a user's surrogate, None where there is none."""
     its_class = type(surrogate)
     try:
         definition = its_class if hasattr(its_class, "evaluate") else getattr(surrogate, "evaluate")  # noqa: B009

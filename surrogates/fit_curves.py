@@ -1,9 +1,9 @@
-"""The curves of a fit: a scale for the metric, the levels that are fitted, and a mean with a few shapes.
+"""The curve model of a fit: a scale for the metric, the fitted levels, and a mean with a few shapes.
 
 The shapes are probabilistic principal components by expectation and maximisation (Tipping and Bishop, JRSS B
-1999), each level with a noise of its own. A missing value takes no part: the likelihood is that of what was
-observed. Where a trial was stopped for its values, and these are recorded, that is what makes the rest of the
-curves unbiased ("missing at random": Rubin, Biometrika 1976).
+1999), each level with a noise of its own. Missing values are left out: the likelihood is that of the observed
+values. Where a trial was stopped for its values, and these are recorded, this keeps the estimated curves
+unbiased ("missing at random": Rubin, Biometrika 1976).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ __all__ = [
 Base: TypeAlias = Literal["odds", "log", "plain"]
 
 QUANTILES: Final = 65
-TAIL: Final = 6  # quantiles whose slope goes on beyond the last one,
-FLATTER: Final = 0.7  # so much flatter: errors have a floor, and the best of thousands is near it
-PLACES: Final = 12  # of a height within the range of all
+TAIL: Final = 6  # how many outer quantiles set the slope beyond the last one,
+FLATTER: Final = 0.7  # factor on that slope: errors have a floor, and the best of thousands is near it
+PLACES: Final = 12  # decimals of heights, as shares of their range
 BEYOND: Final = 1.5  # how far a score may lie beyond the outermost quantile
-NEAREST: Final = 1e-3  # a share is not taken for nearer to 0 or 1 than this, unless the table has nearer ones
-LEAST: Final = 1e-15  # what 1 can be told from
+NEAREST: Final = 1e-3  # a share is kept this far from 0 and 1, unless the table has nearer ones
+LEAST: Final = 1e-15  # the least distance from 1 that a float resolves
 LARGEST: Final = 3e38  # values are single precision
-DECIMALS: Final = 6  # of scores and coefficients: further ones depend on the machine
+DECIMALS: Final = 6  # decimals of scores and coefficients: further ones depend on the machine
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class MetricScale:
     Attributes
     ----------
     base : "odds", "log" or "plain"
-        What is done to the metric first: shares in [0, 1] become log-odds, positive ones logarithms.
+        The first transformation of the metric: shares in [0, 1] become log-odds, positive values logarithms.
     edge : float
         The nearest that a share comes to 0 and 1.
     heights, scores : array, shape (k,)
-        Where the lines meet, ascending; the first and last are beyond what was recorded.
+        The knots of the scale, ascending; the first and last lie beyond the recorded values.
     """
 
     base: Base
@@ -76,27 +76,27 @@ class MetricScale:
 
 
 def single(numbers: Floats) -> Floats:
-    """Return numbers rounded to single precision: the last bits of an exponential are not kept."""
+    """Round numbers to single precision, which drops the last bits of an exponential."""
     kept: Floats = np.clip(numbers, -LARGEST, LARGEST).astype(np.float32).astype(np.float64)
     return kept
 
 
 def rounded(numbers: Floats) -> Floats:
-    """Return numbers on the scale of scores without what differs from machine to machine.
+    """Round numbers on the scale of scores, to drop the bits that differ from machine to machine.
 
-    Matrix products and logarithms differ in their last bits; whatever decides between two ways (a tree's
-    split, a donor) would carry such a bit on into another curve.
+    Matrix products and logarithms differ in their last bits; where such a bit decides between two ways (a
+    tree's split, a donor), it would lead to another curve.
     """
     return np.round(numbers, DECIMALS)
 
 
 def fit_scale(values: Floats) -> MetricScale:
-    """Return the scale that makes the finite ones of `values` nearly normal.
+    """Fit the scale that makes the finite values nearly normal.
 
     Parameters
     ----------
     values : array, any shape
-        At least two finite ones that differ in single precision.
+        Metric values, at least two of them finite and different in single precision.
     """
     from scipy.special import ndtri
 
@@ -109,11 +109,11 @@ def fit_scale(values: Floats) -> MetricScale:
     inside = values[(values > 0) & (values < 1)]
     edge = max(min([NEAREST, *(0.5 * np.minimum(inside, 1 - inside)).tolist()]), LEAST)
     raised = _raise(values, base, edge)
-    if np.ptp(raised) == 0:  # they differ by less than a logarithm knows
+    if np.ptp(raised) == 0:  # values that differ by less than a logarithm resolves
         base, raised = "plain", values
     at = (np.arange(QUANTILES) + 0.5) / QUANTILES
     low, span = raised.min(), np.ptp(raised)
-    parts = np.round((np.quantile(raised, at) - low) / span, PLACES)  # none so near that slopes overflow
+    parts = np.round((np.quantile(raised, at) - low) / span, PLACES)  # no knots so near that slopes overflow
     heights, groups = np.unique(low + span * parts, return_inverse=True)
     if len(heights) == 1:  # almost all the same
         heights, groups = np.unique(raised, return_inverse=True)
@@ -139,11 +139,11 @@ def _raise(values: Floats, base: Base, edge: float) -> Floats:
 
 
 COUNT: Final = 24
-SHARE: Final = 0.05  # a level where so many of the rows end is one of them
+SHARE: Final = 0.05  # a level is chosen if at least this share of the rows ends there
 
 
 def choose_levels(levels: Floats, ends: Ints, usable: Ints) -> Ints:
-    """Return the places of about 24 levels: evenly spread on a logarithmic scale, and where rows end.
+    """Choose about 24 levels, evenly spread on a logarithmic scale and where rows end; return their places.
 
     Parameters
     ----------
@@ -171,9 +171,9 @@ class Interpolation:
     Attributes
     ----------
     low, high : array of int, shape (m,)
-        Its neighbours.
+        The fitted levels below and above each level.
     weight : array, shape (m,)
-        How much of the upper one there is in it, in [0, 1].
+        The weight of the upper fitted level, in [0, 1].
     """
 
     low: Ints
@@ -181,13 +181,13 @@ class Interpolation:
     weight: Floats
 
     def mix(self, column: Floats) -> Floats:
-        """Return what has the values `column` (k, ...) at the fitted levels, at these levels (m, ...)."""
+        """Interpolate values `column` (k, ...) at the fitted levels to these levels, shape (m, ...)."""
         weight = self.weight.reshape(-1, *(1,) * (column.ndim - 1))
         return column[self.low] * (1.0 - weight) + column[self.high] * weight
 
 
 def interpolation(fitted: Floats, levels: Floats) -> Interpolation:
-    """Return where levels lie between the fitted ones, on a logarithmic scale."""
+    """Return the interpolation of levels between the fitted ones, on a logarithmic scale."""
     high = np.clip(np.searchsorted(fitted, levels), 1, len(fitted) - 1)
     low = high - 1
     span = np.log(fitted[high] / fitted[low])
@@ -197,8 +197,8 @@ def interpolation(fitted: Floats, levels: Floats) -> Interpolation:
 
 
 ROUNDS: Final = 60
-COMPLETE: Final = (20, 40)  # complete curves from which on there are two shapes, and three
-# How many rows' weight it has that a level resembles the one before: with all rows, and with none.
+COMPLETE: Final = (20, 40)  # the least numbers of complete curves for two shapes, and for three
+# Weight, in rows, of the prior that a level resembles the one before: with all rows, and with none.
 KEPT: Final = (2.0, 12.0)
 LEAST_NOISE: Final = 1e-4
 
@@ -210,7 +210,7 @@ class Shapes:
     Attributes
     ----------
     mean, noise : array, shape (m,)
-        Of each level; `noise` is a variance.
+        The mean score and the noise, a variance, of each level.
     loadings : array, shape (m, k)
         The k shapes. A coefficient has mean 0 and variance 1 over the table.
     """
@@ -225,16 +225,16 @@ class Shapes:
         return len(self.loadings.T)
 
     def posterior(self, scores: Floats, mean: Floats, covariance: Floats) -> Posterior:
-        """Return what scores (n, m), NaN where missing, say of coefficients with this prior.
+        """Return the posterior of coefficients with this prior, given scores (n, m), NaN where missing.
 
         Parameters
         ----------
         scores : array, shape (n, m)
             Curves.
         mean : array, shape (n, k)
-            What is expected of each row's coefficients without its curve.
+            The expected coefficients of each row without its curve.
         covariance : array, shape (k, k)
-            How far they are from that.
+            The covariance of coefficients around that expectation.
         """
         there = np.isfinite(scores)
         inverse = np.linalg.inv(covariance)
@@ -252,9 +252,9 @@ class Posterior:
     Attributes
     ----------
     mean : array, shape (n, k)
-        The best guess.
+        The mean of the coefficients.
     covariance : array, shape (n, k, k)
-        How uncertain that is.
+        Their covariance.
     """
 
     mean: Floats
@@ -262,12 +262,12 @@ class Posterior:
 
     @property
     def roots(self) -> Floats:
-        """The lower roots of the covariances (Cholesky), shape (n, k, k)."""
+        """The lower Cholesky factors of the covariances, shape (n, k, k)."""
         return np.linalg.cholesky(self.covariance).astype(np.float64, copy=False)
 
 
 def fit_shapes(scores: Floats) -> Shapes:
-    """Return the shapes of curves.
+    """Fit the shapes of curves.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ def fit_shapes(scores: Floats) -> Shapes:
 
 
 def _first(scores: Floats, count: int) -> Shapes:
-    """Return the principal components of curves that go on as the others did from level to level."""
+    """Return starting shapes: the principal components of curves, with missing ends filled by the others."""
     filled = np.array(scores)
     for level in [*range(1, scores.shape[1]), *range(scores.shape[1] - 2, -1, -1)]:
         missing = np.isnan(filled[:, level])
@@ -301,10 +301,10 @@ def _first(scores: Floats, count: int) -> Shapes:
 
 
 def _maximised(scores: Floats, found: Posterior, before: Shapes) -> Shapes:
-    """Return the shapes under which the curves are likeliest, given their coefficients.
+    """Return the shapes that maximise the likelihood of the curves, given their coefficients.
 
-    A level with few rows has loadings drawn towards those of the one before: its few rows are chosen ones,
-    and a line through them is extrapolated to all others. Its mean is free: curves may fall.
+    The loadings of a level with few rows are shrunk towards those of the level before, because its few rows
+    are selected, and a line through them is extrapolated to all others. Its mean is free: curves may fall.
     """
     n, levels, count = *scores.shape, before.count
     there = np.isfinite(scores)
@@ -332,7 +332,7 @@ def _maximised(scores: Floats, found: Posterior, before: Shapes) -> Shapes:
 
 
 def _turned(shapes: Shapes) -> Shapes:
-    """Return the same with shapes that a complete curve tells apart independently, the plainest first."""
+    """Rotate shapes so that a complete curve determines them independently, the clearest first."""
     weighted = shapes.loadings.T / shapes.noise @ shapes.loadings
     turn = np.linalg.eigh(weighted)[1][:, ::-1]
     loadings = shapes.loadings @ turn

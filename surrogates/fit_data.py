@@ -1,4 +1,4 @@
-"""The data that a fit is made from: recorded curves, and hyperparameters as points of a space."""
+"""The data of a fit: recorded curves, and hyperparameters as points of a space."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = [
     "space_of",
 ]
 
-ROWS: Final = 20  # fewer say nothing about a regression
-COMPLETE: Final = 5  # fewer say nothing about the last level
+ROWS: Final = 20  # the fewest rows for a regression
+COMPLETE: Final = 5  # the fewest complete curves for the last level
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FitData:
     Attributes
     ----------
     source, metric : str
-        Where they are from, and what is fitted.
+        The origin of the curves, and the fitted metric.
     levels : array, shape (T,)
         Ascending, above 0.
     space : Space
@@ -47,15 +47,15 @@ class FitData:
     points : array, shape (n, d)
         The configurations, in the unit cube of `space`.
     values : array, shape (n, T)
-        The metric; NaN where it is not known, since the row had ended, or where it is no number.
+        The metric; NaN where the row had ended, or where the metric is no number.
     seconds : array, shape (n, T)
-        Cumulative; NaN where it is not known.
+        Cumulative training seconds; NaN where unknown.
     ends : array of int, shape (n,)
         How many levels each row was recorded at.
     diverged : array of int, shape (n,)
-        The first of its recorded levels from which on a row has no number; T where it had them to its end.
+        The first recorded level from which on a row has no numbers; T where it has numbers to its end.
     notes : tuple of str
-        What was decided about the columns.
+        Remarks on how columns were treated.
     """
 
     source: str
@@ -80,26 +80,26 @@ class FitData:
         return int((self.ends < len(self.levels)).sum())
 
     def take(self, rows: Ints) -> FitData:
-        """Return the same with these rows only."""
+        """Select rows."""
         columns = ("points", "values", "seconds", "ends", "diverged")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
 
 def collect(table: Table, settled: bool) -> FitData:
-    """Return what a fit is made from.
+    """Collect the data of a fit from a table.
 
     Parameters
     ----------
     table : Table
-        Where `settled` is False, one whose rows that end early were kept.
+        The table. Where `settled` is False, it has kept rows that end early.
     settled : bool
-        Whether somebody said what becomes of rows that end early. If not, what would have come after an
-        end is unknown.
+        Whether the user chose how to treat rows that end early. If not, values after an end are
+        unknown.
 
     Raises
     ------
     SurrogateError
-        There is too little: rows, levels, complete curves, hyperparameters, or different values.
+        There are too few rows, levels, complete curves, hyperparameters, or different values.
     """
     source, levels = table.source, np.array(table.resources, dtype=np.float64)
     values, seconds = table.evaluate(np.arange(len(table.ends)), levels)
@@ -123,7 +123,7 @@ def collect(table: Table, settled: bool) -> FitData:
 
 
 def _divergence(finite: np.ndarray, ends: Ints) -> Ints:
-    """Return for each row the first level of its tail without numbers; T where there is no such tail."""
+    """Return the first level of each row's tail without numbers; T where there is no such tail."""
     count = finite.shape[1]
     last = np.where(finite.any(axis=1), count - np.argmax(finite[:, ::-1], axis=1), 0)
     return np.where(last < ends, last, count)
@@ -154,8 +154,8 @@ def _space(table: Table) -> tuple[Space, tuple[str, ...]]:
 
 
 DECADES: Final = 100.0  # a range that spans more than two decades may be logarithmic
-CATEGORIES: Final = 20  # text with more different values than that says too little about each
-UNEVEN: Final = 0.2  # how far a column's distribution may be from the even one without being named
+CATEGORIES: Final = 20  # a text column with more different values has too few rows for each
+UNEVEN: Final = 0.2  # distance of a column's distribution from the uniform one from which on a note says so
 _LARGEST_INT: Final = 2**44
 
 
@@ -164,8 +164,8 @@ def space_of(
 ) -> tuple[Space, tuple[str, ...]]:
     """Return the space of a table's rows, and notes.
 
-    It is `space`, the one that the file says, if there is one and it has these columns; else one that is
-    derived from the columns `names`.
+    That is `space`, which the file gives, if it is not None and has these columns; else a space derived
+    from the columns `names`.
     """
     if space is not None and set(space.names) <= set(columns.columns):
         return space, ()
@@ -174,10 +174,10 @@ def space_of(
 
 
 def derive_space(columns: polars.DataFrame, names: Sequence[str]) -> tuple[Space, list[str]]:
-    """Return the space that holds the columns `names`, and notes; what cannot be a parameter is left out.
+    """Derive the space of the columns `names`, and notes; columns that cannot be parameters are left out.
 
     Whole numbers are `Int`, other numbers `Real`, over the range of the table: logarithmic if positive,
-    over more than two decades, and more even that way. Text is a `Choice` of at most 20 values.
+    over more than two decades, and closer to uniform that way. Text is a `Choice` of at most 20 values.
     """
     parameters: dict[str, Parameter] = {}
     notes: list[str] = []
@@ -194,7 +194,7 @@ def derive_space(columns: polars.DataFrame, names: Sequence[str]) -> tuple[Space
 
 
 def numeric(column: polars.Series) -> polars.Series:
-    """Return text that holds numbers only as numbers; everything else as it is."""
+    """Convert a text column of numbers only to numbers; return other columns unchanged."""
     import polars as pl
 
     if column.dtype != pl.String:
@@ -204,7 +204,7 @@ def numeric(column: polars.Series) -> polars.Series:
 
 
 def _parameter(column: polars.Series) -> Parameter | str:
-    """Return the parameter that a column's values come from, or why there is none."""
+    """Return the parameter that fits a column's values, or the reason why there is none."""
     import polars as pl
 
     if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String, pl.Null)):
@@ -234,7 +234,7 @@ def _number(values: Floats) -> Parameter | str:
 
 
 def _gap(values: Floats, low: float, high: float, log: bool) -> float:
-    """Return the largest distance between the distribution of values and the even one (Kolmogorov)."""
+    """Return the largest distance between the distribution of values and the uniform one (Kolmogorov)."""
     places = np.log(values / low) / np.log(high / low) if log else (values - low) / (high - low)
     even = (np.arange(len(values)) + 0.5) / len(values)
     return float(np.abs(np.sort(places) - even).max())
@@ -261,9 +261,9 @@ def encode_columns(source: str, space: Space, columns: polars.DataFrame) -> Floa
 
 
 def _fitting(values: list[object], parameter: Parameter) -> list[object]:
-    """Return values as the parameter knows them, after what a file does to them (rounding, text).
+    """Convert values from a file, where they may be rounded or text, to values of the parameter.
 
-    None stays what it is where the parameter may be inactive.
+    None stays None where the parameter may be inactive.
     """
     if parameter.conditions:
         places = [place for place, value in enumerate(values) if value is not None]
@@ -281,9 +281,9 @@ def _fitting(values: list[object], parameter: Parameter) -> list[object]:
 
 
 def snap(space: Space, points: Floats) -> Floats:
-    """Return points with whole numbers and choices moved to the centre of their share of [0, 1].
+    """Move the coordinates of whole numbers and choices to the centre of their interval in [0, 1].
 
-    Points that stand for the same configuration become the same point, and a centre stays where it is.
+    Points that stand for the same configuration become equal, and centres do not move.
     """
     points = space.settled(points)
     snapped = np.array(points)
@@ -295,7 +295,7 @@ def snap(space: Space, points: Floats) -> Floats:
 
 
 def features(space: Space, points: Floats) -> Floats:
-    """Return what a regression sees of points (n, d): coordinates, and 0 or 1 for each of many choices."""
+    """Return features of points (n, d) for a regression: coordinates, and 0 or 1 for each of many choices."""
     columns: list[Floats] = []
     for place, parameter in enumerate(space.parameters.values()):
         column = points[:, place]

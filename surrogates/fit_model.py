@@ -1,4 +1,4 @@
-"""The fitted model: what is expected of a configuration, and curves drawn around it."""
+"""The fitted model: the expected curve of a configuration, and curves drawn around it."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ ROUNDS: Final = 10
 # the best ones beyond anything recorded.
 DONORS: Final = 30
 EDGE: Final = 5
-CERTAIN: Final = 0.999  # how much of a coefficient may be unknown before a row says nothing of it
+CERTAIN: Final = 0.999  # the largest unknown share of a coefficient's variance
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Expected values of q configurations, before chance.
+    """The expectations for q configurations, without random parts.
 
     Attributes
     ----------
     coefficients : array, shape (q, k)
-        Of the shapes.
+        The coefficients of the shapes.
     rate : array, shape (q,)
         The logarithm of seconds per unit.
     divergence : array, shape (q,)
@@ -60,22 +60,22 @@ class Expectation:
 class CurveModel:
     """Curves of any configuration; made by `fit_model`.
 
-    A curve is what is expected plus the distance that a row of the table had from what the others make
-    one expect of it: a row for which about the same was expected. What is not known of that row's curve
-    is drawn, and so is each level's noise.
+    A curve is its expectation plus the residual of a donor, a row of the table with about the same
+    expectation; the residual is the distance from the prediction of the other rows. Unknown parts of the
+    donor's curve are drawn at random, and so is each level's noise.
 
     Attributes
     ----------
     data : FitData
-        What it is made from.
+        The data that the model is fitted to.
     warp, shapes : MetricScale, Shapes
         The scale of curves, and the curves at the levels `fitted`.
     fitted : array, shape (m,)
-        Those levels.
+        The fitted levels.
     regression, clock, failures : Regression, TimeModel, DivergenceModel
         From features to coefficients, to time and to divergence.
     covariance : array, shape (k, k)
-        How far coefficients are from what is expected.
+        The covariance of coefficients around their expectation.
     """
 
     data: FitData
@@ -88,12 +88,12 @@ class CurveModel:
     covariance: Floats
     _unexplained: float  # share of the variance of heights
     _order: Floats  # the donors' expected height, ascending
-    _distance: Floats  # (n, k) of the donors from what was expected
-    _unknown: Floats  # (n, k, k) roots of what is not known of that
+    _distance: Floats  # (n, k) residuals of the donors' coefficients
+    _unknown: Floats  # (n, k, k) roots of the covariances of these residuals
     _delay: Floats  # (n,) the donors' residuals of time
 
     def expect(self, points: Floats) -> Expectation:
-        """Return what is expected at points (q, d) of the unit cube, already in their places."""
+        """Return the expectations at points (q, d) of the unit cube, which `snap` has moved already."""
         seen = features(self.data.space, points)
         if not len(points):
             return Expectation(np.empty((0, self.shapes.count)), np.empty(0), np.empty(0))
@@ -102,13 +102,13 @@ class CurveModel:
         )
 
     def median(self, expected: Expectation, levels: Floats) -> Floats:
-        """Return the values that are expected at levels (m,), shape (q, m)."""
+        """Return the expected values at levels (m,), shape (q, m)."""
         return self.scale.to_values(self._scores(expected.coefficients, levels))
 
     def draw(self, expected: Expectation, keys: hashing.Keys, levels: Floats) -> tuple[Floats, Floats]:
-        """Return values and seconds at levels (m,), shapes (q, m); keys (q,) decide about chance.
+        """Return values and seconds at levels (m,), shapes (q, m); keys (q,) determine the random parts.
 
-        Values are finite: `lost` says which are no numbers.
+        Values are finite; `lost` tells which of them diverge.
         """
         donors = self._donors(expected, keys)
         around = Expectation(
@@ -121,7 +121,7 @@ class CurveModel:
         return values, single(np.exp(around.rate)[:, None] * units)
 
     def draw_around(self, expected: Expectation, roots: Floats, keys: hashing.Keys, levels: Floats) -> Floats:
-        """Return values at levels (m,), shape (q, m); roots (q, k, k) are of coefficients' covariances."""
+        """Return values at levels (m,), shape (q, m); roots (q, k, k) are Cholesky factors of covariances."""
         coefficients = np.array(expected.coefficients)
         for column in range(coefficients.shape[1]):
             chance = hashing.normal(_fork(keys, 2, column))
@@ -132,13 +132,13 @@ class CurveModel:
         return self.scale.to_values(scores)
 
     def lost(self, expected: Expectation, keys: hashing.Keys, levels: Floats) -> np.ndarray:
-        """Return which values are no numbers, shape (q, m)."""
+        """Return which values are NaN because the run diverged, shape (q, m)."""
         share = np.interp(levels, self.data.levels, self.failures.by_level)
         chance = hashing.uniform(_fork(keys, 4))
         return chance[:, None] < expected.divergence[:, None] * share
 
     def posterior(self, expected: Expectation, scores: Floats) -> Posterior:
-        """Return what is known of coefficients where scores (q, m) are known at the fitted levels."""
+        """Return the posterior of coefficients, given scores (q, m) at the fitted levels."""
         return self.shapes.posterior(scores, expected.coefficients, self.covariance)
 
     def _scores(self, coefficients: Floats, levels: Floats) -> Floats:
@@ -149,7 +149,7 @@ class CurveModel:
         return scores
 
     def _donors(self, expected: Expectation, keys: hashing.Keys) -> Ints:
-        """Return a row each, of those for which about the same height was expected."""
+        """Return a donor for each configuration: a row with about the same expected height."""
         n = len(self._order)
         chance = hashing.uniform(_fork(keys, 1))
         most = min(n, max(DONORS, int(n * self._unexplained))) // 2
@@ -165,7 +165,7 @@ def _fork(keys: hashing.Keys, *purpose: int) -> hashing.Keys:
 
 
 def _height(coefficients: Floats, shapes: Shapes) -> Floats:
-    """Return the mean score over the fitted levels, less the mean curve's; a sum in a fixed order."""
+    """Return the mean score over the fitted levels less that of the mean curve, summed in a fixed order."""
     heights: Floats = (coefficients * shapes.loadings.mean(axis=0)).sum(axis=1)
     return heights
 
@@ -178,7 +178,7 @@ def fit_model(data: FitData, seed: int) -> CurveModel:
     SurrogateError
         No row takes any time.
     """
-    # Imported first: only libraries that are there already are held to one thread.
+    # Imported first: only libraries that are already loaded can be limited to one thread.
     import sklearn.ensemble
     import sklearn.gaussian_process
     import sklearn.linear_model  # noqa: F401
@@ -190,7 +190,7 @@ def fit_model(data: FitData, seed: int) -> CurveModel:
 def _fit(data: FitData, seed: int) -> CurveModel:
     seen = features(data.space, data.points)
     counts = np.isfinite(data.values).sum(axis=0)
-    usable = np.flatnonzero(counts >= min(COMPLETE, int(counts[-1])))  # the last level always
+    usable = np.flatnonzero(counts >= min(COMPLETE, int(counts[-1])))  # the last level is always included
     places = choose_levels(data.levels, data.ends, usable)
     with_curve = np.flatnonzero(np.isfinite(data.values[:, places]).any(axis=1))
     values = data.values[np.ix_(with_curve, places)]
@@ -219,10 +219,10 @@ def _fit(data: FitData, seed: int) -> CurveModel:
 
 
 def _regress(seen: Floats, scores: Floats, shapes: Shapes, seed: int) -> tuple[Regression, Posterior, Floats]:
-    """Return the regression of coefficients, what is known of each row's, and their distance from it.
+    """Return the regression of coefficients, the posterior of each row's, and their residuals.
 
-    A row of which little is known says little: its coefficients are taken for what its own curve says
-    (the posterior without the prior), with the uncertainty of that.
+    A short curve carries little information: the coefficients of a row are those of its own curve (the
+    posterior without the prior), with their uncertainty.
     """
     n, count = len(scores), shapes.count
     found = shapes.posterior(scores, np.zeros((n, count)), np.eye(count))

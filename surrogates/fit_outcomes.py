@@ -1,4 +1,4 @@
-"""Training time and divergence of a fit: how long runs take, and which have no number from when on."""
+"""The models of training time and divergence in a fit: how long runs take, and which diverge when."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 ROUNDS: Final = 30
-SAME: Final = 1e-6  # rates that differ by less are one rate
+SAME: Final = 1e-6  # rates that differ by less count as equal
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class TimeModel:
     usual : float
         The mean rate.
     residuals : array, shape (n,)
-        How far each row's rate is from what the others predict; 0 where it is not known.
+        The distance of each row's rate from the prediction of the others; 0 where it is not known.
     known : array of int
         The rows whose rate is known, in the order of `rates`.
     shape : array, shape (T,)
-        Units until each level, as far as time goes; at the last level its own.
+        Effective units until each level, by time; at the last level the level itself.
     """
 
     rates: Regression | None
@@ -50,7 +50,7 @@ class TimeModel:
     shape: Floats
 
     def predict(self, features: Floats) -> Floats:
-        """Return the rates that are expected at features (q, d), shape (q,)."""
+        """Return the expected rates at features (q, d), shape (q,)."""
         if self.rates is None:
             return np.full(len(features), self.usual)
         return self.rates.predict(features)[:, 0]
@@ -62,15 +62,15 @@ def fit_time(source: str, features: Floats, seconds: Floats, levels: Floats, see
     Parameters
     ----------
     source : str
-        For errors.
+        The origin of the data, for errors.
     features : array, shape (n, d)
-        Of each row.
+        The features of each row.
     seconds : array, shape (n, T)
-        Cumulative, above 0; NaN where not known.
+        Cumulative seconds, above 0; NaN where not known.
     levels : array, shape (T,)
         Ascending, above 0.
     seed : int
-        Of the regression.
+        The seed of the regression.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def fit_time(source: str, features: Floats, seconds: Floats, levels: Floats, see
     at_end = np.take_along_axis(per_unit, last[:, None], axis=1)[:, 0]
     seen = np.flatnonzero(there.any(axis=0))
     bend = np.zeros(len(levels))
-    for _ in range(ROUNDS):  # a row that ends early has its rate from the shape of the others
+    for _ in range(ROUNDS):  # the rate of a row that ends early comes from the shape of the others
         rates = at_end - bend[last]
         bends = np.nanmedian(per_unit[:, seen] - rates[:, None], axis=0)
         bend = np.interp(levels, levels[seen], bends)
@@ -105,11 +105,11 @@ def fit_time(source: str, features: Floats, seconds: Floats, levels: Floats, see
 
 DivergenceKind: TypeAlias = Literal["rate", "logistic", "trees"]
 
-LEAST: Final = 5  # rows that diverged, and rows that did not, from which on hyperparameters are looked at
+LEAST: Final = 5  # the fewest rows that diverged, and that did not, for a model by hyperparameters
 FOLDS: Final = 5
 TREES: Final = 100
 BETTER: Final = 0.98
-FLOOR: Final = 1e-3  # a probability is not taken for smaller, nor for larger than 1 minus this
+FLOOR: Final = 1e-3  # the least probability; 1 minus this is the greatest
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ class DivergenceModel:
     Attributes
     ----------
     kind : "rate", "logistic" or "trees"
-        What predicts.
+        The model of the probability.
     rate : float
         The share that has diverged by the last level.
     by_level : array, shape (T,)
-        Of those, the share that has at each level; 1 at the last.
+        The share of these that has diverged by each level; 1 at the last.
     held_out : array, shape (n,)
-        For each row the probability that is predicted without it.
+        The probability for each row, predicted without the row.
     """
 
     kind: DivergenceKind
@@ -142,21 +142,21 @@ class DivergenceModel:
 
 
 def fit_divergence(features: Floats, diverged: Ints, ends: Ints, count: int, seed: int) -> DivergenceModel:
-    """Fit who diverges.
+    """Fit a model of which configurations diverge.
 
     Parameters
     ----------
     features : array, shape (n, d)
-        Of each row.
+        The features of each row.
     diverged : array of int, shape (n,)
         The first level without a number; `count` where there is none.
     ends : array of int, shape (n,)
-        How many levels each row was recorded at. A row that ended early without diverging counts as one
-        that did not, as far as it came.
+        How many levels each row was recorded at. A row that ended early without diverging counts as
+        not diverged until its end.
     count : int
         How many levels there are.
     seed : int
-        Of folds and trees.
+        The seed of folds and trees.
     """
     failed = diverged < count
     alive = _survival(np.where(failed, diverged, ends), failed, count)
@@ -178,7 +178,7 @@ def fit_divergence(features: Floats, diverged: Ints, ends: Ints, count: int, see
 
 
 def _survival(until: Ints, failed: np.ndarray, count: int) -> Floats:
-    """Return the share that has not diverged by each level (Kaplan and Meier, JASA 1958)."""
+    """Return the share of rows that has not diverged by each level (Kaplan and Meier, JASA 1958)."""
     at_risk = (until[:, None] + failed[:, None] > np.arange(count)).sum(axis=0)
     deaths = np.bincount(until[failed], minlength=count)[:count]
     return np.cumprod(1.0 - deaths / np.maximum(at_risk, 1))

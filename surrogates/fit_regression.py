@@ -1,7 +1,7 @@
-"""Regression of a fit: for each target, of several models the one that predicts held-out rows best.
+"""The regression of a fit: for each target, the model out of several that predicts held-out rows best.
 
-Of a Gaussian process scikit-learn finds the kernel's parameters; predictions are then sums in a fixed order,
-without a matrix product whose last bits depend on where in a block a row stands.
+scikit-learn finds the kernel's parameters of a Gaussian process. Predictions are then sums in a fixed order,
+not matrix products, whose last bits depend on a row's place in a block.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ __all__ = [
     "fit_regression",
 ]
 
-TUNED_ON: Final = 250  # rows from which the kernel's parameters are found
-KEPT: Final = 600  # rows that predictions are made from
+TUNED_ON: Final = 250  # the most rows used to find the kernel's parameters
+KEPT: Final = 600  # the most rows used for predictions
 STEPS: Final = 20
 FOLDS: Final = 5
-FOLD_STEPS: Final = 5  # from the parameters of all rows
-DIGITS: Final = 2  # of the parameters' logarithms: further ones depend on the machine, and mean nothing
-# Where the logarithms of amplitude, scales and noise are expected, and how far from it: with ten scales
-# and 50 rows, the likeliest ones without this see much in chance.
+FOLD_STEPS: Final = 5  # steps of a search that starts at the parameters of all rows
+DIGITS: Final = 2  # decimals of the parameters' logarithms: further ones depend on the machine
+# Prior mean and standard deviation of the logarithms of amplitude, scales and noise: without a prior, ten
+# scales overfit 50 rows.
 PRIOR_MEAN: Final = (0.0, 1.0, math.log(0.2))
 PRIOR_DEVIATION: Final = (1.5, 0.7, 1.5)
 
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """A Gaussian process, Matern 5/2 with a scale a feature and noise.
+    """A Gaussian process with noise and a Matern 5/2 kernel that has a length scale for each feature.
 
     See chapters 2 and 5 of Rasmussen and Williams (2006).
 
     Attributes
     ----------
     held_out : array, shape (n,)
-        For each row what is predicted from other rows.
+        The prediction of each row from other rows.
     """
 
     held_out: Floats
@@ -59,7 +59,7 @@ class GaussianProcess:
     def predict(self, features: Floats) -> Floats:
         """Return the mean at features (q, d), shape (q,)."""
         found = np.empty(len(features))
-        step = max(1, 2**19 // len(self._rows))  # a block that stays in the cache
+        step = max(1, 2**19 // len(self._rows))  # a block that fits in the cache
         for start in range(0, len(features), step):
             block = _matern(features[start : start + step] * self._scales, self._rows)
             block *= self._weights
@@ -69,7 +69,7 @@ class GaussianProcess:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Data of a Gaussian process: targets (n,) of mean 0 and variance 1, each with a noise of its own."""
+    """Data of a Gaussian process: targets (n,) of mean 0 and variance 1, each with its own noise."""
 
     features: Floats
     targets: Floats
@@ -80,14 +80,14 @@ class _Rows:
 
 
 def fit_gaussian_process(features: Floats, targets: Floats, noise: Floats) -> GaussianProcess:
-    """Fit a process.
+    """Fit a Gaussian process.
 
     Parameters
     ----------
     features : array, shape (n, d)
-        What is known of each row.
+        The features of each row.
     targets, noise : array, shape (n,)
-        What to predict, and how uncertain each already is (a variance), beside a noise that is found.
+        The values to predict, and the known variance of each, in addition to a noise that is fitted.
     """
     certain = 1.0 / (noise + 0.3 * max(float(targets.var()), 1e-12))
     offset = float(np.average(targets, weights=certain))
@@ -105,7 +105,7 @@ def fit_gaussian_process(features: Floats, targets: Floats, noise: Floats) -> Ga
 
 
 def _held_out(rows: _Rows, theta: Floats) -> Floats:
-    """Return what is predicted of each row by processes that are fitted to four fifths of the others."""
+    """Return the prediction of each row by a process that is fitted to the other four fifths."""
     n = len(rows.targets)
     part = np.random.default_rng(0).permutation(n) % FOLDS
     found = np.empty(n)
@@ -130,12 +130,12 @@ def _solved(rows: _Rows, theta: Floats) -> GaussianProcess:
 
 
 def _each(prior: tuple[float, float, float], scales: int) -> Floats:
-    """Return what holds of amplitude, each scale, and noise."""
+    """Return one prior value for the amplitude, for each scale, and for the noise."""
     return np.array([prior[0], *[prior[1]] * scales, prior[2]])
 
 
 def _tuned(rows: _Rows, start: Floats, steps: int) -> Floats:
-    """Return the likeliest logarithms of amplitude, scales and noise, given where they are expected."""
+    """Return the most probable logarithms of amplitude, scales and noise, given their prior."""
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -145,7 +145,7 @@ def _tuned(rows: _Rows, start: Floats, steps: int) -> Floats:
     kernel = (kernel + WhiteKernel(0.2, (1e-3, 3.0))).clone_with_theta(start)
     search = partial(_search, steps=steps)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a parameter is at its bound: it may be
+        warnings.simplefilter("ignore")  # ignore warnings of a parameter at its bound, which is allowed
         found = GaussianProcessRegressor(kernel, alpha=rows.noise, optimizer=search)
         found.fit(rows.features, rows.targets)
     theta: Floats = np.round(found.kernel_.theta, DIGITS)
@@ -153,7 +153,7 @@ def _tuned(rows: _Rows, start: Floats, steps: int) -> Floats:
 
 
 def _search(objective: Callable[..., Any], start: Floats, bounds: Floats, steps: int) -> tuple[Floats, float]:
-    """Minimise what scikit-learn asks for, less the logarithm of the prior."""
+    """Minimise scikit-learn's objective, less the logarithm of the prior."""
     from scipy.optimize import minimize
 
     mean, deviation = (_each(prior, len(start) - 2) for prior in (PRIOR_MEAN, PRIOR_DEVIATION))
@@ -189,7 +189,7 @@ RegressionKind: TypeAlias = Literal["mean", "process", "trees"]
 
 TREES: Final = 100
 LEAF: Final = 2
-BETTER: Final = 0.98  # a regression has to err that much less than the mean
+BETTER: Final = 0.98  # a regression's error must be below this share of the mean's
 FLOOR: Final = 1e-12
 
 
@@ -199,15 +199,15 @@ class _Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Regression:
-    """k targets, each predicted on its own.
+    """Regressions of k targets, each predicted separately.
 
     Attributes
     ----------
     kinds : tuple of "mean", "process" or "trees"
-        What predicts each target: the mean of the rows, a Gaussian process, or extremely randomised trees
+        The model of each target: the mean of the rows, a Gaussian process, or extremely randomised trees
         (Geurts and others, Machine Learning 2006).
     held_out : array, shape (n, k)
-        For each row what is predicted without it.
+        The prediction of each row without the row itself.
     """
 
     kinds: tuple[RegressionKind, ...]
@@ -227,16 +227,16 @@ class _One:
 
 
 def fit_regression(features: Floats, targets: Floats, noise: Floats, seed: int) -> Regression:
-    """Fit each kind of regression to each target, and keep what predicts rows best that it has not seen.
+    """Fit each kind of regression to each target, and keep the kind that predicts held-out rows best.
 
     Parameters
     ----------
     features : array, shape (n, d)
-        What is known of each row.
+        The features of each row.
     targets, noise : array, shape (n, k)
-        What to predict, on the scale of scores, and how uncertain it already is (variances).
+        The values to predict, on the scale of scores, and their known variances.
     seed : int
-        Of the trees.
+        The seed of the trees.
     """
     targets, noise = rounded(targets), rounded(noise)
     best = [_best(features, y, own, seed) for y, own in zip(targets.T, noise.T, strict=True)]

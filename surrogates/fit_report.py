@@ -1,4 +1,4 @@
-"""The report on a fit: cross-validation over configurations, and what it means."""
+"""The report on a fit: cross-validation over configurations, and a verdict on it."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ __all__ = [
 ]
 
 FOLDS: Final = 5
-DRAWS: Final = 200  # curves a row, for intervals
-CHOSEN: Final = 0.2  # where more of the rows end early, those that came further are a choice
-POPULATIONS: Final = 20  # of those, for correlations within a population
+DRAWS: Final = 200  # curves drawn for each row, for intervals
+CHOSEN: Final = 0.2  # with a greater share of rows that end early, rows that went further are selected ones
+POPULATIONS: Final = 20  # how many of these curves are used for correlations within a population
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """n rows, each as it is and as it was predicted by a model of other rows.
+    """True and predicted curves of n held-out rows; the model of each prediction has not seen the row.
 
     Attributes
     ----------
     levels : array, shape (m,)
-        Where.
+        The levels of the predictions.
     folds : int
-        In how many parts the rows were held out.
+        The number of parts in which the rows were held out.
     given_curve : bool
         Whether predictions beyond the first level know the row's curve until the level before.
     values, median : array, shape (n, m)
         True (NaN where unknown) and predicted.
     drawn : array, shape (draws, n, m)
-        Curves that were drawn, given the same.
+        Curves that were drawn from the same information.
     population : array, shape (populations, n, m)
         Curves that were drawn given the configuration only.
     log_seconds, log_seconds_error : array, shape (n,)
@@ -76,11 +76,11 @@ def hold_out(data: FitData, levels: Floats, seed: int) -> HeldOut:
     Parameters
     ----------
     data : FitData
-        The rows.
+        The data with the rows.
     levels : array, shape (m,)
-        Some of their levels; the last is their last.
+        Some levels of the data, the last included.
     seed : int
-        Of the parts, of chance, and of the models.
+        The seed of the parts, the draws, and the models.
     """
     n, m = len(data.points), len(levels)
     places = np.searchsorted(data.levels, levels)
@@ -154,16 +154,16 @@ def spearman(a: Floats, b: Floats) -> float:
 
 
 INTERVALS: Final = (0.5, 0.8, 0.95)
-WORST: Final = 0.05  # this share of the worst values counts as the best of them: only ranks matter there
-USELESS: Final = 0.95  # of a constant's error
+WORST: Final = 0.05  # this share of the worst values is clipped to the best of them: only ranks matter there
+USELESS: Final = 0.95  # with more than this share of a constant's error, a fit is useless
 TOO_FEW: Final = 20  # complete rows
-NARROW: Final = 0.65  # what the 80 % interval holds
+NARROW: Final = 0.65  # an 80 % interval that covers a smaller share of values is narrow
 WIDE: Final = 0.92
 
 
 @dataclass(frozen=True)
 class LevelReport:
-    """Predictions of held-out rows at a level, against what they showed.
+    """Predictions of held-out rows at a level, compared with the true values.
 
     Attributes
     ----------
@@ -175,16 +175,16 @@ class LevelReport:
         Mean absolute error of the prediction, in units of the metric. The worst 5 % of the values count
         as the best of them, here and in `spread`.
     spread : float
-        The same of the best constant: the median of these rows.
+        The mean absolute error of the best constant, the median of these rows.
     relative : float
         `error` over `spread`: 0 is perfect, 1 no better than that constant.
     rank_correlation : float
         Spearman's, of predicted with true values.
     early_table, early_fit : float
         Spearman's rank correlation of the values at this level with those at the last, in the table, and
-        in curves that are drawn for its configurations by models that have not seen them.
+        in curves that models draw for its configurations without having seen them.
     coverage : tuple of float
-        The share of true values in the central 50, 80 and 95 % of what is drawn.
+        The share of true values in the central 50, 80 and 95 % of the drawn values.
     """
 
     level: float
@@ -200,7 +200,7 @@ class LevelReport:
 
 @dataclass(frozen=True)
 class FitReport:
-    """A fit, and what cross-validation over configurations says of it.
+    """The report on a fit: the results of cross-validation over configurations.
 
     Attributes
     ----------
@@ -210,26 +210,26 @@ class FitReport:
     folds : int
         How many times a part of the rows was predicted from the others.
     regression : tuple of "mean", "process" or "trees"
-        What predicts each shape of the curves, the most important one first: the mean, a Gaussian process,
+        The model of each shape of the curves, the most important one first: the mean, a Gaussian process,
         or extremely randomised trees.
     given_curve : bool
         Whether predictions at a level know the row's own curve until the level before, since rows ended
-        early: those that came further were chosen by it. Else they know the configuration only.
+        early: rows that went further were selected by their curves. Else they know the configuration only.
     levels : tuple of LevelReport
         Ascending.
     log_seconds_error, log_seconds_spread : float
         Root mean square error of the logarithm of seconds per unit, and its standard deviation.
     divergence : "rate", "logistic" or "trees"
-        What predicts divergence.
+        The model of divergence.
     divergence_rate, divergence_error, divergence_spread : float
         The share of rows that diverge by the last level; the mean squared error of its held-out
         probability (Brier score), and that of the share itself.
     best_table, best_drawn : float
         The best value at the last level, in the table and of 1,000 new configurations.
     verdict : tuple of str
-        What that means, in sentences.
+        What these numbers mean, in sentences.
     notes : tuple of str
-        What was decided about the table.
+        Remarks on how the table was treated.
     """
 
     rows: int
@@ -255,22 +255,22 @@ class FitReport:
 def cross_validate(
     model: CurveModel, mode: Mode, levels: Sequence[float], best_drawn: float, seed: int, notes: Sequence[str]
 ) -> FitReport:
-    """Return the report of a model.
+    """Cross-validate a model, and return the report.
 
     Parameters
     ----------
     model : CurveModel
         Fitted to all rows.
     mode : "max" or "min"
-        Which values are good.
+        Whether high or low values are good.
     levels : sequence of float
         Levels of the table, ascending; the last is its last.
     best_drawn : float
         The best value at the last level of 1,000 new configurations.
     seed : int
-        Of the folds, and as in `fit_model`.
+        The seed of the folds, and of `fit_model`.
     notes : sequence of str
-        What was decided about the table.
+        Remarks on how the table was treated.
     """
     data = model.data
     held = hold_out(data, np.array(levels, dtype=np.float64), seed)
@@ -332,7 +332,7 @@ def _root_mean_square(errors: Floats) -> float:
 
 
 def _verdict(data: FitData, held: HeldOut, levels: Sequence[LevelReport]) -> list[str]:
-    """Say what the numbers mean; of the configurations alone where most rows are known."""
+    """Describe what the numbers mean; for the configurations alone where most rows are known."""
     first = levels[0] if held.given_curve else levels[-1]
     if not first.relative < USELESS:
         sentences = [

@@ -1,4 +1,4 @@
-"""A surrogate that is fitted to recorded curves, so that a pilot of some 100 trials stands for thousands."""
+"""The fitted surrogate: a model of recorded curves, so that a pilot of about 100 trials yields thousands."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from hbsim.surrogates.table import SUFFIXES, Table
 __all__ = ["PREFIX", "Fitted", "fit", "split_name"]
 
 PREFIX: Final = "fit:"
-SAMPLE: Final = 1000  # new configurations, for the best value that is drawn
+SAMPLE: Final = 1000  # new configurations that are drawn for the best value
 
 
 class Fitted:
     """Curves of any configuration, drawn from a model of recorded ones; made by `fit`.
 
-    A curve is what is expected of its configuration, plus a distance from that, drawn from those of
-    recorded rows by a hash of the configuration: thousands of curves spread and cross as the recorded ones
+    A curve is the expectation for its configuration plus a residual, which a hash of the configuration
+    chooses from those of recorded rows. So thousands of curves spread and cross as the recorded ones
     do. `docs/how-to/fit.md` says how, and when not to trust it.
 
     Attributes
     ----------
     report : FitReport
-        What cross-validation says of it; worked out when it is first asked for, in seconds.
+        The results of cross-validation; computed on first access, in seconds.
     notes : tuple of str
-        What was decided about the table.
+        Remarks on how the table was treated.
     """
 
     def __init__(self, table: Table, *, settled: bool = True, seed: int = 0) -> None:
@@ -76,12 +76,12 @@ class Fitted:
         Raises
         ------
         ParameterError
-            The shape is another, a coordinate lies outside [0, 1], or there is no such level.
+            The shape is wrong, a coordinate lies outside [0, 1], or there is no such level.
         """
         return self._sample(configurations, levels, self._key)
 
     def again(self, configurations: Floats | Ints, levels: Floats, number: int) -> tuple[Floats, Floats]:
-        """Return other curves that the same configurations could have, as `evaluate`; numbered from 0."""
+        """Evaluate other curves that the same configurations could have; they are numbered from 0."""
         number = int(check_number("number", number, low=0, high=2**53, whole=True))
         return self._sample(configurations, levels, hashing.scalar_key(self._seed, 1, number))
 
@@ -154,15 +154,15 @@ def fit(
     Parameters
     ----------
     table : path or Table
-        A ``.npz``, ``.csv`` or ``.parquet`` file, or ``"digits"``. A `Table` is fitted as it is: what
-        becomes of rows that end early was said when it was loaded.
+        A ``.npz``, ``.csv`` or ``.parquet`` file, or ``"digits"``. A `Table` is fitted as it is: the
+        treatment of rows that end early was chosen when it was loaded.
     seed : int
-        Of what is drawn, and of the folds of the report.
+        The seed of the draws, and of the folds of the report.
     metric, mode, time, seconds_per_unit, first_level
-        Of a file, as in `Table.load`.
+        Options of a file, as in `Table.load`.
     censored : "fail", "exclude", "extrapolate" or "final", optional
-        What becomes of rows of a file that end early, as in `Table.load`. Unless given, what would have
-        come is worked out from what they showed until then.
+        The treatment of rows of a file that end early, as in `Table.load`. By default their missing values
+        are inferred from the values before.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def fit(
     ParameterError
         An option is missing or breaks its rule.
     SurrogateError
-        The file cannot be used, there is too little in it, or scikit-learn is not installed.
+        The file cannot be used, has too little data, or scikit-learn is not installed.
     """
     if isinstance(table, Table):
         return Fitted(table, seed=seed)
@@ -195,7 +195,7 @@ def fit(
 
 
 def split_name(text: str) -> tuple[str, int]:
-    """Return table and seed of ``TABLE`` or ``TABLE,seed=3``; the part before ``,`` may hold commas.
+    """Split ``TABLE`` or ``TABLE,seed=3`` into table and seed; the table's name may hold commas.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def split_name(text: str) -> tuple[str, int]:
 
 
 def _early(data: FitData) -> tuple[str, ...]:
-    """Say how rows that end early were taken."""
+    """Describe how rows that end early were treated."""
     if not data.ended_early:
         return ()
     count = f"{data.ended_early} of {len(data.points)} rows end early"

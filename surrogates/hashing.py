@@ -1,7 +1,7 @@
-"""Randomness as a pure function of its key: no state, no order of drawing, the same on any machine.
+"""Random numbers as a pure function of a key: no state, no order of draws, the same on any machine.
 
 A key is 64 bits; `mix` is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). Only
-integer operations and exact conversions are used, so that no vector unit changes a byte.
+integer operations and exact conversions are used, so that bytes do not depend on the machine's vector units.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def mix(keys: Keys) -> Keys:
     return np.bitwise_xor(keys, spare, out=keys)
 
 
-@lru_cache(maxsize=4096, typed=True)  # a pure function, asked for the same few levels in every block
+@lru_cache(maxsize=4096, typed=True)  # a pure function, called with the same few levels in every block
 def scalar_key(*parts: int | float) -> np.uint64:
     """Return the key of a few numbers; integers are taken modulo 2**64, floats by their bits."""
     key = 0

@@ -1,4 +1,4 @@
-"""The curves of logged runs: jobs are joined, repeated levels left out, time is cumulative, gaps are cut."""
+"""The curves of logged runs, with joined jobs, no repeated levels, cumulative time, and no gaps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoggedCurves", "counted_from_one", "curves_of", "without_gaps"]
 
-_HIGHEST: Final = 2.0**53  # beyond it whole numbers are not apart
+_HIGHEST: Final = 2.0**53  # beyond this, floats do not distinguish whole numbers
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class LoggedCurves:
     Attributes
     ----------
     rows : array of int, shape (n,)
-        Their places in the log.
+        The places of the rows in the log.
     trials : list of int or str
-        The trial of each.
+        The trial of each row.
     levels : array, shape (n,)
         The resource.
     seconds : array, shape (n,), or None
-        Cumulative seconds of training; NaN where nothing is known of a trial.
+        Cumulative seconds of training; NaN for trials without known time.
     notes : tuple of str
-        What was left out and joined.
+        Remarks on what was left out and joined.
     """
 
     rows: Ints
@@ -48,7 +48,7 @@ class LoggedCurves:
 
 
 def curves_of(log: RunLog, chosen: Chosen, first_level: int | None) -> LoggedCurves:
-    """Return the rows that make up curves.
+    """Return the curves of a log.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def _numbers(log: RunLog, name: str) -> Floats:
 
 
 def _reported(log: RunLog, chosen: Chosen) -> tuple[Ints, list[str]]:
-    """Return the rows with a level and a metric, and what is to be said of the others."""
+    """Return the rows with a level and a metric, and notes on the others."""
     levels = _numbers(log, chosen.resource)
     with_level = np.isfinite(levels)
     with_metric = log.rows[chosen.metric].is_not_null().to_numpy()
@@ -109,20 +109,20 @@ def _reported(log: RunLog, chosen: Chosen) -> tuple[Ints, list[str]]:
 
 
 def counted_from_one(levels: Floats, first_level: int | None) -> tuple[Floats, list[str]]:
-    """Count levels from 1 where they are counted from 0.
+    """Convert levels that are counted from 0 to levels from 1.
 
     Parameters
     ----------
     levels : array, shape (n,)
         0 or more.
     first_level : 0, 1 or None
-        What step 0 is: 0, the untrained state, or 1, the state after the first unit. None: 1 if all steps
+        The level of step 0: 0, the untrained state, or 1, the state after one unit. None: 1 if all steps
         0, 1, 2, ... are there, as where a loop counts from 0.
 
     Raises
     ------
     ParameterError
-        `first_level` is given, but is neither, or there is no step 0.
+        `first_level` is given but is neither 0 nor 1, or there is no step 0.
     """
     if first_level not in (None, 0, 1):
         raise ParameterError("first_level", first_level, "must be 0 or 1")
@@ -139,10 +139,10 @@ def counted_from_one(levels: Floats, first_level: int | None) -> tuple[Floats, l
 
 
 def without_gaps(source: str, trials: Ints, levels: Floats, resource: str) -> tuple[Ints, list[str]]:
-    """Return the rows to keep so that no curve has a gap, and what is to be said of it.
+    """Return the rows to keep so that no curve has a gap, and notes.
 
-    A level that fewer than half of the trials have that got so far is left out. A trial that then lacks a
-    level ends before it. Rows come trial by trial, levels ascending and above 0.
+    A level is left out if fewer than half of the trials that got so far have it. A trial that then lacks a
+    level ends before that level. Rows come trial by trial, levels ascending and above 0.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def _place_within(trials: Ints) -> Ints:
     return np.arange(len(trials)) - np.repeat(begins, np.diff(np.append(begins, len(trials))))
 
 
-# Jobs: a trial may have been resumed several times
+# Jobs of a trial, which may have been resumed several times
 
 
 def _jobs(log: RunLog) -> Ints:
@@ -193,7 +193,7 @@ def _jobs(log: RunLog) -> Ints:
 def _joined(
     log: RunLog, jobs: Ints, trials: Ints, levels: Floats, clock: Floats | None
 ) -> tuple[Ints, Floats, list[str]]:
-    """Return the rows that count, by trial and level, their seconds, and notes."""
+    """Join the jobs of trials: return the rows that count, by trial and level, their seconds, and notes."""
     by_trial = np.argsort(trials, kind="stable")
     rows: list[Ints] = []
     seconds: list[float] = []
@@ -223,8 +223,8 @@ def _joined_trial(
 ) -> tuple[list[int], list[float], int]:
     """Return which rows of a trial count, their cumulative seconds, and how often its clock began again.
 
-    A job that begins below what was reached replaces what it trains again. Its clock begins at 0 where
-    `restarts`, or where it shows less than what had been spent until there.
+    A job that begins below the level already reached replaces the rows that it trains again. Its clock begins
+    at 0 where `restarts`, or where it shows less than the time spent until then.
     """
     kept: list[int] = []
     seconds: list[float] = []
@@ -244,24 +244,24 @@ def _joined_trial(
     return kept, seconds, resumed
 
 
-# Time: a column of seconds, dates, or how long whole trials took
+# Time: from a column of seconds, from dates, or from the durations of whole trials
 
 
 def _clock(
     log: RunLog, time: str | None, rows: Ints, trials: Ints, labels: Sequence[Label], levels: Floats
 ) -> tuple[Floats | None, list[str]]:
-    """Return the seconds that each row shows, shape (n,), None where nothing is known; and notes.
+    """Return the seconds of each row, shape (n,), None where no time is known; and notes.
 
     Parameters
     ----------
     log : RunLog
-        What was read.
+        The log.
     time : str or None
         The column of time.
     rows, trials : array of int, shape (n,)
         Rows of the log, and the places of their trials in `labels`.
     labels : sequence of int or str
-        What trials are called.
+        The names of trials.
     levels : array, shape (n,)
         The resource of each row.
 
@@ -294,7 +294,7 @@ def _clock(
 
 
 def _timed(trials: Ints, levels: Floats, clock: Floats) -> Iterator[tuple[Ints, int, int]]:
-    """Give each trial's rows that have a time, and those of its lowest and its highest level among them."""
+    """Yield each trial's rows that have a time, and the rows of its lowest and highest level among them."""
     for trial in range(int(trials.max()) + 1):
         rows = np.flatnonzero((trials == trial) & ~np.isnan(clock))
         if rows.size:
@@ -302,9 +302,9 @@ def _timed(trials: Ints, levels: Floats, clock: Floats) -> Iterator[tuple[Ints, 
 
 
 def _since_start(trials: Ints, levels: Floats, dates: Floats, starts: Floats) -> tuple[Floats, list[str]]:
-    """Turn dates into seconds since each trial began.
+    """Convert dates to seconds since each trial began.
 
-    Where its begin is not known, the way to its first date took as long per unit as what followed.
+    Where the begin is not known, the time until the first date is assumed at the mean pace afterwards.
     """
     seconds = np.full(len(dates), np.nan)
     guessed = 0
@@ -325,10 +325,10 @@ def _since_start(trials: Ints, levels: Floats, dates: Floats, starts: Floats) ->
 
 
 def _with_first_level(trials: Ints, levels: Floats, clock: Floats) -> tuple[Floats, list[str]]:
-    """Add the time of a trial's first level where its clock shows 0 there: training it took time.
+    """Add the time of a trial's first level where its clock shows 0 there, although training took time.
 
-    It is what the first level takes at the mean pace of those after it, where there are two; rows may be in
-    any order. Returns seconds, shape (n,), and notes.
+    The time is taken from the mean pace of the levels after it, where there are two. Rows may be in any
+    order. Returns seconds, shape (n,), and notes.
     """
     seconds, moved = clock.copy(), 0
     for rows, first, last in _timed(trials, levels, clock):
@@ -343,7 +343,7 @@ def _with_first_level(trials: Ints, levels: Floats, clock: Floats) -> tuple[Floa
 
 
 def _without_holes(trials: Ints, levels: Floats, seconds: Floats) -> tuple[Floats, list[str]]:
-    """Return time without holes before a curve's last one: between two times, and from 0, along a line."""
+    """Fill holes in time before a curve's last time, by a line between two times, or from 0."""
     filled, holes = seconds.copy(), 0
     for known, _, last in _timed(trials, levels, seconds):
         begin = int(np.searchsorted(trials, trials[last]))  # rows come trial by trial, levels ascending

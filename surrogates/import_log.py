@@ -1,6 +1,6 @@
-"""Runs as a tool logged them, in one form, and what the readers of all tools share.
+"""The log of a tool's runs in one form, and functions that the readers of all tools share.
 
-A reader returns a `RunLog`: reports line by line, and each trial's hyperparameters. Nothing is decided yet:
+A reader returns a `RunLog`: all reports, and each trial's hyperparameters. Nothing is decided yet:
 `import_table` chooses columns, and `import_curves` makes curves.
 """
 
@@ -87,42 +87,42 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class RunLog:
-    """Reports of runs as they were logged.
+    """The reports of runs as they were logged.
 
     Attributes
     ----------
     source, kind : str
-        Where they are from.
+        The source of the log, and its tool.
     trials : sequence of int or str
         The trial of each row of `rows`.
     rows : polars.DataFrame
-        A row a report, a column whatever was reported. Null: not reported. NaN: no number.
+        A row for each report, a column for each reported name. Null: not reported. NaN: no number.
     settings : mapping
         By trial, its hyperparameters. A trial that reported nothing may be in it.
     resources, times : tuple of str
         Columns that may be the resource and the seconds of training, the likeliest first.
     refused : mapping of str to str
-        Columns that are no training time, and why.
+        Columns that are not training time, with the reason.
     hidden : frozenset of str
-        Columns that the tool adds: never metrics.
+        Columns that the tool adds, which are never metrics.
     fresh : polars.Series or None
-        Whether a row is the first of another job, in which its trial goes on.
+        Whether a row is the first of a new job that continues its trial.
     restarts : bool
         Whether `times` count from the start of a job, not of the trial.
     ordered : bool
-        Whether rows are in the order in which they were reported: one that goes back is a restart.
+        Whether rows are in the order of reports, so that a step back is a restart.
     starts : mapping of label to float, or None
         Given where times are dates, in seconds: when each trial began, as far as it is known.
     counts_from_first : bool
-        Whether a time of 0 says that a run's clock began with its first report, not with its training.
+        Whether a time of 0 means that a run's clock began with its first report, not with its training.
     durations : mapping of label to float
         Seconds from begin to end, where only these are known.
     metric, mode : str or None
-        What decides, as far as the source says it.
+        The metric that decides and its mode, if the source gives them.
     space : Space or None
-        The search space, as far as the source says it.
+        The search space, if the source gives it.
     notes : tuple of str
-        What there is to say.
+        Remarks for the user.
     """
 
     source: str
@@ -147,7 +147,7 @@ class RunLog:
 
 
 def read_text(path: Path, source: str) -> str:
-    """Return a file's text; a file that is none is one clear error."""
+    """Read a text file; raise a SurrogateError for any other content."""
     try:
         return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -156,7 +156,7 @@ def read_text(path: Path, source: str) -> str:
 
 
 def read_json(text: str, source: str) -> object:
-    """Return what a JSON text says; a text that is none is one clear error."""
+    """Parse a JSON text; raise a SurrogateError if it is invalid."""
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -165,12 +165,12 @@ def read_json(text: str, source: str) -> object:
 
 
 def read_csv(text: str, source: str) -> pl.DataFrame:
-    """Return a table whose columns are all text, empty cells null.
+    """Parse CSV as a table whose columns are all text, with null for empty cells.
 
     Raises
     ------
     SurrogateError
-        It is no CSV, names a column twice, or has no rows.
+        The text is no CSV, names a column twice, or has no rows.
     """
     if not text.strip():
         raise SurrogateError(source, "is empty")
@@ -189,7 +189,7 @@ def read_csv(text: str, source: str) -> pl.DataFrame:
 
 
 def typed(column: pl.Series) -> pl.Series:
-    """Return a column of text as whole numbers, numbers, bools, or the text it is."""
+    """Convert a column of text to whole numbers, numbers or bools; leave other text unchanged."""
     if column.dtype != pl.String:
         return column
     lower = column.str.to_lowercase()
@@ -203,14 +203,14 @@ def typed(column: pl.Series) -> pl.Series:
 
 
 def labels_of(column: pl.Series) -> list[Label]:
-    """Return trials as whole numbers, where all are, or as text."""
+    """Return the labels of trials: whole numbers, where all are, else text."""
     whole = column.cast(pl.Int64, strict=False)
     plain = whole.null_count() == 0 and bool((whole.cast(pl.String) == column.cast(pl.String)).all())
     return list(whole if plain else column.cast(pl.String))
 
 
 def as_float(value: float) -> float:
-    """Return a number as a float: one that is too large for any is infinite."""
+    """Convert a number to a float; a number too large for a float becomes infinite."""
     try:
         return float(value)
     except OverflowError:
@@ -223,14 +223,14 @@ def counted(number: int, noun: str) -> str:
 
 
 def begins_again(trials: Sequence[Label], counter: pl.Series) -> pl.Series:
-    """Return where a trial's counter of reports does not go on: another job has begun, shape (rows,)."""
+    """Return where a trial's counter of reports restarts, as a new job has begun; shape (rows,)."""
     frame = pl.DataFrame({"trial": list(map(str, trials)), "counter": counter})
     before = pl.col("counter").shift(1).over("trial")
     return frame.select((pl.col("counter") <= before).fill_null(False))["counter"]
 
 
 def choice_of(choices: Iterable[Any]) -> Parameter:
-    """Return the parameter of some values: `Bool` where they are True and False."""
+    """Return the parameter with these choices: `Bool` for True and False."""
     choices = list(choices)
     if sorted(map(repr, choices)) == ["False", "True"]:
         return Bool()
@@ -238,7 +238,7 @@ def choice_of(choices: Iterable[Any]) -> Parameter:
 
 
 def space_of_parts(parts: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Parameter]) -> Space | None:
-    """Return the space whose parameters `make` makes; None where a part has no counterpart in hbsim."""
+    """Return the space of parameters that `make` makes; None where a part has no counterpart in hbsim."""
     try:
         return Space({name: make(part) for name, part in parts.items()}) if parts else None
     except (ParameterError, ValueError, KeyError, TypeError, AttributeError):
@@ -250,13 +250,13 @@ def join_params(
 ) -> tuple[dict[Label, dict[str, object]], list[str]]:
     """Return each trial's hyperparameters from the second file, and notes.
 
-    Columns ``params.NAME`` or ``config.NAME`` if there are any; else all that are no metric and nothing that
-    the tool adds.
+    These are the columns ``params.NAME`` or ``config.NAME`` if there are any, else all columns that are
+    neither metrics nor added by the tool.
 
     Raises
     ------
     SurrogateError
-        The file cannot be read, names no runs, or none of these.
+        The file cannot be read, or names no runs, or none of these runs.
     """
     settings: dict[Label, dict[str, object]] = {trial: {} for trial in trials}
     if options.params is None:
@@ -276,7 +276,7 @@ def join_params(
 
 
 def params_table(options: ImportOptions, trials: Sequence[Label]) -> tuple[pl.DataFrame, str]:
-    """Return the second file and its column that names the runs.
+    """Read the second file; return its table, and the column that names the runs.
 
     Raises
     ------

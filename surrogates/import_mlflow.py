@@ -1,4 +1,4 @@
-"""Metric histories of MLflow runs as CSV: a row a logged value."""
+"""The reader of metric histories of MLflow runs, CSV with a row for each logged value."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _MILLISECONDS: Final = 1e11  # larger dates are milliseconds: as seconds they wo
 
 
 def columns_of(columns: Sequence[str]) -> dict[str, str]:
-    """Return what of run, key, value, step and timestamp there is, and what the columns are called."""
+    """Return the names of the columns of run, key, value, step and timestamp that exist."""
     found = {what: next((n for n in names if n in columns), None) for what, names in _NAMES.items()}
     return {what: name for what, name in found.items() if name is not None}
 
 
 def read_mlflow(path: Path, options: ImportOptions) -> RunLog:
-    """Read metric histories; hyperparameters and starts come from the table of runs, if that is given.
+    """Read metric histories; hyperparameters and starts come from the table of runs, if there is one.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def read_mlflow(path: Path, options: ImportOptions) -> RunLog:
 
 
 def _wide(frame: pl.DataFrame, names: dict[str, str], metric: str) -> tuple[list[Label], pl.DataFrame]:
-    """Return a row a run and step, a column a metric; dates are those of the metric that decides."""
+    """Pivot to a row a run and step, and a column a metric; dates are those of the deciding metric."""
     long = pl.DataFrame(
         {
             "run": frame[names["run"]],
@@ -115,7 +115,7 @@ def _wide(frame: pl.DataFrame, names: dict[str, str], metric: str) -> tuple[list
 
 
 def _starts(options: ImportOptions, trials: Sequence[Label]) -> dict[Label, float]:
-    """Return when runs began, in seconds, as far as the table of runs says it."""
+    """Return the starts of runs in seconds, if the table of runs gives them."""
     if options.params is None:
         return {}
     table, key = params_table(options, trials)
@@ -128,7 +128,7 @@ def _starts(options: ImportOptions, trials: Sequence[Label]) -> dict[Label, floa
 
 
 def _date(value: object) -> float:
-    """Return a date in seconds, NaN where it is not sure: text without a zone may be in any."""
+    """Return a date in seconds; NaN for text without a time zone, which is ambiguous."""
     if isinstance(value, int | float):
         return value / 1e3 if value > _MILLISECONDS else float(value)
     try:

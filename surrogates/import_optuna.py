@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass
 class OptunaTrial:
-    """A trial as a storage has it.
+    """A trial as it is stored.
 
     `params` has, by name, the stored number and the distribution's JSON; `values` the reported ones by step.
     """
@@ -52,7 +52,7 @@ class OptunaTrial:
 
 @dataclass
 class OptunaStudy:
-    """A study: whether each objective is minimised or maximised, what objectives are called, its trials."""
+    """A study: the directions and the names of its objectives, and its trials."""
 
     name: str
     directions: list[str]
@@ -69,12 +69,12 @@ class OptunaStorage:
 
 
 def sqlite_path(source: str) -> Path:
-    """Return the file of ``sqlite:///FILE``, or of a plain path.
+    """Return the path of ``sqlite:///FILE``, or of a plain path.
 
     Raises
     ------
     ParameterError
-        It is the address of another database.
+        The source is the address of another database.
     """
     scheme, separator, rest = source.partition("://")
     if not separator:
@@ -88,12 +88,12 @@ def sqlite_path(source: str) -> Path:
 
 
 def read_optuna(storage: OptunaStorage, source: str, options: ImportOptions) -> RunLog:
-    """Turn a study of a storage into reports.
+    """Convert a study of a storage to reports.
 
     Raises
     ------
     ParameterError
-        There are several studies, and none was named; or it was, and is not there.
+        There are several studies and none was named, or the named study does not exist.
     SurrogateError
         The study has several objectives, or no intermediate values.
     """
@@ -146,7 +146,7 @@ def _study(studies: Sequence[OptunaStudy], source: str, named: str | None) -> Op
 def _of_each(
     source: str, trials: Sequence[OptunaTrial], what: Callable[[OptunaTrial], T]
 ) -> dict[int | str, T]:
-    """Return something of each trial, by its number; what Optuna does not write is one clear error."""
+    """Collect a value of each trial by its number; raise a SurrogateError for data not written by Optuna."""
     found: dict[int | str, T] = {}
     for trial in trials:
         try:
@@ -170,7 +170,7 @@ def _settings(trial: OptunaTrial) -> dict[str, object]:
 
 
 def value_of(stored: float, distribution: dict[str, Any]) -> object:
-    """Return a hyperparameter from the number that Optuna stores."""
+    """Convert the number that Optuna stores to a hyperparameter."""
     kind, options = str(distribution.get("name")), distribution.get("attributes", {})
     if kind == "CategoricalDistribution":
         choice = options["choices"][int(stored)]
@@ -186,7 +186,7 @@ def _duration(trial: OptunaTrial) -> float:
 
 
 def _space(trials: list[OptunaTrial]) -> Any:
-    """Return the space where all trials have the same one; a distribution may depend on the trial."""
+    """Return the space if all trials have the same one, since a distribution may depend on the trial."""
     first = {name: distribution for name, (_, distribution) in trials[0].params.items()}
     same = all({n: d for n, (_, d) in t.params.items()} == first for t in trials)
     return space_of_parts(first, _parameter) if same else None
@@ -254,7 +254,7 @@ def read_journal(path: Path, source: str) -> OptunaStorage:
 def _apply(
     entry: dict[str, Any], studies: list[OptunaStudy | None], trials: list[tuple[OptunaStudy, OptunaTrial]]
 ) -> None:
-    """Do what an operation says; studies and trials are numbered in order, over the whole file."""
+    """Apply an operation; studies and trials are numbered in order, over the whole file."""
     kind = entry["op_code"]
     if kind == _NEW_STUDY:
         if all(study is None or study.name != entry["study_name"] for study in studies):
@@ -281,7 +281,7 @@ def _apply(
 
 
 def _new_trial(entry: dict[str, Any], number: int) -> OptunaTrial:
-    """Make a trial; one that comes with a state was copied from elsewhere, whole."""
+    """Make a trial; an entry with a state is a complete trial copied from elsewhere."""
     trial = OptunaTrial(
         number,
         _STATE_NAMES[entry.get("state", 0)],
@@ -311,7 +311,7 @@ def _change(trial: OptunaTrial, kind: int, entry: dict[str, Any]) -> None:
 
 
 _TABLES: Final = ("studies", "study_directions", "trials", "trial_params", "trial_intermediate_values")
-_SCHEMA: Final = 12  # of Optuna 1.5 to 5.0
+_SCHEMA: Final = 12  # the schema versions of Optuna 1.5 to 5.0
 _SPECIAL: Final = {"NAN": math.nan, "INF_POS": math.inf, "INF_NEG": -math.inf}
 
 
@@ -321,7 +321,7 @@ def read_sqlite(path: Path, source: str) -> OptunaStorage:
     Raises
     ------
     SurrogateError
-        It is no SQLite file, or none that Optuna wrote.
+        The file is no SQLite file, or was not written by Optuna.
     """
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as file:
@@ -391,7 +391,7 @@ def _add_trials(file: sqlite3.Connection, studies: dict[int, OptunaStudy]) -> No
 
 
 def _values(file: sqlite3.Connection) -> Iterator[tuple[int, int, float]]:
-    """Give trial, step and value; before Optuna 3 there was no column for values that are no numbers."""
+    """Yield trial, step and value; before Optuna 3 there was no column for infinite values and NaN."""
     kind = "intermediate_value_type"
     kind = kind if kind in _columns(file, "trial_intermediate_values") else "'FINITE'"
     for key, step, value, special in file.execute(

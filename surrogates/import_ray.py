@@ -1,4 +1,4 @@
-"""Reports of a Ray Tune experiment: a folder a trial, with ``result.json`` or ``progress.csv``."""
+"""The reader of Ray Tune experiments: a folder for each trial, with ``result.json`` or ``progress.csv``."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def read_ray(path: Path, options: ImportOptions) -> RunLog:
     Raises
     ------
     SurrogateError
-        It holds no trials, or a file in it cannot be read.
+        The folder holds no trials, or a file in it cannot be read.
     """
     if not path.is_dir():
         problem = "is one trial's file; give the experiment's folder, which has a folder a trial"
@@ -168,7 +168,7 @@ def _params(path: Path) -> dict[str, Any]:
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """Return nested names joined by a slash, as Ray does it itself."""
+    """Flatten nested names, joined by a slash as Ray does."""
     flat: dict[str, object] = {}
     for name, value in nested.items():
         if isinstance(value, dict):
@@ -191,7 +191,7 @@ def _fresh(rows: pl.DataFrame, trials: list[Label]) -> pl.Series | None:
 
 
 def _metric(path: Path) -> str | None:
-    """Return what the experiment's state says; which way is better stands only in a pickle."""
+    """Return the metric in the experiment's state; its mode is only in a pickle."""
     for state in sorted(path.glob("experiment_state-*.json"))[-1:]:
         try:
             metric = json.loads(read_text(state, str(state)))["runner_data"]["_metric"]

@@ -1,4 +1,4 @@
-"""Reports of a Syne Tune experiment: ``results.csv.zip`` and ``metadata.json``."""
+"""The reader of Syne Tune experiments: ``results.csv.zip`` and ``metadata.json``."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = ["read_syne_tune"]
 
 _RESULTS: Final = ("results.csv.zip", "results.csv")
 _EXPERIMENT: Final = "counts from the start of the experiment, waiting and other trials included"
-_TIMES: Final = ("st_worker_time", "elapsed_time")  # the simulator has the second one only
+_TIMES: Final = ("st_worker_time", "elapsed_time")  # the simulator writes only the second one
 
 
 def read_syne_tune(path: Path, options: ImportOptions) -> RunLog:
-    """Read an experiment's folder, or the results in it.
+    """Read an experiment's folder, or its results file.
 
     Raises
     ------
     SurrogateError
-        There are no results, or they are none of Syne Tune's.
+        There are no results, or they are not Syne Tune's.
     """
     results = _results(path)
     frame = read_csv(_unzipped(results), str(results))
@@ -103,7 +103,7 @@ def _unzipped(path: Path) -> str:
             return archive.read(names[0]).decode("utf-8-sig")
     except SurrogateError:
         raise
-    except Exception as error:  # of a damaged file zipfile raises many kinds
+    except Exception as error:  # zipfile raises many kinds of errors for a damaged file
         raise SurrogateError(str(path), f"cannot be read as a zip file with a CSV: {error}") from error
 
 
@@ -115,7 +115,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _objective(metadata: Mapping[str, Any], named: str | None) -> tuple[str | None, str | None]:
-    """Return the metric, where there is one or it was named, and its mode."""
+    """Return the metric, if there is only one or it was named, and its mode."""
     names, modes = metadata.get("metric_names"), metadata.get("metric_mode") or metadata.get("metric_modes")
     names = [str(name) for name in names] if isinstance(names, list) else []
     modes = [modes] * len(names) if isinstance(modes, str) else modes if isinstance(modes, list) else []
@@ -127,14 +127,14 @@ def _objective(metadata: Mapping[str, Any], named: str | None) -> tuple[str | No
 
 
 def _nan_for_empty(rows: pl.DataFrame, metric: str | None) -> pl.DataFrame:
-    """Return reports with NaN for an empty metric: every report has it, and pandas writes NaN as empty."""
+    """Replace an empty metric by NaN: every report has the metric, and pandas writes NaN as empty."""
     if metric not in rows.columns or not rows[metric].dtype.is_numeric():
         return rows
     return rows.with_columns(pl.col(str(metric)).cast(pl.Float64).fill_null(float("nan")))
 
 
 def _settings(frame: pl.DataFrame, trials: list[Label]) -> tuple[dict[Label, dict[str, object]], list[str]]:
-    """Return each trial's hyperparameters, and the names of those that change while it is trained.
+    """Return each trial's hyperparameters, and the names of those that change during training.
 
     With ``max_resource_attr`` a promotion writes the next milestone into the configuration.
     """
@@ -152,7 +152,7 @@ def _settings(frame: pl.DataFrame, trials: list[Label]) -> tuple[dict[Label, dic
 
 
 def _fresh(rows: pl.DataFrame, trials: list[Label]) -> pl.Series | None:
-    """Tell where a paused trial goes on: by the count of reports, or the decision before."""
+    """Return where a paused trial continues, by the count of reports or the decision before."""
     if "st_worker_iter" in rows.columns and rows["st_worker_iter"].dtype.is_numeric():
         return begins_again(trials, rows["st_worker_iter"])
     if "st_decision" not in rows.columns:
@@ -165,7 +165,7 @@ def _fresh(rows: pl.DataFrame, trials: list[Label]) -> pl.Series | None:
 def _space_of(text: object) -> Space | None:
     """Return the space of the ``config_space`` in Syne Tune's metadata, a JSON text.
 
-    Constants of the space are no parameters.
+    Constants of the space are not parameters.
     """
     try:
         domains = json.loads(text) if isinstance(text, str) else None

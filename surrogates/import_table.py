@@ -1,4 +1,4 @@
-"""The table of an import: which columns are the metric, the resource and the time, and what is written."""
+"""The table of an import: the choice of metric, resource and time columns, and the written files."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from hbsim.surrogates.table_files import check_out, fitting_space, free_name, wr
 
 __all__ = ["Chosen", "Imported", "choose", "choose_metric", "imported_table"]
 
-_LEVELS: Final = ("resource", "epoch", "step", "level")  # what a table's column of levels may be called
+_LEVELS: Final = ("resource", "epoch", "step", "level")  # possible names of a table's column of levels
 _TAKEN: Final = frozenset({"config", "row", "trial", "seconds", *_LEVELS})
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The columns of a log that were chosen.
+    """The chosen columns of a log.
 
     Attributes
     ----------
     metric, resource : str
-        What decides, and what is counted.
+        The metric that decides, and the resource.
     time : str or None
         Seconds of training, if a column has them.
     others : tuple of str
         Further metrics.
     notes : tuple of str
-        What was taken for what, where that can be doubted.
+        Remarks on choices of columns that can be doubted.
     """
 
     metric: str
@@ -46,12 +46,12 @@ class Chosen:
 
 
 def choose(log: RunLog, options: ImportOptions) -> Chosen:
-    """Choose columns: those that were named, else the likeliest.
+    """Choose columns of a log: the named ones, else the likeliest.
 
     Raises
     ------
     ParameterError, SurrogateError
-        A column is not there or holds no numbers, or several could be meant.
+        A column does not exist or holds no numbers, or several columns could be meant.
     """
     resource = _resource(log, options.resource)
     time = _time(log, options.time)
@@ -73,14 +73,14 @@ def choose(log: RunLog, options: ImportOptions) -> Chosen:
 
 
 def choose_metric(source: str, named: str | None, metrics: Sequence[str], columns: Sequence[str]) -> str:
-    """Return the metric that was named, or the only one.
+    """Return the named metric, or the only one.
 
     Raises
     ------
     ParameterError
-        None was named, and there are several.
+        No metric was named, and there are several.
     SurrogateError
-        There is none, or not the named one.
+        There is no metric, or not the named one.
     """
     there = ", ".join(metrics)
     if named is not None:
@@ -145,37 +145,37 @@ def _check_column(log: RunLog, field: str, name: str) -> None:
 
 @dataclass(frozen=True)
 class Imported:
-    """Curves of other tools' runs; `docs/how-to/import.md` says what was taken for what.
+    """Imported curves of other tools' runs; `docs/how-to/import.md` explains how columns are chosen.
 
     Attributes
     ----------
     source, kind : str
-        Where they are from.
+        The source of the runs, and its tool.
     frame : polars.DataFrame
         Long form, a row for each trial and level: ``trial``, the resource, metrics, ``seconds`` where there
         is time, hyperparameters.
     metric : str
         The metric that decides, as its column is called.
     mode : "max" or "min" or None
-        Whether it is maximised; None where nothing says it.
+        Whether it is maximised; None where the source does not say it.
     resource : str
         The column of levels.
     time : str or None
-        What the seconds are from: a column of the source, or ``duration``; None where there is no time.
+        The origin of the seconds: a column of the source, or ``duration``; None where there is no time.
     metrics, hyperparameters : tuple of str
         Names of columns.
     space : dict or None
-        The search space as `Space.to_json` writes it, where the tool says it.
+        The search space as `Space.to_json` writes it, if the tool gives it.
     trials, levels : int
-        How many there are.
+        How many trials and levels there are.
     max_resource : float
         The last level.
     early : int
-        How many curves end before it: loading needs `censored` if there are any.
+        How many curves end before the last level: loading needs `censored` if there are any.
     no_number : int
         In how many rows the metric is no number.
     notes : tuple of str
-        What was left out, joined and renamed.
+        Remarks on what was left out, joined and renamed.
     """
 
     source: str
@@ -196,26 +196,26 @@ class Imported:
     notes: tuple[str, ...]
 
     def write(self, out: str | os.PathLike[str], *, force: bool = False) -> None:
-        """Write the table, as Parquet with the metadata of `hbsim record`, or as CSV with these beside it.
+        """Write the table, as Parquet with the metadata of `hbsim record`, or as CSV with a file of metadata.
 
         Parameters
         ----------
         out : path
             A ``.parquet`` or ``.csv`` file.
         force : bool
-            Whether a file that is there is replaced.
+            Whether an existing file is replaced.
 
         Raises
         ------
         ParameterError
-            `out` ends otherwise, is a folder or the source, or is there already.
+            `out` has another ending, is a folder or the source, or exists already.
         OutputError
-            It cannot be written; what was there still is.
+            The file cannot be written; an existing file is unchanged.
         """
         write_curves(check_out(out, force=force, sources=(self.source,)), self.frame, self._metadata())
 
     def _metadata(self) -> dict[str, object]:
-        """Return what `docs/how-to/record.md` describes."""
+        """Return the metadata that `docs/how-to/record.md` describes."""
         return {
             "schema": 1,
             "resource": self.resource,
@@ -232,7 +232,7 @@ class Imported:
 
 
 def imported_table(log: RunLog, chosen: Chosen, curves: LoggedCurves, mode: Mode | None) -> Imported:
-    """Return the table of curves, sorted by trial and level, and what is to be said of it."""
+    """Return the table of curves, sorted by trial and level, with remarks on it."""
     resource = chosen.resource if chosen.resource in _LEVELS else "resource"
     renamed: dict[str, str] = {}
     taken = set(_TAKEN)
@@ -289,7 +289,7 @@ def imported_table(log: RunLog, chosen: Chosen, curves: LoggedCurves, mode: Mode
 def _setting_columns(
     settings: Mapping[Label, Mapping[str, object]], order: Sequence[Label]
 ) -> tuple[dict[str, pl.Series], list[str]]:
-    """Return a column a hyperparameter, a value a trial; and those of several types, now text."""
+    """Return a column for each hyperparameter, and the names of those of mixed types, which become text."""
     names = dict.fromkeys(name for trial in order for name in settings.get(trial, {}))
     columns, mixed = {}, []
     for name in names:
@@ -305,7 +305,7 @@ def _setting_columns(
 
 
 def _plain(values: list[object]) -> list[object] | None:
-    """Return values of one type; whole numbers among others as floats; None where types differ."""
+    """Convert values to one type, whole numbers among floats to floats; return None where types differ."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         return [None if v is None else float(v) for v in values]  # type: ignore[arg-type]
@@ -314,7 +314,7 @@ def _plain(values: list[object]) -> list[object] | None:
 
 
 def _metric(column: pl.Series, name: str) -> pl.Series:
-    """Return a metric; what is infinite is no number: it would be the best of all where less is better."""
+    """Return a metric with NaN for infinite values, as -inf would be the best where less is better."""
     values = column.cast(pl.Float64)
     return pl.select(
         pl.when(values.is_infinite()).then(float("nan")).otherwise(values).alias(name)

@@ -1,4 +1,4 @@
-"""Histories of Weights & Biases runs as CSV: a panel's export, or long form with a row a logged step."""
+"""The reader of Weights & Biases histories, CSV from a panel or in long form with a row a logged step."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_wandb(path: Path, options: ImportOptions) -> RunLog:
     Raises
     ------
     SurrogateError
-        It is a table of runs, which has no curves, or its columns are none of these forms.
+        The file is a table of runs, which has no curves, or its columns have neither form.
     """
     source = str(path)
     frame = read_csv(read_text(path, source), source)
@@ -120,7 +120,7 @@ def _long(source: str, frame: pl.DataFrame, options: ImportOptions) -> RunLog:
 
 
 def _config(frame: pl.DataFrame, trials: list[Label], options: ImportOptions) -> dict[str, str]:
-    """Return the columns that are hyperparameters, by column: those of ``config``, else constant ones."""
+    """Return the names of hyperparameters by column: those of ``config``, else constant columns."""
     marked = {c: c[len(p) :] for c in frame.columns for p in _CONFIG if c.startswith(p) and len(c) > len(p)}
     if marked:
         return marked

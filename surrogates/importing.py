@@ -1,6 +1,6 @@
 """The import of runs that other tools logged, as a table of curves that `load` and `fit` read.
 
-A reader of each tool gives a `RunLog`; what comes after it is the same for all of them.
+The reader of each tool returns a `RunLog`; all later steps are the same for all tools.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def import_runs(
     kind : "syne-tune", "ray", "optuna", "wandb" or "mlflow", optional
         The tool; guessed unless given.
     metric : str, optional
-        The metric that decides. Needed unless the source says it, or has only one. For Optuna, which has
-        only one: what it is to be called.
+        The metric that decides. Needed unless the source says it, or has only one. For Optuna, whose
+        only metric has no name: its name.
     mode : "max" or "min", optional
-        Whether it is maximised. Unless given, as the source says it, if it does.
+        Whether it is maximised. Unless given, as the source says, if it does.
     resource, time : str, optional
-        The column that counts training, and that of cumulative seconds of training.
+        The column of the resource, and that of cumulative seconds of training.
     study : str, optional
         For Optuna: which study, where there are several.
     params : path, optional
@@ -77,7 +77,7 @@ def import_runs(
     Returns
     -------
     imported : Imported
-        The table, and what is to be said of it.
+        The table, with remarks on it.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def _read(source: str | os.PathLike[str], kind: str | None, options: ImportOptio
     Raises
     ------
     ParameterError, SurrogateError
-        There is no such file, it is from no tool that is known, or cannot be read.
+        The file does not exist, is from no known tool, or cannot be read.
     """
     text = os.fspath(source)
     if kind is not None:
@@ -112,7 +112,7 @@ def _read(source: str | os.PathLike[str], kind: str | None, options: ImportOptio
     if not text.strip():
         raise ParameterError("source", text, "must name a file or folder")
     path = sqlite_path(text)
-    if not os.path.exists(path):  # also of a name that is none
+    if not os.path.exists(path):  # False also for an invalid name
         raise SurrogateError(text, "no such file or folder")
     kind = kind or _guess(path)
     for field, kinds in _ONLY.items():

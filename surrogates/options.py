@@ -38,7 +38,7 @@ CENSORED: Final = ("fail", "exclude", "extrapolate", "final")
 
 
 def check_choice(field: str, value: object, choices: Sequence[str]) -> Any:
-    """Return a value that is one of `choices`, or raise a ParameterError."""
+    """Return the value if it is one of `choices`, else raise a ParameterError."""
     if not isinstance(value, str) or value not in choices:
         rule = f"must be one of {', '.join(map(repr, choices))}.{nearest(value, choices)}"
         raise ParameterError(field, value, rule)
@@ -139,7 +139,7 @@ class SurrogateOptions:
 
 
 def parse_options(name: str, text: str, parsers: Parsers) -> dict[str, Any]:
-    """Read the options ``key=value,...`` of what is called `name`; `parsers` says which there are.
+    """Parse the options ``key=value,...`` of `name`; `parsers` has a parser for each known option.
 
     Raises
     ------

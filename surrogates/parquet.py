@@ -1,8 +1,8 @@
-"""Parquet files: hbsim's own carry a seal, and others are read by a process of their own.
+"""Readers and writers of Parquet files: hbsim's own carry a seal, others are read in a separate process.
 
-On a damaged file polars may end the process or panic, or ask for memory that nobody has; no check of the
-file could be sure that it does not. A file that is as hbsim wrote it says so by the SHA-256 digest of its
-bytes, and is read in this process. Any other file is read by a child, which sends what it holds.
+On a damaged file polars may end the process, panic, or ask for impossible amounts of memory, and no check of
+the file can rule this out. A file that hbsim wrote and nobody changed proves it by the SHA-256
+digest of its bytes, and is read in this process. A child process reads any other file and sends its content.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Damaged", "parquet", "read_parquet", "read_sealed"]
 Notes: TypeAlias = dict[str, str]
 
 SEAL: Final = "hbsim.sha256"
-_BLANK: Final = 64 * "0"  # stands for the digest where it is worked out
+_BLANK: Final = 64 * "0"  # stands in for the digest while the digest is computed
 # A key and its value in the file's footer, as Thrift's compact protocol writes them: 12 bytes, then 64.
 _MARK: Final = b"\x18\x0c" + SEAL.encode() + b"\x18\x40"
 _CHILD: Final = """
@@ -46,7 +46,7 @@ frame.write_ipc(sys.stdout.buffer)
 
 
 class Damaged(ValueError):
-    """A file is no Parquet, or damaged; its text says how that is known, in one line."""
+    """An error: a file is no Parquet, or damaged; its text gives the evidence in one line."""
 
 
 def parquet(
@@ -61,10 +61,10 @@ def parquet(
     metadata : mapping of str to str, optional
         Key-value metadata.
     level : int, optional
-        Of zstd's compression; the higher the smaller.
+        The level of zstd's compression; higher levels give smaller files.
     """
     buffer = io.BytesIO()
-    # Rechunked, or its bytes would tell of how it came together.
+    # Rechunked, else the bytes would depend on how the frame was built.
     metadata = {**(metadata or {}), SEAL: _BLANK}
     frame.rechunk().write_parquet(buffer, compression="zstd", compression_level=level, metadata=metadata)
     content = buffer.getvalue()
@@ -78,7 +78,7 @@ def read_parquet(path: Path) -> tuple[pl.DataFrame, Notes]:
     Raises
     ------
     Damaged
-        It is no Parquet, or damaged.
+        The file is no Parquet, or damaged.
     OSError
         It cannot be read.
     """
@@ -94,7 +94,7 @@ def read_sealed(path: Path) -> pl.DataFrame:
     Raises
     ------
     Damaged
-        It is not as it was made.
+        The file has changed since it was made.
     OSError
         It cannot be read.
     """

@@ -1,4 +1,4 @@
-"""The protocol of a surrogate, arrays in and arrays out, and checks of what it is asked."""
+"""The protocol of a surrogate, arrays in and arrays out, and checks of its arguments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Surrogate(Protocol):
     Attributes
     ----------
     name : str
-        What it is called in results.
+        The name in results.
     metric : str
         The metric that decides.
     mode : "max" or "min"
@@ -42,14 +42,14 @@ class Surrogate(Protocol):
     max_resource : float
         The last level that curves reach (R at most); its unit is the surrogate's (an epoch, a step).
     resources : tuple of float, or None
-        The levels that can be asked for, ascending; None: any level in (0, max_resource].
+        The levels that can be evaluated, ascending; None: any level in (0, max_resource].
     rows : int or None
         How many configurations there are, numbered from 0; None: any point of `space`.
     space : Space or None
         The search space of the configurations; None where they have no names.
 
-    One with rows and a space may have ``points`` too, an array of shape (rows, d): its rows as points of the
-    unit cube of `space`, for searchers that look at hyperparameters.
+    One with rows and a space may also have ``points``, an array of shape (rows, d): its rows as points
+    of the unit cube of `space`, for searchers that use hyperparameters.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The registry of surrogates: from a name, a path or an object to learning curves."""
+"""The registry of surrogates, which loads learning curves from a name, a path or an object."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["available", "load"]
 
 _SHIPPED: Final = ("digits", "ideal", "synthetic")
 _TABLES: Final = ("numpy", "pandas", "polars")
-_YAHPO: Final = ("metric", "mode", "test_metric")  # what it takes of the options of recorded curves
+_YAHPO: Final = ("metric", "mode", "test_metric")  # the options of recorded curves that YAHPO takes
 _SYNTHETIC: Final[Parsers] = {
     "family": str,
     "max_resource": float,
@@ -57,7 +57,7 @@ def load(
     yahpo_data: str | os.PathLike[str] | None = None,
     wrap: str | Sequence[str] | None = None,
 ) -> Surrogate:
-    """Return a surrogate.
+    """Load a surrogate.
 
     Parameters
     ----------
@@ -73,17 +73,17 @@ def load(
     yahpo_data : path, optional
         For yahpo only: the folder of its files, as in `Yahpo`.
     wrap : sequence of str, optional
-        Wrappers to put around it, in this order, as in `wrap_all`: ``["noise:std=0.02", "negate"]``.
+        Wrappers around the surrogate, in this order, as in `wrap_all`: ``["noise:std=0.02", "negate"]``.
 
     Returns
     -------
     surrogate : Surrogate
-        A user's own is wrapped in `Checked`, which fills in and checks.
+        A user's own surrogate is wrapped in `Checked`, which adds defaults and checks.
 
     Raises
     ------
     ParameterError
-        There is no such surrogate, or an option is missing, breaks its rule, or is of another kind of
+        There is no such surrogate, or an option is missing, breaks its rule, or belongs to another kind of
         surrogate.
     SurrogateError
         A file or an object cannot be used; the error says why.

@@ -27,9 +27,9 @@ __all__ = ["Family", "Ideal", "Synthetic"]
 Family: TypeAlias = Literal["power", "exponential"]
 
 BEST: Final = 0.95  # accuracy of the best configuration at max_resource
-SPAN: Final = 0.45  # and how much lower the worst one ends
+SPAN: Final = 0.45  # how much lower the worst configuration ends
 EARLY: Final = (0.10, 0.40)  # the range of accuracies at the first level
-# What each parameter adds to the distance from the optimum; they sum to 1.
+# The weight of each parameter in the distance from the optimum; weights sum to 1.
 WEIGHTS: Final = (0.5, 0.2, 0.3)
 # Exponents (power) and rates (exponential) of a fast and of a slow learner.
 RATES: Final = {"power": (1.0, 0.4), "exponential": (12.0, 4.0)}
@@ -48,23 +48,23 @@ class Synthetic:
     family : "power" or "exponential"
         How the distance to the final value shrinks with the level.
     max_resource : float
-        R, above 1; any level in (0, R] can be asked for.
+        R, above 1; any level in (0, R] can be evaluated.
     noise : float
         Standard deviation of the noise between levels near level 0, at least 0.
     early_rank : float
         How well ranks at level 1 predict the final ones, in [0, 1]: about their correlation without
-        noise. 1: the ranks are the final ones at every level; 0: those at level 1 say nothing.
+        noise. 1: the ranks are the final ones at every level; 0: those at level 1 are random.
     divergence : float
         The share of the space, with the highest learning rates, where the metric is NaN from some
         level on, in [0, 0.9].
     cost_spread : float
-        The dearest configuration's seconds per unit over the cheapest one's, at least 1.
+        The most expensive configuration's seconds per unit over the cheapest one's, at least 1.
     seconds : float
         Mean seconds per unit over the space, above 0.
     mode : "max" or "min"
         An `accuracy` to maximise, or its mirror image, an `error` to minimise.
     seed : int
-        Chooses the place of the optimum, the chance in the early values and the noise.
+        The seed of the place of the optimum, of the random part of early values, and of the noise.
 
     Attributes
     ----------
@@ -115,13 +115,13 @@ class Synthetic:
         self._prepare()
 
     def _full_name(self) -> str:
-        """Return what `hbsim.surrogates.load` makes the same curves from."""
+        """Return the text from which `hbsim.surrogates.load` makes the same curves."""
         defaults = type(self).__init__.__kwdefaults__ or {}
         changed = [f"{k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v]
         return "synthetic" + (":" + ",".join(changed) if changed else "")
 
     def _prepare(self) -> None:
-        """Work out what depends on the parameters only."""
+        """Compute values that depend on the parameters only."""
         places = hashing.uniform(np.array([hashing.scalar_key(self.seed, 1, j) for j in range(3)]))
         best = 0.2 + 0.6 * places
         best[0] *= 1.0 - self.divergence  # outside the region that diverges
@@ -189,7 +189,7 @@ class Synthetic:
         early = lowest + (highest - lowest) * (
             weight * (1.0 - distance) + (1.0 - weight) * hashing.uniform(keys)
         )
-        # With early_rank=1 all learn at the same pace: no two curves cross.
+        # With early_rank=1 all configurations learn at the same pace, so that no two curves cross.
         slowness = 0.5 + (0.5 - points[:, 0]) * (1.0 - self.early_rank)
         lag = early - final
         slow = lag * slowness
@@ -222,7 +222,7 @@ class Synthetic:
 
 
 def _remaining(family: Family, rate: float, level: float, top: float) -> float:
-    """Return what is left of the way from the early to the final value: 1 at level 1, 0 at `top`."""
+    """Return the remaining share of the way from the early to the final value: 1 at level 1, 0 at `top`."""
     if level == top:
         return 0.0
     if family == "power":
@@ -251,12 +251,12 @@ def _distance_std(best: Floats, scales: list[float]) -> float:
 
 
 class Ideal:
-    """Every level shows a configuration's true quality, and every unit takes the same time.
+    """Flat curves: every level shows a configuration's true quality, and every unit takes the same time.
 
     Parameters
     ----------
     max_resource : float
-        R; any level in (0, R] can be asked for.
+        R; any level in (0, R] can be evaluated.
     mode : "max" or "min"
         Whether high or low qualities are good.
     qualities : sequence of float, optional

@@ -1,6 +1,6 @@
 """A table of recorded learning curves as a surrogate: each configuration is a row.
 
-How rows that end before the last level, and their clocks, are completed is decided here, too.
+It also completes rows that end before the last level, and their clocks.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Table:
     Parameters
     ----------
     recorded : RecordedCurves
-        What a file holds.
+        The content of a file.
     metric, mode, time, seconds_per_unit, censored, test_metric
         As in `load`.
 
@@ -55,13 +55,13 @@ class Table:
     source : str
         The file.
     configurations : polars.DataFrame
-        A line a row: the configuration's name in the file, its hyperparameters, and what else is known.
+        A row for each configuration: its name in the file, its hyperparameters, and further columns.
     censored_rows : int
-        How many of the rows end before the last level and were kept.
+        How many rows end before the last level and were kept.
     excluded_rows : int
-        How many of them were left out.
+        How many rows that end early were left out.
     censored : str or None
-        What became of them, as in `load`.
+        The treatment of rows that end early, as in `load`.
     hyperparameters : tuple of str
         Which columns of `configurations` are hyperparameters.
     ends : array of int, shape (rows,)
@@ -82,7 +82,7 @@ class Table:
         self.source = recorded.source
         self.name = Path(self.source).name
         self.metric = _metric(recorded, metric)
-        # What a file says of its metric holds for no other one.
+        # The file's mode and test metric apply to its own metric only.
         metadata = recorded.metadata if recorded.metadata.get("metric") == self.metric else {}
         self.mode: Mode = _mode(recorded.source, mode or metadata.get("mode"))
         if metadata.get("mode", self.mode) != self.mode:
@@ -137,16 +137,16 @@ class Table:
         mode : "max" or "min", optional
             Whether it is maximised. Needed unless the file says it.
         time : str, optional
-            The column of cumulative seconds. Unless given, the one that the file says, or else ``t`` in .npz
+            The column of cumulative seconds. Unless given, the one that the file names, or else ``t`` in .npz
             and ``seconds`` elsewhere.
         seconds_per_unit : float, optional
             Seconds that a unit of the resource takes, in every row, in place of recorded time. Needed
             where there is no column of time.
         censored : "fail", "exclude", "extrapolate" or "final", optional
-            What becomes of rows that end before the last level; needed where there are any. "fail":
+            The treatment of rows that end before the last level; needed where there are any. "fail":
             the run failed there, its metric is NaN from then on. "exclude": the rows are left out.
             "extrapolate": their last value stays. Time goes on at the row's mean seconds per unit.
-            "final": the run was to end there; its last value stays, and no more time passes.
+            "final": the run ended as planned; its last value stays, and no more time passes.
         test_metric : str, optional
             The held-out metric. Unless given, the one called ``test_...`` where the metric is
             ``val_...``, ``valid_...`` or ``validation_...``, if there is one.
@@ -195,7 +195,7 @@ class Table:
     def points(self) -> Floats | None:
         """The rows as points of the unit cube of `space`, shape (rows, d); None where there is no space.
 
-        Worked out when it is asked for. Of a value that is none of the space's, a SurrogateError.
+        Computed on first access; raises a SurrogateError for a value outside the space.
         """
         return row_points(self.source, self.configurations, self.space)
 
@@ -261,7 +261,7 @@ def _read(
 def _metric(recorded: RecordedCurves, metric: str | None) -> str:
     metric = metric or recorded.metadata.get("metric")
     if metric is not None:
-        recorded.column("metric", metric)  # an error that suggests the near name, before other questions
+        recorded.column("metric", metric)  # raise the error that suggests a near name first
         return metric
     if len(recorded.metrics) == 1:
         return recorded.metrics[0]
@@ -277,7 +277,7 @@ def _mode(source: str, mode: str | None) -> Mode:
 
 
 def _seconds(recorded: RecordedCurves, time: str | None, seconds_per_unit: float | None) -> Floats | None:
-    """Return the recorded time, None where a stated cost takes its place."""
+    """Return the recorded time, None where a given cost replaces it."""
     if seconds_per_unit is not None:
         check_number("seconds_per_unit", seconds_per_unit, above=0.0)
         if time is not None:
@@ -299,9 +299,9 @@ def _tests(recorded: RecordedCurves, metric: str, test_metric: str | None) -> Fl
     return None
 
 
-LONGEST: Final = 1e15  # seconds: sums of larger ones are more than a float holds
-JUMP: Final = 50.0  # times as long as at a row's own pace: no training takes such a step
-FIRST_JUMP: Final = 10_000.0  # the first step has start-up in it; a date is no start-up
+LONGEST: Final = 1e15  # the most seconds, so that sums do not overflow
+JUMP: Final = 50.0  # a step this many times longer than at a row's own pace is a jump of the clock
+FIRST_JUMP: Final = 10_000.0  # the same for the first step: start-up is allowed, a date is not
 
 
 def ends_of(values: Floats, seconds: Floats | None) -> Ints:
@@ -318,7 +318,7 @@ def ends_of(values: Floats, seconds: Floats | None) -> Ints:
 
 
 def settle_rows(source: str, ends: Ints, levels: int, censored: str | None) -> Ints:
-    """Return the rows to keep, or raise if some end early and nobody said what to do with them."""
+    """Return the rows to keep; raise if some end early and `censored` is None."""
     if censored is not None:
         check_choice("censored", censored, CENSORED)
     early = ends < levels
@@ -338,7 +338,7 @@ def settle_rows(source: str, ends: Ints, levels: int, censored: str | None) -> I
 
 
 def settle_values(values: Floats, ends: Ints, censored: str | None) -> Floats:
-    """Return a metric without holes after the ends: the last value stays, or there is NaN.
+    """Fill a metric after the ends of rows: with the last value, or with NaN.
 
     A run whose value was NaN at its end, which had diverged, stays NaN either way.
     """
@@ -348,7 +348,7 @@ def settle_values(values: Floats, ends: Ints, censored: str | None) -> Floats:
 
 
 def settle_time(source: str, seconds: Floats, levels: Floats) -> Floats:
-    """Return time at every level: after its last one, a row goes on at its mean seconds per unit.
+    """Complete time at every level: after its last time, a row continues at its mean seconds per unit.
 
     A row without any time takes the median of the others' rates.
 
@@ -356,7 +356,7 @@ def settle_time(source: str, seconds: Floats, levels: Floats) -> Floats:
     ------
     SurrogateError
         Time is missing before a level that has one, is negative, infinite, or goes back; or no row
-        has any.
+        has any time.
     """
     _refuse_bad_time(source, seconds, levels)
     count = (~np.isnan(seconds)).sum(axis=1)
@@ -373,22 +373,22 @@ def settle_time(source: str, seconds: Floats, levels: Floats) -> Floats:
 
 
 def stop_time(seconds: Floats, ends: Ints, censored: str | None) -> Floats:
-    """Return settled time that stands still after the ends of rows, where these are final."""
+    """Return settled time, constant after the ends of rows if `censored` is "final"."""
     return _carried_forward(seconds, ends, 0.0) if censored == "final" else seconds
 
 
 def _carried_forward(columns: Floats, ends: Ints, start: float) -> Floats:
-    """Return columns in which what stands at the end of a row stays; `start` in a row that has nothing."""
+    """Carry the value at the end of each row forward; rows without any values get `start`."""
     after = np.arange(columns.shape[1]) >= ends[:, None]
     last = np.take_along_axis(columns, np.maximum(ends - 1, 0)[:, None], axis=1)
     return np.where(after, np.where(ends[:, None] > 0, last, start), columns)
 
 
 def clock_jump(seconds: Floats, levels: Floats) -> str | None:
-    """Say where a recorded clock jumps most, if one does: a step that takes 50 times as long as others.
+    """Describe the largest jump of a recorded clock, if any: a step that takes 50 times as long as others.
 
-    A step is held against the row's pace until then. The first one, which has start-up in it, is held against
-    the pace after it, and may take more.
+    A step is compared with the row's pace until then. The first step, which includes start-up, is compared
+    with the pace after it, and may take more.
     """
     lengths = np.diff(levels, prepend=0.0)
     rates = np.diff(seconds, axis=1, prepend=0.0) / lengths
@@ -450,7 +450,7 @@ def row_points(source: str, configurations: polars.DataFrame, space: Space | Non
 
 
 def _row_of(space: Space, columns: dict[str, list[object]], error: ParameterError) -> int:
-    """Return the first row that is outside of the space by this field."""
+    """Return the first row that a field of a space's error shows to be outside the space."""
     if error.field not in space.conditional:
         columns = {error.field: columns[error.field]}
         space = Space({error.field: space[error.field]})

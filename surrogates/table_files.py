@@ -1,6 +1,6 @@
-"""Files of recorded curves: readers of .npz, .csv and .parquet, their metadata, and the writer.
+"""The readers of files of recorded curves (.npz, .csv and .parquet), their metadata, and the writer.
 
-Parquet has its metadata inside, other formats have them in a JSON file beside them.
+Parquet files contain their metadata; other formats have a JSON file beside them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
     "write_curves",
 ]
 
-TEXT_KEYS: Final = ("metric", "mode", "test_metric", "time")  # what a file may say of itself, as text
+TEXT_KEYS: Final = ("metric", "mode", "test_metric", "time")  # the text keys of a file's metadata
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,17 @@ class RecordedCurves:
     columns : mapping of str to array
         By name, shape (n, T): metrics and cumulative seconds; NaN where nothing was recorded.
     configurations : polars.DataFrame
-        n rows: what each configuration was called, its hyperparameters, and whatever else is known.
+        n rows: the name of each configuration, its hyperparameters, and further columns.
     metadata : mapping of str to str
-        What the file itself says of `metric`, `mode`, `time` and `test_metric`.
+        The file's own `metric`, `mode`, `time` and `test_metric`.
     space : Space or None
         The search space, where the file itself gives it.
     time : str
-        What the column of cumulative seconds is called unless another name is given.
+        The name of the column of cumulative seconds unless another name is given.
     hyperparameters : tuple of str
         Which columns of `configurations` are hyperparameters.
     named_metrics : tuple of str
-        The metrics, where the file itself says which of the columns they are; else empty.
+        The columns that are metrics, if the file says so; else empty.
     """
 
     source: str
@@ -83,7 +83,7 @@ class RecordedCurves:
             raise SurrogateError(self.source, "the table has one row; ranks need at least two")
 
     def trained(self) -> RecordedCurves:
-        """Return the same without level 0, the untrained state, at which nothing can be decided."""
+        """Return the curves without level 0, the untrained state, at which nothing can be decided."""
         if self.levels[0] > 0:
             return self
         columns = {name: column[:, 1:] for name, column in self.columns.items()}
@@ -91,12 +91,12 @@ class RecordedCurves:
 
     @property
     def metrics(self) -> list[str]:
-        """The names that a metric may have."""
+        """The names of columns that may be the metric."""
         named = [name for name in self.named_metrics if name in self.columns]
         return named or [name for name in self.columns if name != self.time]
 
     def column(self, field: str, name: str) -> Floats:
-        """Return a column, or raise a SurrogateError that names the near ones; `field` asked for it."""
+        """Return a column, or raise a SurrogateError for `field` that suggests near names."""
         if name not in self.columns:
             there = ", ".join(self.columns) or "none"
             problem = f"{field}={name!r} is not in the table; columns: {there}."
@@ -111,7 +111,7 @@ class FileMetadata:
     Attributes
     ----------
     text : dict
-        `metric`, `mode`, `test_metric` and `time`, as far as the file says them.
+        `metric`, `mode`, `test_metric` and `time`, if the file has them.
     resource : tuple of str
         The name of the column of levels, or nothing.
     hyperparameters : tuple of str
@@ -130,12 +130,12 @@ class FileMetadata:
 
 
 def beside(path: Path) -> Path | None:
-    """Return the file that says what is in a table of curves; None where the table says it itself."""
+    """Return the path of the metadata beside a table of curves; None where the table contains them."""
     return None if path.suffix == ".parquet" else path.with_name(f"{path.name}.json")
 
 
 def metadata_beside(path: Path) -> dict[str, str]:
-    """Return what a file beside a table says, in the form of a Parquet file's metadata."""
+    """Read the metadata beside a table, in the form of a Parquet file's metadata."""
     other = beside(path)
     if other is None or not other.is_file():
         return {}
@@ -143,7 +143,7 @@ def metadata_beside(path: Path) -> dict[str, str]:
 
 
 def read_metadata(pairs: Mapping[str, str]) -> FileMetadata:
-    """Return what a file's metadata say: the keys ``hbsim`` (JSON) and ``hbsim.metric`` and so on."""
+    """Parse a file's metadata: the keys ``hbsim`` (JSON), ``hbsim.metric`` and so on."""
     try:
         metadata = json.loads(pairs.get("hbsim", "{}"))
     except (ValueError, RecursionError):
@@ -167,7 +167,7 @@ def _names_of(data: object) -> tuple[str, ...]:
 def _space(data: object) -> Space | None:
     try:
         return Space.from_json(data) if isinstance(data, dict) else None
-    except ParameterError:  # of a later release, say: rows do without
+    except ParameterError:  # of a later release, for example: rows work without a space
         return None
 
 
@@ -209,14 +209,14 @@ def read_npz(path: Path, first_level: int | None) -> RecordedCurves:
 
 def _arrays(path: Path) -> dict[str, Member]:
     try:
-        with path.open("rb") as file:  # numpy leaves a broken file open
+        with path.open("rb") as file:  # numpy does not close a broken file
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.lib.npyio.NpzFile):
                 return {name: archive[name] for name in archive.files}
     except ValueError as error:
         problem = "an array holds Python objects (pickled), which are not read; save numbers or text"
         raise SurrogateError(str(path), problem if "allow_pickle" in str(error) else f"{error}") from error
-    except Exception as error:  # of a damaged file NumPy and zipfile raise many kinds
+    except Exception as error:  # NumPy and zipfile raise many kinds of errors for a damaged file
         raise SurrogateError(str(path), f"cannot be read as .npz: {error or type(error).__name__}") from error
     raise SurrogateError(str(path), "holds a single array; save several with numpy.savez")
 
@@ -254,9 +254,9 @@ def _configurations(source: str, arrays: dict[str, Member], n: int) -> polars.Da
 
 
 def _plain(column: Member) -> list[object]:
-    """Return values as polars has them: of what are neither numbers nor text, their texts."""
+    """Convert values to types of polars; other objects than numbers and text become text."""
     if column.dtype.kind == "f":
-        column = column.astype(np.float64)  # there are wider ones
+        column = column.astype(np.float64)  # numpy has wider types
     values: list[object] = column.tolist()
     return values if column.dtype.kind in "biufU" else list(map(str, values))
 
@@ -273,13 +273,13 @@ _TIME: Final = "seconds"
 def read_long(path: Path, metric: str | None, test_metric: str | None, time: str | None) -> RecordedCurves:
     """Read a table in long form; `docs/reference/surrogates.md` gives the columns.
 
-    Unless the file says what its hyperparameters are, they are the columns that do not change within
-    any configuration, the metric and time never.
+    Unless the file names its hyperparameters, they are the columns that do not change within any
+    configuration, except the metric and the time.
 
     Raises
     ------
     SurrogateError
-        The file cannot be read, a column is missing or holds no numbers, or a line is there twice.
+        The file cannot be read, a column is missing or holds no numbers, or a line occurs twice.
     """
     source, (frame, pairs) = str(path), _read(path)
     metadata = read_metadata(pairs)
@@ -313,7 +313,7 @@ def read_long(path: Path, metric: str | None, test_metric: str | None, time: str
 
 
 def _read(path: Path) -> tuple[polars.DataFrame, dict[str, str]]:
-    """Return the table, and what is said of it."""
+    """Return the table and its metadata."""
     try:
         if path.suffix == ".csv":
             # The whole file decides a column's type: an integer column may become fractional late.
@@ -364,7 +364,7 @@ def _refuse_twice(source: str, frame: polars.DataFrame, config: str, resource: s
 def _refuse_gaps(
     source: str, configs: polars.Series, resource: str, rows: Ints, places: Ints, levels: Floats
 ) -> None:
-    """A configuration may end early, but must have every level until then; level 0 may be left out."""
+    """Raise a SurrogateError unless rows have every level until their end; level 0 may be missing."""
     there = np.zeros((len(configs), len(levels)), dtype=bool)
     there[rows, places] = True
     there, levels = there[:, levels > 0], levels[levels > 0]
@@ -397,27 +397,27 @@ def _pivot(column: polars.Series, shape: tuple[int, int], rows: Ints, places: In
 
 
 _SUFFIXES: Final = (".parquet", ".csv")
-_TOOLS: Final = ("results.csv", "progress.csv")  # what tools leave under such a suffix
+_TOOLS: Final = ("results.csv", "progress.csv")  # files that tools write under this suffix
 
 
 def check_out(
     out: str | os.PathLike[str], *, force: bool, sources: Sequence[str | os.PathLike[str]] = ()
 ) -> Path:
-    """Return where to write, or raise a ParameterError that says why it cannot be.
+    """Return the path to write to, or raise a ParameterError with the reason why it cannot be used.
 
     Parameters
     ----------
     out : path
         The file.
     force : bool
-        Whether it may be there already.
+        Whether the file may exist already.
     sources : sequence of path
-        What is read, which is never replaced.
+        The files that are read, which are never replaced.
 
     Raises
     ------
     ParameterError
-        `out` ends in neither .parquet nor .csv, is a folder or one of the sources, or is there and `force`
+        `out` ends in neither .parquet nor .csv, is a folder or one of the sources, or exists and `force`
         is not given.
     """
     path = Path(out)
@@ -434,7 +434,7 @@ def check_out(
 
 
 def _is_of(path: Path, source: Path) -> bool:
-    """Return whether a file is a source, or one that a tool left in the folder which is the source."""
+    """Return whether a file is a source, or a tool's own file in the folder that is the source."""
     if not path.is_file() or not source.exists():
         return False
     if not source.is_dir():
@@ -443,18 +443,18 @@ def _is_of(path: Path, source: Path) -> bool:
 
 
 def free_name(name: str, prefix: str, taken: set[str], renamed: dict[str, str]) -> str:
-    """Return what a column is called, which is taken from then on: with the prefix where it was before.
+    """Return a free name for a column, with the prefix if the name is taken; mark the result as taken.
 
     Parameters
     ----------
     name : str
-        What it was reported as.
+        The reported name.
     prefix : str
         ``"metric_"`` or ``"hp_"``.
     taken : set of str
-        The names of other columns; gets this one.
+        The names of other columns; the new name is added.
     renamed : dict
-        Gets what is to be said of a name that was taken.
+        A remark is added if the name was taken.
     """
     new = name
     while new in taken:
@@ -466,7 +466,7 @@ def free_name(name: str, prefix: str, taken: set[str], renamed: dict[str, str]) 
 
 
 def write_curves(path: Path, frame: polars.DataFrame, metadata: Mapping[str, object]) -> None:
-    """Write a table in long form: Parquet that says of itself what is in it, or CSV with that beside it.
+    """Write a table in long form: Parquet with metadata, or CSV with a file of metadata beside it.
 
     Parameters
     ----------
@@ -475,12 +475,12 @@ def write_curves(path: Path, frame: polars.DataFrame, metadata: Mapping[str, obj
     frame : polars.DataFrame
         The table.
     metadata : mapping
-        What `docs/how-to/record.md` describes.
+        The metadata that `docs/how-to/record.md` describes.
 
     Raises
     ------
     OutputError
-        It cannot be written; what was there still is.
+        The file cannot be written; an existing file is unchanged.
     """
     other = beside(path)
     if other is None:
@@ -494,7 +494,7 @@ def write_curves(path: Path, frame: polars.DataFrame, metadata: Mapping[str, obj
 
 
 def _write(path: Path, put: Callable[[BinaryIO], object]) -> None:
-    """Write a file, all of it or nothing."""
+    """Write a file completely or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -511,12 +511,12 @@ def _write(path: Path, put: Callable[[BinaryIO], object]) -> None:
 
 
 def fitting_space(space: Space | None, columns: Mapping[str, list[object]]) -> dict[str, object] | None:
-    """Return a space as JSON, if it holds all configurations; else None.
+    """Return a space as JSON if it contains all configurations, else None.
 
     Parameters
     ----------
     space : Space or None
-        As the tool says it.
+        The space that the tool gives.
     columns : mapping of str to list
         By hyperparameter, a value for each trial.
     """

@@ -30,13 +30,13 @@ __all__ = [
 
 _PLACES: Final = re.compile(r" at 0x[0-9a-fA-F]+|\b_hbsim_user_[0-9a-f]+\.")
 _NOTHING: Final = object()
-_ROWS: Final = 10**8  # the order of all is drawn at once
-_MOST: Final = 2.0**53  # of a resource: whole numbers above are not exact, and sums have room
+_ROWS: Final = 10**8  # the most rows whose order is drawn at once
+_MOST: Final = 2.0**53  # the largest resource: larger whole numbers are not exact, and sums have room
 _REQUIRED: Final = ("metric", "mode", "max_resource", "evaluate")
 
 
 class Checked:
-    """A wrapper of any object with `evaluate`, so that a fault of its own becomes one SurrogateError.
+    """A wrapper of any object with `evaluate`, which turns faults of the object into a SurrogateError.
 
     It needs `metric`, `mode`, `max_resource` and `evaluate`, and `space` or `rows`. The rest of
     `Surrogate` has defaults: `name` (the class), `resources` (None: any level), and no `optimum`, no
@@ -47,17 +47,17 @@ class Checked:
     wrapped : object
         The user's surrogate.
     name : str, optional
-        What it is called if it has no `name` of its own.
+        The name to use if the object has no `name`.
 
     Raises
     ------
     SurrogateError
-        An attribute is missing or cannot be; later, a call raises or returns what it must not.
+        An attribute is missing or invalid; later, a call raises or returns invalid values.
     """
 
     def __init__(self, wrapped: object, name: str | None = None) -> None:
         self.wrapped = wrapped
-        self.name = name or type(wrapped).__name__  # what errors say until its own is known
+        self.name = name or type(wrapped).__name__  # the name in errors until the object's own is known
         self.name = self._text("name", self.name)
         self._require_attributes()
         self.metric = self._text("metric", "")
@@ -71,12 +71,12 @@ class Checked:
 
     @property
     def points(self) -> Floats | None:
-        """The rows as points of the unit cube of its space, shape (rows, d); None if it does not say.
+        """The rows as points of the unit cube of its space, shape (rows, d); None without `points`.
 
         Raises
         ------
         SurrogateError
-            They have another shape, or lie outside of the cube.
+            The points have another shape, or lie outside the cube.
         """
         given = self._get("points")
         if given is None or self.rows is None or self.space is None:
@@ -95,8 +95,8 @@ class Checked:
         Raises
         ------
         SurrogateError
-            It raised, returned no two (n, m) arrays of numbers, or time that is no number, is
-            negative or goes back.
+            The call raised, did not return two (n, m) arrays of numbers, or returned time that is no
+            number, is negative or goes back.
         """
         result = self._call("evaluate", configurations, levels)
         if not isinstance(result, tuple | list) or len(result) != 2:
@@ -239,15 +239,15 @@ def _finite(value: object) -> float | None:
 
 
 def placeless(text: str) -> str:
-    """Return a text without where objects lie in memory, and a user's file on the disk.
+    """Remove from a text the addresses of objects in memory, and the path of a user's file.
 
-    ``<_hbsim_user_f11fcc2d0acc.Crash object at 0x7f...>`` is ``<Crash object>``: the same in every process.
+    ``<_hbsim_user_f11fcc2d0acc.Crash object at 0x7f...>`` becomes ``<Crash object>``, in every process.
     """
     return _PLACES.sub("", text)
 
 
 def describe_exception(error: BaseException) -> str:
-    """Return an exception in one line: its type, what it says, and the file and line where it was raised."""
+    """Return an exception in one line: its type, its text, and the file and line where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     text = placeless(" ".join(str(error).split()))
@@ -255,12 +255,12 @@ def describe_exception(error: BaseException) -> str:
 
 
 def load_file(spec: str) -> Checked:
-    """Import ``FILE.py:NAME``; a class is made without arguments, an object is taken as it is.
+    """Import ``FILE.py:NAME``; a class is made without arguments, an object is used as it is.
 
     Raises
     ------
     SurrogateError
-        The file is not there or raises, it has no such name, or what it names is no surrogate.
+        The file does not exist or raises, has no such name, or the name is no surrogate.
     """
     path, _, name = spec.rpartition(":")
     module = _import(Path(path))
@@ -277,7 +277,7 @@ def load_file(spec: str) -> Checked:
 
 
 def _import(path: Path) -> ModuleType:
-    """Run the file as a module of its own, its folder first on the import path meanwhile."""
+    """Import the file as a separate module, with its folder first on the import path meanwhile."""
     if not os.path.isfile(path):
         raise SurrogateError(str(path), "no such file")
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
@@ -286,7 +286,7 @@ def _import(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise SurrogateError(str(path), "cannot be imported: give a .py file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module there
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
     try:

@@ -1,4 +1,4 @@
-"""The wrapper whose curves fail in a region of the space, and such regions."""
+"""The wrapper that corrupts curves in a region of the space, and the kinds of regions."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ __all__ = [
 
 
 class Corrupted(Wrapper):
-    """A region of the space where the metric is NaN, and the held-out metric too; time goes on.
+    """Curves with a region of the space where the metric and the held-out metric are NaN; time continues.
 
-    Which configurations they are depends on the configuration and the parameters here, never on an
-    order: they are the same ones for every scheduler and every variant.
+    Whether a configuration is corrupted depends on the configuration and these parameters, never on an
+    order: the same ones are corrupted for every scheduler and every variant.
 
     Parameters
     ----------
     surrogate : Surrogate
         Or anything else that `hbsim.surrogates.load` takes.
     share : float
-        How much of the space, in [0, 1). Of rows exactly so many, rounded. Of a space a box in the unit
-        cube, along two of its real parameters and with exactly this volume, that the seed chooses;
-        beyond an end of a parameter's scale it goes on at the other. A space without real parameters has
-        no box: each configuration is drawn with this probability.
+        How much of the space, in [0, 1). With rows, exactly this share of them, rounded. In a space, a box in
+        the unit cube, along two of its real parameters and with exactly this volume, that the seed chooses;
+        beyond an end of a parameter's scale it continues at the other. In a space without real parameters
+        each configuration is corrupted with this probability.
     from_level : float
         The metric is NaN from this level on; 0: at all levels.
     parameter : str, optional
-        Instead of what the seed chooses, those with the highest (or lowest) values of this
-        hyperparameter. Of one with few values, whole values: those whose middle lies within the share.
+        Corrupt configurations with the highest (or lowest) values of this hyperparameter instead. If it has
+        few values, whole values are corrupted: those whose middle lies within the share.
     end : "high" or "low"
-        Which of them.
+        Whether the highest or the lowest values are corrupted.
     seed : int
-        Of the draw.
+        The seed of the draw.
 
     Raises
     ------
@@ -101,7 +101,7 @@ class Corrupted(Wrapper):
     def optimum(self, level: float) -> float | None:
         """Return the best value outside the region.
 
-        Of rows exactly. Of a space where it is known to be attained outside, else None.
+        It is exact for rows. For a space it is known if it is attained outside the region, else None.
         """
         if level < self.from_level or self.share == 0.0:
             return self.wrapped.optimum(level)
@@ -123,7 +123,7 @@ class Corrupted(Wrapper):
 Bools: TypeAlias = NDArray[np.bool_]
 End: TypeAlias = Literal["high", "low"]
 
-_ROWS, _SCATTERED, _SIDES, _CORNER = 31, 32, 33, 34  # what the draws are for
+_ROWS, _SCATTERED, _SIDES, _CORNER = 31, 32, 33, 34  # the purpose of the draws, which is part of their keys
 _SIDED: Final = 2  # parameters that a box bounds: few enough to say where it is
 
 
@@ -144,7 +144,7 @@ class EndRegion:
     axis : Axis
         The axis.
     share : float
-        How much of it, in [0, 1).
+        The share of the axis, in [0, 1).
     end : "high" or "low"
         Which end.
     """
@@ -160,25 +160,25 @@ class EndRegion:
         return within
 
     def least(self) -> float:
-        """Return the share above which the outermost value lies within: half of what it has."""
+        """Return the share above which the outermost value lies within: half of that value's own share."""
         low, high = self.axis.ends()
         return low if self.end == "low" else 1.0 - high
 
 
 @dataclass(frozen=True)
 class BoxRegion:
-    """A box in the unit cube, bounded along a few coordinates; beyond 1 it goes on at 0.
+    """A box in the unit cube, bounded along a few coordinates; beyond 1 it continues at 0.
 
-    So every point is as likely to lie within, over all corners.
+    So over all corners every point is equally likely to lie within.
 
     Attributes
     ----------
     dimension : int
-        Of the cube.
+        The dimension of the cube.
     corner : tuple of (int, float)
-        The coordinates that bound it, and where it begins along each.
+        The coordinates that bound the box, and its lower end along each.
     side : float
-        Its length along each.
+        The length of the box along each of these coordinates.
     """
 
     dimension: int
@@ -204,9 +204,9 @@ class RandomRegion:
     space : Space
         The space.
     share : float
-        The probability of each.
+        The probability of each configuration.
     seed : int
-        Of the draws.
+        The seed of the draws.
     """
 
     space: Space
@@ -223,15 +223,16 @@ class RandomRegion:
 
 
 def random_region(surrogate: Surrogate, share: float, seed: int) -> Region:
-    """Return a region that `seed` chooses; a larger share includes a smaller one's.
+    """Return a region that `seed` chooses; a larger share includes the region of a smaller one.
 
-    Of rows exactly ``share * rows``, rounded. Of a space a box along two of its real parameters, with
-    exactly that volume; where it has none that is always active, each configuration with that probability.
+    With rows it has exactly ``share * rows``, rounded. In a space it is a box along two real parameters, with
+    exactly that volume; without real parameters that are always active, it has each configuration with that
+    probability.
 
     Raises
     ------
     ParameterError
-        That is less than half a row (field ``share``).
+        The share is less than half a row (field ``share``).
     """
     if surrogate.rows is not None:
         return _random_rows(surrogate, surrogate.rows, share, seed)
@@ -254,12 +255,12 @@ def random_region(surrogate: Surrogate, share: float, seed: int) -> Region:
 def end_region(surrogate: Surrogate, share: float, parameter: str, end: End) -> Region:
     """Return the region of a hyperparameter's highest or lowest values.
 
-    Of few values, whole ones: those whose middle lies within the share.
+    If there are few values, it has whole values: those whose middle lies within the share.
 
     Raises
     ------
     ParameterError
-        There is no such hyperparameter, or the outermost value alone has more than the share.
+        There is no such hyperparameter, or the outermost value alone exceeds the share.
     """
     region = EndRegion(axis_of(surrogate, parameter), share, end)
     if 0.0 < share <= region.least():

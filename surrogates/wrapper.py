@@ -1,7 +1,7 @@
 """The base of all wrappers, and the axes along which configurations lie.
 
-After the experimenters of Open Source Vizier's benchmarks (Song and others, AutoML 2022), which wrap each
-other: noise, a sign flip, and failures that are drawn from the parameters and a seed.
+The wrappers follow the nested experimenters of Open Source Vizier's benchmarks (Song and others, AutoML
+2022): noise, a sign flip, and failures that are drawn from the parameters and a seed.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ SEPARATOR = " + "  # between the parts of a name
 
 
 class Wrapper:
-    """A surrogate around another one; what a wrapper does not say is as in the one that it wraps.
+    """A surrogate around another one; by default all attributes are those of the wrapped one.
 
     Parameters
     ----------
     surrogate : Surrogate
         Or anything else that `hbsim.surrogates.load` takes.
     word : str
-        What the wrapper is called in `load(..., wrap=[...])`.
+        The name of the wrapper in `load(..., wrap=[...])`.
     options : mapping of str to value
-        What it was made with; those that are not its defaults stand in the name.
+        The options of the wrapper; those that differ from their defaults are shown in the name.
 
     Attributes
     ----------
     wrapped : Surrogate
-        The one within.
+        The wrapped surrogate.
     name : str
-        The name of the one within, and behind a plus what `load(..., wrap=[...])` makes the same
-        wrapper from: ``digits + noise:std=0.02``.
+        The name of the wrapped surrogate, a plus, and the text from which `load(..., wrap=[...])` makes the
+        same wrapper: ``digits + noise:std=0.02``.
     best_configuration : array, shape (d,), or None
         Where the optimum at `max_resource` is attained; None where that is not known.
     chosen : array of int, shape (rows,), or None
-        The rows of the one within that it has; None where it has all of them.
+        The rows of the wrapped surrogate that are used; None for all rows.
     """
 
     chosen: Ints | None = None
@@ -84,7 +84,7 @@ class Wrapper:
 
     @property
     def points(self) -> Floats | None:
-        """The rows within as points of the unit cube, shape (rows, d); None where they are not known."""
+        """The rows as points of the unit cube, shape (rows, d); None where they are not known."""
         points: Floats | None = getattr(self.wrapped, "points", None)
         return points
 
@@ -135,12 +135,12 @@ def check_seed(seed: int, field: str = "seed") -> int:
 
 
 def points_or_rows(surrogate: Wrapper, configurations: Floats | Ints) -> Floats:
-    """Return what a configuration is, as floats: points, shape (n, d); or row numbers, shape (n, 1).
+    """Return configurations as floats: points, shape (n, d); or row numbers, shape (n, 1).
 
     Raises
     ------
     ParameterError
-        The shape is another, or there is no such row.
+        The shape is wrong, or there is no such row.
     """
     if surrogate.rows is not None:
         return check_rows(configurations, surrogate.rows).astype(np.float64)[:, None]
@@ -152,7 +152,7 @@ def points_or_rows(surrogate: Wrapper, configurations: Floats | Ints) -> Floats:
 def configuration_keys(
     surrogate: Wrapper, configurations: Floats | Ints, seed: int, purpose: int
 ) -> hashing.Keys:
-    """Return a key a configuration, shape (n,), for one purpose: the same in any block."""
+    """Return a key for each configuration, shape (n,), for one purpose: the same in any block."""
     return hashing.float_keys(points_or_rows(surrogate, configurations), hashing.scalar_key(seed, purpose))
 
 
@@ -163,7 +163,7 @@ class SpaceAxis:
     Attributes
     ----------
     dimension, column : int
-        Of how many coordinates of a point it is which.
+        The number of coordinates of a point, and the index of this one.
     parameter : Parameter
         The parameter.
     """
@@ -189,7 +189,7 @@ class RowAxis:
     Attributes
     ----------
     ranks : array, shape (rows,)
-        As `mid_ranks`.
+        The ranks of rows, as `mid_ranks` returns them.
     """
 
     ranks: Floats
@@ -213,8 +213,8 @@ def axis_of(surrogate: Surrogate, name: str) -> Axis:
     Raises
     ------
     ParameterError
-        There is none of this name (field ``parameter``), it is not active everywhere, or its column in the
-        table has no numbers.
+        There is no such hyperparameter (field ``parameter``), it is not active everywhere, or its column in
+        the table has no numbers.
     """
     if surrogate.rows is not None:
         return RowAxis(mid_ranks(_column(surrogate, name)))
@@ -227,9 +227,9 @@ def axis_of(surrogate: Surrogate, name: str) -> Axis:
 
 
 def settled(parameter: Parameter, unit: Floats) -> Floats:
-    """Return the place of each value that coordinates stand for, shape (n,): one place for one value.
+    """Return the place of the value of each coordinate, shape (n,): one place for one value.
 
-    Real numbers stay where they are; of a choice or a whole number all coordinates go to its middle.
+    Real numbers do not move; all coordinates of a choice or a whole number move to its middle.
     """
     if isinstance(parameter, Real):
         return unit
@@ -252,7 +252,7 @@ def _column(surrogate: Surrogate, name: str) -> Floats:
     frame = _configurations(surrogate)
     if frame is None:
         raise ParameterError("parameter", name, f"the rows of {surrogate.name} have no named hyperparameters")
-    columns = list(zip(frame.columns, frame.dtypes, strict=True))[1:]  # the first is what rows are called
+    columns = list(zip(frame.columns, frame.dtypes, strict=True))[1:]  # the first holds row names
     numeric = [column for column, dtype in columns if dtype.is_numeric() or str(dtype) == "Boolean"]
     _check_name(surrogate, name, numeric)
     numbers: Floats = frame[name].cast(float).to_numpy()

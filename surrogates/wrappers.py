@@ -1,4 +1,4 @@
-"""Wrappers of curves: noise, the other sign, cost, delay and half of the rows; and their texts."""
+"""Wrappers of curves, for noise, the other sign, cost, delay and half of the rows, and their texts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "wrap_all",
 ]
 
-_CONFIGURATION: Final = 11  # what the draws are for: no two purposes share a key
+_CONFIGURATION: Final = 11  # the purposes of draws: no two share a key
 _LEVEL: Final = 12
 
 
@@ -43,11 +43,11 @@ class Noisy(Wrapper):
     std : float
         Standard deviation, in units of the metric, at least 0.
     fade : bool
-        Whether it falls linearly, from `std` at level 0 to nothing at `max_resource`. Then the optimum
-        there is that of the curves within. Otherwise it is the best of the noisy values, which is known
+        Whether the noise falls linearly, from `std` at level 0 to nothing at `max_resource`. Then the optimum
+        there is that of the wrapped curves. Otherwise it is the best of the noisy values, which is known
         for rows only.
     seed : int
-        Of the draws. Two wrappers with the same seed draw the same.
+        The seed of the draws. Two wrappers with the same seed draw the same.
 
     Raises
     ------
@@ -105,10 +105,10 @@ class Negated(Wrapper):
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric with the other sign, and cumulative seconds, shapes (n, m)."""
         values, seconds = self.wrapped.evaluate(configurations, levels)
-        return 0.0 - values, seconds  # which makes no -0.0
+        return 0.0 - values, seconds  # unlike a minus sign, this makes no -0.0
 
     def optimum(self, level: float) -> float | None:
-        """Return the optimum within with the other sign, None where that is unknown."""
+        """Return the wrapped optimum with the other sign, None where that is unknown."""
         best = self.wrapped.optimum(level)
         return None if best is None else 0.0 - best
 
@@ -122,21 +122,21 @@ _COST: Final = 21
 
 
 class ScaledCost(Wrapper):
-    """Seconds times a factor, and if wanted times another one for each configuration, of mean 1.
+    """Seconds times a factor, and optionally times a factor of mean 1 for each configuration.
 
     Parameters
     ----------
     surrogate : Surrogate
         Or anything else that `hbsim.surrogates.load` takes.
     factor : float
-        Of all seconds, above 0.
+        The factor of all seconds, above 0.
     spread : float
         The largest over the smallest of the configurations' factors, at least 1. They are spread evenly.
     parameter : str, optional
-        The hyperparameter with which they rise, from its lowest value to its highest. In a space, along
-        its scale; in a table, by rank. Without it they are drawn for each configuration.
+        The hyperparameter with which factors rise, from its lowest value to its highest: in a space along
+        its scale, in a table by rank. Without it a factor is drawn for each configuration.
     seed : int
-        Of the draws.
+        The seed of the draws.
 
     Raises
     ------
@@ -173,16 +173,16 @@ class ScaledCost(Wrapper):
         return values, seconds * factors[:, None]
 
     def _places(self, configurations: Floats | Ints) -> Floats:
-        """Return where each configuration lies between the cheapest, 0, and the dearest, 1; shape (n,)."""
+        """Return the place of each configuration from 0, cheapest, to 1, most expensive; shape (n,)."""
         if self._axis is not None:
             return self._axis.places(configurations)
         return hashing.uniform(configuration_keys(self, configurations, self.seed, _COST))
 
 
 class Delayed(Wrapper):
-    """Curves that stay at their first value for a while, and then learn as before, only later.
+    """Curves that stay at their first value for a while, and then continue as before, but later.
 
-    The first level is a table's first one, or 1 where any level can be asked for. The metric at level l
+    The first level is a table's first one, or 1 where any level can be evaluated. The metric at level l
     is that of level ``l - units``, and until that is beyond the first level it is that of the first. Time
     is that of level l. A level in between those of a table has a value on the straight line between its
     neighbours, NaN if one of them is. What curves learn in their last `units` is never seen.
@@ -192,8 +192,8 @@ class Delayed(Wrapper):
     surrogate : Surrogate
         Or anything else that `hbsim.surrogates.load` takes.
     units : float
-        For how long, in units of the resource: at least 0, and below what lies between the first and the
-        last level.
+        The delay, in units of the resource: at least 0, and less than the distance between the first and
+        the last level.
 
     Raises
     ------
@@ -221,14 +221,14 @@ class Delayed(Wrapper):
         if levels.ndim != 1:
             raise ParameterError("levels.shape", levels.shape, "must be (m,)")
         low, high, weight = self._sources(levels)
-        # One call for all: whoever is asked may work out a whole curve each time.
+        # One call for all levels: the wrapped surrogate may compute a whole curve in each call.
         asked = np.unique(np.concatenate((levels, low, high)))
         values, seconds = self.wrapped.evaluate(configurations, asked)
         lower, upper, real = (np.searchsorted(asked, at) for at in (low, high, levels))
         return _between(values[:, lower], values[:, upper], weight), seconds[:, real]
 
     def optimum(self, level: float) -> float | None:
-        """Return the best value at `level` of all rows; of a space that of the earlier level, or None."""
+        """Return the best value of all rows at `level`; for a space that at the earlier level, or None."""
         if self.rows is not None:
             return self.best_of_rows(level)
         low, _, weight = (float(part[0]) for part in self._sources(np.array([level], dtype=np.float64)))
@@ -242,7 +242,7 @@ class Delayed(Wrapper):
         return None if lower is None or upper is None else _between(lower, upper, weight)
 
     def _sources(self, levels: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return whence each level has its value: the levels around, and the weight of the upper one."""
+        """Return the source of each level's value: two neighbour levels, and the weight of the upper one."""
         source = np.maximum(levels - self.units, np.minimum(self._first, levels))
         if self.resources is None:
             return source, source, np.zeros(len(levels))
@@ -256,7 +256,7 @@ class Delayed(Wrapper):
 
 
 def _between(lower: Floats, upper: Floats, weight: Floats) -> Floats:
-    """Return what lies between two values, `weight` of the way up; where they are one, that one itself."""
+    """Interpolate between two values with the weight of the upper one; equal values are returned exactly."""
     with np.errstate(invalid="ignore", over="ignore"):
         return np.where(lower == upper, lower, lower + (upper - lower) * weight)
 
@@ -265,27 +265,27 @@ class Half(Wrapper):
     """A random half of the rows, as if no other had been recorded; the optimum stays that of all rows.
 
     A split is two halves that share no row. Which rows they have depends on the number of rows and the
-    split only. Of an odd number one row, another one in each split, is in neither half. Rows keep their
-    order and are numbered anew.
+    split only. If the number is odd, one row, which differs between splits, is in neither half. Rows keep
+    their order and are numbered anew.
 
     Parameters
     ----------
     surrogate : Surrogate
         Or anything else that `hbsim.surrogates.load` takes; it must have rows, at least 2.
     split : int
-        Which split.
+        The number of the split.
     part : 0 or 1
-        Which of its halves.
+        The half of the split.
 
     Attributes
     ----------
     chosen : array of int, shape (rows,)
-        The rows within that it has, ascending.
+        The chosen rows of the wrapped surrogate, ascending.
 
     Raises
     ------
     ParameterError
-        A parameter breaks its rule, or the surrogate has no rows, or a single one.
+        A parameter breaks its rule, or the surrogate has fewer than two rows.
     """
 
     def __init__(self, surrogate: object, *, split: int = 0, part: int = 0) -> None:
@@ -300,7 +300,7 @@ class Half(Wrapper):
         draws = block_generator(self.split, Purpose.HALVES, self.wrapped.rows).random(self.wrapped.rows)
         order = np.argsort(draws, kind="stable")
         self.chosen: Ints = np.sort(order[self.part * self.rows :][: self.rows]).astype(np.int64)
-        self.best_configuration = None  # its number is another one here
+        self.best_configuration = None  # its row number differs here
 
     @property
     def points(self) -> Floats | None:
@@ -376,6 +376,6 @@ def _wrapped(surrogate: Surrogate, text: str) -> Wrapper:
     try:
         return make(surrogate, **parse_options(name, rest, parsers))
     except ParameterError as error:
-        # Named by the whole text: a command may have a --seed of its own.
+        # Errors name the whole text, since a command may have its own --seed.
         rule = error.rule if error.field == "surrogate" else f"{error.field} {error.rule}"
         raise ParameterError("wrap", text, rule) from None

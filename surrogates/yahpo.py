@@ -36,14 +36,14 @@ __all__ = [
 
 PREFIX: Final = "yahpo:"
 _DIRECTION: Final = {"max": "higher", "min": "lower"}
-_KEPT: Final = 16384  # curves, some 16 MB: variants that are compared ask for the same ones
+_KEPT: Final = 16384  # curves in the cache, some 16 MB: compared variants use the same ones
 
 
 class Yahpo:
     """The curves of one instance of a scenario; ``lcbench`` is known: MLPs on 34 OpenML tasks, 52 epochs.
 
-    A configuration is a point of the unit cube of `space`, which is that of the scenario's files without
-    instance and fidelity; there are any number of them. Every curve is predicted as a whole, by itself,
+    A configuration is any point of the unit cube of `space`, which is the space in the scenario's files
+    without instance and fidelity. Every curve is predicted as a whole, by itself,
     so that its bytes depend on its configuration only. Predicted time is replaced by its running maximum
     over all levels, from 0.
 
@@ -52,11 +52,11 @@ class Yahpo:
     text : str
         ``SCENARIO/INSTANCE``, as ``lcbench/167168``.
     data : path, optional
-        The folder of the files; `find_folder` says what stands in for it.
+        The folder of the files; `find_folder` describes the defaults.
     metric : str, optional
         The output that decides: ``val_accuracy`` (percent) unless given.
     mode : "max" or "min", optional
-        Known from the metric; another one is an error.
+        The mode, which the metric determines; another one is an error.
     test_metric : str, optional
         The output to judge the best trial by. Unless given, ``test_x`` where the metric is ``val_x``, if
         there is one; ``val_accuracy`` has none.
@@ -103,10 +103,10 @@ class Yahpo:
             self._folder / MODEL, len(scenario.inputs), len(scenario.outputs), domain.levels
         )
         self._curve = lru_cache(maxsize=_KEPT)(self._predict)
-        self._curves(np.full((1, domain.space.dimension), 0.5))  # what is wrong shows before any work
+        self._curves(np.full((1, domain.space.dimension), 0.5))  # errors show before any work
 
     def __reduce__(self) -> tuple[object, ...]:
-        # A session stays in its process; another one opens the files again.
+        # A session cannot leave its process: other processes open the files again.
         text = self.name.removeprefix(PREFIX)
         return _remake, (text, str(self._folder.resolve()), self.metric, self._test)
 
@@ -126,7 +126,7 @@ class Yahpo:
         Raises
         ------
         ParameterError
-            The shape is another, a coordinate lies outside [0, 1], or there is no such level.
+            The shape is wrong, a coordinate lies outside [0, 1], or there is no such level.
         SurrogateError
             A predicted time is no number.
         """
@@ -167,7 +167,7 @@ class Yahpo:
         return curves
 
     def _predict(self, row: bytes) -> Float32s:
-        """Return what `_curves` does of one configuration, shape (3, T); `row` holds its inputs."""
+        """Return metric, seconds and test metric of a configuration, shape (3, T); `row` holds its inputs."""
         outputs = self._network.curve(self._code, np.frombuffer(row, dtype=np.float32))
         place_of = self._scenario.outputs.index
         time = outputs[:, place_of(self._scenario.time)]
@@ -184,7 +184,7 @@ def instances(scenario: str, data: str | os.PathLike[str] | None = None) -> tupl
     Parameters
     ----------
     scenario : str
-        As ``lcbench``.
+        The name of the scenario, such as ``lcbench``.
     data : path, optional
         The folder of its files, as in `Yahpo`.
 
@@ -238,7 +238,7 @@ def _domain(folder: Path, scenario: Scenario) -> Domain:
 
 
 def _code(folder: Path, domain: Domain, scenario: Scenario, instance: str) -> int:
-    """Return what stands for an instance in the network."""
+    """Return the code of an instance in the network."""
     if instance not in domain.instances:
         rule = f"must be {PREFIX}{scenario.name}/INSTANCE, an instance one of {', '.join(domain.instances)}"
         raise ParameterError("surrogate", f"{PREFIX}{scenario.name}/{instance}".rstrip("/"), rule)
@@ -254,10 +254,10 @@ Float32s = NDArray[np.float32]
 
 
 class CurveNetwork:
-    """A scenario's network in onnxruntime: each curve is a batch of its own, of always the same size.
+    """A scenario's network in onnxruntime, which predicts each curve as a separate batch of fixed size.
 
     The last bits of a prediction depend on the size of the batch, and may depend on a row's place in it
-    (kernels treat what is left over after their vectors in another way). Level i is always row i of a
+    (kernels treat rows left over after their vectors differently). Level i is always row i of a
     batch that holds nothing else, so a curve depends on its configuration only.
 
     Parameters
@@ -305,7 +305,7 @@ class CurveNetwork:
         feed = {"x_cat": self._category, "x_cont": self._numbers}
         try:
             found = self._session.run(["output"], feed)[0]
-        except Exception as error:  # onnxruntime's errors have no root of their own
+        except Exception as error:  # onnxruntime's errors have no common base class
             raise SurrogateError(str(self.path), f"cannot be evaluated: {_line(error)}") from error
         if found.shape != self._shape or found.dtype != np.float32:
             problem = f"must predict float32 of shape {self._shape}, not {found.dtype} of {found.shape}"

@@ -1,4 +1,4 @@
-"""The files of YAHPO Gym's scenarios: their folder, and the search space that they describe."""
+"""The reader of YAHPO Gym's files: the folder of a scenario, and the search space in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MODEL: Final = "model.onnx"
 _SETTINGS_VARIABLE: Final = "YAHPO_LOCAL_CONFIG"
 _SETTINGS: Final = "~/.config/yahpo_gym"
 _SOURCE: Final = "the files are those of github.com/slds-lmu/yahpo_data, or of one of its releases"
-# One key of a YAML mapping; a long path may go on in lines that are indented.
+# One key of a YAML mapping; a long path may continue in indented lines.
 _DATA_PATH: Final = re.compile(r"^data_path[ \t]*:[ \t]*(\S.*(?:\n[ \t]+\S.*)*)$", re.MULTILINE)
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))")
 
@@ -39,7 +39,7 @@ _ESCAPE: Final = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-F
 def find_folder(scenario: str, given: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder that holds a scenario's files.
 
-    The first of these that is there decides: `given`; the variable ``HBSIM_YAHPO_DATA``; `data_path` in
+    The first of these that exists decides: `given`; the variable ``HBSIM_YAHPO_DATA``; `data_path` in
     yahpo-gym's settings, ``~/.config/yahpo_gym`` or the file that the variable ``YAHPO_LOCAL_CONFIG``
     names. Each is a folder with the scenario's folder in it, or the scenario's folder itself.
 
@@ -48,12 +48,12 @@ def find_folder(scenario: str, given: str | os.PathLike[str] | None = None) -> P
     scenario : str
         Such as ``lcbench``.
     given : path, optional
-        What its user says.
+        The folder that the user gives.
 
     Raises
     ------
     SurrogateError
-        No folder is named, or it is not there or holds no such files.
+        No folder is named, or the folder does not exist or holds no such files.
     """
     folder, origin = _named_folder(scenario, given)
     if not os.path.isdir(folder):
@@ -85,12 +85,12 @@ def read_json(path: Path) -> Mapping[str, object]:
 
 
 def settings_path() -> Path:
-    """Return where yahpo-gym keeps its settings."""
+    """Return the path of yahpo-gym's settings."""
     return Path(os.environ.get(_SETTINGS_VARIABLE) or _SETTINGS).expanduser()
 
 
 def _named_folder(scenario: str, given: str | os.PathLike[str] | None) -> tuple[Path, str]:
-    """Return the folder that is named, and what names it."""
+    """Return the named folder, and the source that names it."""
     if given is not None:
         return Path(given).expanduser(), "yahpo_data"
     if os.environ.get(VARIABLE):
@@ -104,7 +104,7 @@ def _named_folder(scenario: str, given: str | os.PathLike[str] | None) -> tuple[
 
 
 def _data_path(settings: Path) -> str:
-    """Return `data_path` of yahpo-gym's settings, nothing where there is none."""
+    """Return `data_path` in yahpo-gym's settings, an empty text where there is none."""
     try:
         found = _DATA_PATH.search(settings.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -113,12 +113,12 @@ def _data_path(settings: Path) -> str:
         raise SurrogateError(str(settings), f"yahpo-gym's settings cannot be read: {error}") from None
     text = found[1] if found else ""
     if text.startswith('"'):
-        text = re.sub(r"\\\n[ \t]+", "", text)  # a line that ends in a backslash goes on without a space
+        text = re.sub(r"\\\n[ \t]+", "", text)  # a line that ends in a backslash continues without a space
     return _unquoted(re.sub(r"\s*\n\s+", " ", text))
 
 
 def _unquoted(text: str) -> str:
-    """Return what a YAML scalar of one line stands for: plain, or in quotes of either kind."""
+    """Parse a YAML scalar of one line: plain, or in quotes of either kind."""
     quoted = re.match(r"""'((?:[^']|'')*)'|"((?:[^"\\]|\\.)*)\"""", text)
     if quoted is None:
         return re.sub(r"(^|\s+)#.*", "", text).strip()
@@ -134,12 +134,12 @@ def _unescaped(match: re.Match[str]) -> str:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A scenario of YAHPO Gym: the inputs and outputs of its network, which none of its files says.
+    """A scenario of YAHPO Gym: the inputs and outputs of its network, which its files do not describe.
 
     Attributes
     ----------
     name : str
-        As in YAHPO Gym.
+        The name in YAHPO Gym.
     instance, fidelity : str
         The parameters that say which data set, and the resource.
     inputs : tuple of str
@@ -147,11 +147,11 @@ class Scenario:
     outputs : tuple of str
         The columns that it predicts, in its order.
     time : str
-        The one of them that is cumulative seconds.
+        The output that is cumulative seconds.
     metric : str
-        The one that decides, unless another is asked for.
+        The output that decides by default.
     modes : mapping of str to "max" or "min"
-        What is better, for each of the others.
+        Whether each output except time is maximised or minimised.
     """
 
     name: str
@@ -228,14 +228,14 @@ def read_domain(source: Path, data: Mapping[str, object], scenario: Scenario) ->
     source : Path
         The file, for errors.
     data : mapping
-        What it holds.
+        The content of the file.
     scenario : Scenario
-        Its instance becomes `instances`, its fidelity `levels`; the others have to be its inputs.
+        The scenario: its instance becomes `instances`, its fidelity `levels`; other inputs form the space.
 
     Raises
     ------
     SurrogateError
-        A parameter is missing, unknown, or of a kind that is not read.
+        A parameter is missing, unknown, or of an unsupported kind.
     """
     for field in ("conditions", "forbiddens"):
         if data.get(field):
@@ -255,7 +255,7 @@ def read_domain(source: Path, data: Mapping[str, object], scenario: Scenario) ->
 
 
 def _entries(source: Path, data: Mapping[str, object], wanted: set[str]) -> dict[str, Mapping[str, object]]:
-    """Return the hyperparameters by name: all that are wanted, and no others."""
+    """Return the hyperparameters by name: exactly the wanted ones."""
     given = data.get("hyperparameters")
     if not isinstance(given, list) or not all(isinstance(entry, dict) for entry in given):
         raise SurrogateError(str(source), "hyperparameters must be a list of objects")
@@ -273,7 +273,7 @@ def _parameter(source: Path, entry: Mapping[str, object]) -> Real | Int:
         problem = f"{entry['name']} is {entry.get('type')}{steps}; {' and '.join(_KINDS)} can be read"
         raise SurrogateError(str(source), problem)
     low, high = (_field(source, entry, field) for field in ("lower", "upper"))
-    default = entry.get("default", entry.get("default_value"))  # the latter since ConfigSpace 1.0
+    default = entry.get("default", entry.get("default_value"))  # the second name since ConfigSpace 1.0
     try:
         return kind(low, high, log=bool(entry.get("log", False)), default=default)
     except ParameterError as error:

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Final
 
-from benchmarks.measure import ROOT, describe_machine, environment, run, say, versions
+from benchmarks.measure import ROOT, conditions, environment, run, say, versions
 from benchmarks.pages import joined, machine_lines, publish, table
 
 Outcome = dict[str, Any]
@@ -319,7 +319,7 @@ def described(options: argparse.Namespace) -> str:
 def main() -> None:
     """Measure and write it down."""
     options = parse()
-    load_at_start = os.getloadavg()[0]
+    measured_on = conditions()
     peers = options.peer or list(PACKAGES)
     pythons = {"hbsim": Path(sys.executable)}
     pythons |= {peer: environment(peer, options.envs) for peer in peers if peer != "hbsim"}
@@ -328,8 +328,7 @@ def main() -> None:
     content = {
         "schema": 1,
         "command": described(options),
-        "machine": describe_machine(),
-        "load_at_start": load_at_start,
+        **measured_on,
         "versions": {peer: versions(pythons[peer], PACKAGES[peer]) for peer in pythons},
         "reports": options.reports,
         "repeat": options.repeat,

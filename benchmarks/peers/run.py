@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.measure import ROOT, describe_machine, environment, run, say, versions, yardstick
+from benchmarks.measure import ROOT, conditions, environment, run, say, versions, yardstick
 from benchmarks.pages import joined, machine_lines, publish, table
 from hbsim.searchers import SearchTask, make_searcher
 from hbsim.surrogates import load
@@ -165,7 +165,7 @@ def main() -> None:
     """Measure and write it down."""
     options = parse()
     peers, workers = options.peer or list(PEERS), options.workers or [4, 100]
-    load_at_start = os.getloadavg()[0]
+    measured_on = conditions()
     pythons = {peer: environment(peer, options.envs) for peer in peers}
     with tempfile.TemporaryDirectory() as folder:
         curves = Path(folder) / "curves.npz"
@@ -178,8 +178,7 @@ def main() -> None:
     content = {
         "schema": 1,
         "command": f"python -m benchmarks.peers.run{''.join(chosen)}{size}",
-        "machine": describe_machine(),
-        "load_at_start": load_at_start,
+        **measured_on,
         "versions": {peer: versions(pythons[peer], (PEERS[peer], "numpy")) for peer in peers},
         "surrogate": SURROGATE,
         "trials": options.trials,

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import ROOT, describe_machine, environment, run, say, versions
+from benchmarks.measure import ROOT, conditions, environment, run, say, versions
 from benchmarks.pages import publish
 from benchmarks.peers.same_figures import PEERS, Columns, Mode, Peer, compare, head, read_log
 from benchmarks.peers.same_page import render
@@ -205,14 +205,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure and write it down."""
     options = parse()
-    load_at_start = os.getloadavg()[0]
+    measured_on = conditions()
     pythons = {name: environment(name, options.envs) for name in dict.fromkeys(p.environment for p in PEERS)}
     seeds = "" if options.seeds == SEEDS else f" --seeds {options.seeds}"
     content = {
         "schema": 1,
         "command": f"python -m benchmarks.peers.same_study{seeds}",
-        "machine": describe_machine(),
-        "load_at_start": load_at_start,
+        **measured_on,
         "versions": {p.environment: versions(pythons[p.environment], p.packages) for p in PEERS},
         "tables": [
             {"name": t.name, "surrogate": t.surrogate, "mode": t.mode, "slower": t.slower} for t in TABLES

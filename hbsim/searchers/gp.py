@@ -32,11 +32,11 @@ GROWTH: Final = 1.3
 
 
 def standardize(values: Floats) -> Floats:
-    """Return values, larger is better, with mean 0 and standard deviation 1, bad outliers drawn in.
+    """Return values, larger is better, with mean 0 and standard deviation 1, bad outliers clipped.
 
-    What lies more than 1.5 interquartile ranges below the lower quartile (Tukey's fence) counts as lying
-    there: how bad a diverged trial was says nothing of the good ones. Good values are never drawn in. Equal
-    values are all 0.
+    Values more than 1.5 interquartile ranges below the lower quartile (Tukey's fence) are clipped to that
+    bound: the exact value of a diverged trial is irrelevant to the good ones. Good values are never clipped.
+    Equal values are all 0.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def standardize(values: Floats) -> Floats:
 
 
 def keep(levels: Floats, values: Floats, limit: int) -> Ints:
-    """Return which observations a model of at most `limit` takes, ascending.
+    """Choose the at most `limit` observations for a model; return their indices, ascending.
 
-    Each level has the same share of the room; what one leaves of its own goes to the others. Of a level with
+    Each level has the same share; what a level does not use goes to the others. Of a level with
     more than its share half are the best, half others, evenly spread over the order in which they came, so
     that bad regions stay known.
 
@@ -123,7 +123,7 @@ class Observations(NamedTuple):
     levels : array, shape (n,)
         The point of each observation.
     values : array, shape (n,)
-        Larger is better; nothing but numbers.
+        Finite values, larger is better.
     """
 
     trials: Ints
@@ -131,7 +131,7 @@ class Observations(NamedTuple):
     values: Floats
 
     def some(self, which: Ints) -> Observations:
-        """Return those of these places."""
+        """Return the observations with these indices."""
         return Observations(self.trials[which], self.levels[which], self.values[which])
 
 
@@ -142,7 +142,7 @@ class GaussianSearch(ModelBased):
     counts (`gp_model.ExpectedImprovement`), whatever level a trial runs to.
 
     Hyperparameters are fitted on a first part of what was reported (`stage`), so that a study that is
-    resumed needs one fit to go on. Whatever goes wrong in the numbers, the trial is random search's.
+    resumed needs one fit to go on. After a numerical error the trial is that of random search.
 
     Parameters
     ----------
@@ -198,10 +198,10 @@ class GaussianSearch(ModelBased):
         """Return the columns of the level at which a value counts; none where the model has no levels."""
 
     def columns(self, trials: Ints, levels: Floats) -> Floats:
-        """Return what the model sees of trials at levels, shape (n, width)."""
+        """Return the model's input columns for trials at levels, shape (n, width)."""
         return self._encoding.columns(self._points(trials))
 
-    # How it is done
+    # Internals
 
     def _points(self, trials: Ints) -> Floats:
         points = [self.known.points[trial] for trial in trials]
@@ -221,7 +221,7 @@ class GaussianSearch(ModelBased):
             return self._best_point(target, good, draws)
 
     def _target(self, draws: np.random.Generator) -> tuple[ExpectedImprovement, Floats]:
-        """Return what to maximise, and the configurations of the model, the best first, shape (n, d)."""
+        """Return the function to maximise, and the model's configurations, the best first, shape (n, d)."""
         from hbsim.searchers.gp_model import ExpectedImprovement, Predictor, at_level
 
         seen = self.observations(self.known)

@@ -44,7 +44,7 @@ SHORTEST: Final = 0.025  # length scale in the unit cube
 
 @dataclass(frozen=True)
 class LevelTerms:
-    """The factor of a covariance for the levels of observations.
+    """The part of a covariance that concerns the levels of observations.
 
     Attributes
     ----------

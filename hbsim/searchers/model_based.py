@@ -33,15 +33,15 @@ class Observed:
     Parameters
     ----------
     mode : "max" or "min"
-        What is better outside.
+        Whether the study's metric is maximised or minimised.
 
     Attributes
     ----------
     points : list of array, shape (d,)
         The configuration of each trial so far, a point of the unit cube.
     values : dict
-        By trial, by level: the value, signed so that larger is better; None for no finite number. Both in the
-        order in which they came; a level that is observed again has its last value.
+        By trial, by level: the value, signed so that larger is better; None if it is not finite. In the order
+        of arrival; a level that is observed again has its last value.
     pending : dict
         By trial, the levels at which it is pending. A trial that was suggested and has not started yet
         has None among its levels: it is not known how far it will train.
@@ -126,19 +126,19 @@ RANDOM_TRIES: Final = 100  # random draws for a trial until one is new and allow
 class ModelBased(ABC):
     """A searcher that learns from observed values.
 
-    A suggestion is a function of the task, the number of the trial and what is known of the trials before:
-    never of how it was asked, of a fit before, or of a clock. So a study that is resumed goes on as it would
-    have.
+    A suggestion is a function of the task, the number of the trial and the observations of earlier trials,
+    never of the size of requests, of an earlier fit, or of a clock. So a resumed study goes on as if it had
+    not been interrupted.
 
-    The first trials are those of random search with the same seed. Where one of these was tried before, a new
-    one is drawn in its place, a hundred times at most.
+    The first trials are those of random search with the same seed. One that was tried before is replaced by
+    a new random one, a hundred times at most.
 
     Parameters
     ----------
     task : SearchTask
         With a space; of a table also with the points of its rows.
     num_init : int
-        How many trials are random, whatever is known.
+        How many trials are random at first.
 
     Raises
     ------
@@ -190,7 +190,7 @@ class ModelBased(ABC):
         return np.array(chosen, dtype=np.float64).reshape(n, self.space.dimension)
 
     def resume(self, configurations: Configurations) -> None:
-        """Take these for the configurations of the next trials."""
+        """Use these as the configurations of the next trials."""
         for configuration in configurations:
             self._take(configuration)
 
@@ -218,10 +218,10 @@ class ModelBased(ABC):
     def _propose(self, trial: int) -> Floats | None:
         """Return a point of the unit cube for a trial, shape (d,), that the constraint allows.
 
-        None: too little is known, or nothing new was found. Of a table the nearest row that is left is taken.
+        None if there are too few observations, or no new point. For a table the nearest row left is used.
         """
 
-    # How it is done
+    # Internals
 
     def _next(self) -> Floats | int:
         trial = len(self.known.points)
@@ -236,7 +236,7 @@ class ModelBased(ABC):
         return chosen
 
     def _random_point(self, trial: int) -> Floats:
-        """Return random search's own point of a trial, or a new one where that was tried before."""
+        """Return the point of random search for a trial, or a new one if that was tried before."""
         own: Floats = self._random.points(trial, 1)[0]
         if not self.is_new(own):
             draws = block_generator(self.task.seed, Purpose.REDRAWS, trial)

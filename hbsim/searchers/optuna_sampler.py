@@ -29,7 +29,7 @@ REFUSED: Final = {
     "BruteForceSampler": "tries all there is: use the searcher grid",
     "PartialFixedSampler": "needs another sampler, and that has no name",
 }
-NEEDED: Final = {  # packages, and what is said without them
+NEEDED: Final = {  # packages, and the rule in the error without them
     "CmaEsSampler": ("cmaes", "needs cmaes: pip install cmaes"),
     "GPSampler": ("torch", needs("torch", "torch")),
 }
@@ -38,21 +38,21 @@ NEEDED: Final = {  # packages, and what is said without them
 class OptunaSampler(ModelBased):
     """Asks a sampler of Optuna for configurations, and reports to it by an `OptunaStudy`.
 
-    Its suggestions are Optuna's own, also where it suggests what was there before. What the constraint
-    rejects is asked for again, eight times; then the trial is random, and Optuna is told so. Of a table
-    the row that is left and nearest to what was asked for is taken, and Optuna is told that.
+    Its suggestions are Optuna's own, repeated configurations included. If the constraint rejects one, Optuna
+    is asked again, eight times; then the trial is random, and Optuna gets its configuration. For a table
+    the nearest row that is left is used, and Optuna gets that.
 
     After a resume the recorded configurations are put into Optuna's queue, and nothing is fitted. Another
-    sampler goes on, with a seed that hangs on how many there are: else its random numbers would be those that
-    the recorded ones were made of. What a sampler keeps of its own suggestions, as the generations of CMA-ES
-    and of genetic algorithms, starts anew. A QMC sequence goes on after what was used up at most.
+    sampler goes on, with a seed that depends on their number: else it would repeat the random numbers of the
+    recorded ones. State that a sampler keeps of its suggestions, such as the generations of CMA-ES and of
+    genetic algorithms, starts anew. A QMC sequence goes on after the largest index that may have been used.
 
     Parameters
     ----------
     name : str
         Of the searcher.
     task : SearchTask
-        With a space. Where it has no `max_t` each trial that ends with a value counts as complete.
+        A task with a space. Without `max_t` each trial that ends with a value counts as complete.
     make : callable
         Returns a new sampler for a study that has so many trials.
 

@@ -52,11 +52,11 @@ _TAKEN: Final = (type(None), bool, int, float, str)  # choices that Optuna takes
 
 
 class OptunaSpace:
-    """A search space in Optuna's words, and its configurations there and back.
+    """The conversion of a search space and its configurations to Optuna and back.
 
     `Real` and `Int` keep their bounds and their scale, `Bool` is a choice of False and True. Of a `Choice`
     with values of other types than text, numbers, bools and None, Optuna sees the places 0, 1, 2, ... A
-    choice of one value is a constant, which Optuna does not sample. Params have what is active, and no more.
+    choice of one value is a constant, which Optuna does not sample. Params hold active parameters only.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class OptunaSpace:
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Keep Optuna's log below errors and its word that a part is experimental to itself, meanwhile."""
+    """Silence Optuna's log below errors, and its warnings about experimental parts."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(before, optuna.logging.ERROR))
     try:
@@ -167,23 +167,23 @@ _FIXED: Final = "fixed_params"  # an attribute that Optuna gives to queued trial
 
 
 class OptunaStudy:
-    """Optuna's trials of our trials, by ask and tell.
+    """The Optuna trials that mirror ours, kept by ask and tell.
 
-    What ends is told late, before the next question, since whoever ends a trial does not say why:
+    The end of a trial is passed to Optuna late, before the next question, as `end` gets no reason:
 
     - it has a number at R: COMPLETE, with this value;
     - it has values: PRUNED, stopped or paused; Optuna has no word for a pause;
     - it has none, or at R no number: FAIL.
 
-    A trial that goes on before the next question stays RUNNING. For one that was told and goes on, another
-    trial of Optuna's stands from then on, RUNNING, with the same params, values and attributes.
+    A trial that goes on before the next question stays RUNNING. A trial that goes on after its
+    end was passed on gets a new RUNNING trial in Optuna, with the same params, values and attributes.
 
     Parameters
     ----------
     sampler : BaseSampler
-        Who is asked.
+        Optuna's sampler.
     space : OptunaSpace
-        What is searched over.
+        The search space.
     maximize : bool
         Whether larger is better.
     max_t : float or None
@@ -235,14 +235,14 @@ class OptunaStudy:
                     sampler.sample_relative(self.study, trials[-1], self._space.of(names))
 
     def reject(self) -> None:
-        """Have the params that were asked for last be no trial of ours: FAIL."""
+        """End the trial of the last params as FAIL: they are not used."""
         if self._asked is not None:
             with quiet_optuna():
                 self.study.tell(self._asked, state=TrialState.FAIL)
         self._asked = None
 
     def begin(self, trial: int, params: Params | None = None) -> None:
-        """Have our trial `trial` run with the params that were asked for last, or with these in their place.
+        """Start our trial `trial` with the last params that `ask` returned, or with `params` instead.
 
         Where nothing was asked for, or these are params of other names, Optuna gets these in its queue.
         """
@@ -276,7 +276,7 @@ class OptunaStudy:
             self._ended[trial] = None
 
     def _settle(self) -> None:
-        """Tell Optuna of the trials that ended."""
+        """Pass the ends of trials to Optuna."""
         for trial in self._ended:
             state, value = self._outcome(trial)
             with quiet_optuna():

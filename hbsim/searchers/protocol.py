@@ -20,16 +20,16 @@ class Searcher(Protocol):
     An evaluation that is under way is pending: a trial at the level to which it trains. Each is registered
     once, and ends once: by `observe` at this level, or by `forget`, which ends all of a trial. So of a trial
     that runs there is one, or two with `maxt_pending`; of one that is stopped, paused, completed or failed
-    there is none. One that waits for a retry keeps what it has.
+    there is none. A trial that waits for a retry keeps its pending evaluations.
 
-    A searcher may have more attributes: ``limit``, an int, is how many configurations there are, and
-    the study ends when they are through; ``maxt_pending``, a bool, asks for a pending evaluation at R as well
+    A searcher may have more attributes: ``limit``, an int, is the number of configurations, after
+    which the study ends; ``maxt_pending``, a bool, asks for a pending evaluation at R as well
     when a trial starts.
 
     Attributes
     ----------
     model_based : bool
-        Whether suggestions depend on what was observed. Where they do not, trial i has the same
+        Whether suggestions depend on observed values. If they do not, trial i has the same
         configuration under every scheduler, and drivers may ask for large blocks ahead.
     listens : bool
         Whether `register_pending`, `observe` and `forget` are called.
@@ -62,13 +62,13 @@ class Searcher(Protocol):
     def resume(self, configurations: Configurations) -> None:
         """Go on after these configurations, in this order: it suggested them before a restart.
 
-        Called as often as there is something to go on after; what was pending and observed is reported in
-        between, in the order in which it happened. No model is fitted.
+        May be called several times; pending evaluations and values are reported in between, in their original
+        order. No model is fitted.
         """
         ...
 
     def register_pending(self, trial: int, level: float) -> None:
-        """Trial `trial` trains towards `level`."""
+        """Record that trial `trial` trains towards `level`."""
         ...
 
     def observe(self, trial: int, level: float, value: float | None) -> None:

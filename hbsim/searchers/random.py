@@ -23,7 +23,7 @@ class RandomSearcher(NonLearningSearcher):
     """Independent, uniform points of the unit cube (Bergstra and Bengio, JMLR 2012).
 
     The i-th configuration depends on the seed, on i, on the constraint and on the dimension of the space,
-    and on nothing else: neither on the sizes in which configurations are asked for, nor on what was observed.
+    and on nothing else: neither on the sizes of requests, nor on observed values.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""The availability of machines: breaks, preemptions, a schedule and a recorded trace, laid over each other.
+"""The availability of machines: breaks, preemptions, a schedule and a recorded trace, combined.
 
-Breaks and preemptions of a machine are renewal processes by the clock: there, away, there, and so on from
-time 0. Their draws are keyed by (purpose, machine, chunk), never by what happens in the study.
+Breaks and preemptions of a machine are renewal processes by the clock: available, absent, available, and
+so on from time 0. Random numbers depend on (purpose, machine, chunk), never on the course of the study.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHUNK: Final = 64  # pairs of times that are drawn at once; part of the meaning 
 
 
 class MachineAvailability:
-    """When each machine of a cluster is there.
+    """The times at which each machine of a cluster is available.
 
     Parameters
     ----------
@@ -55,11 +55,11 @@ class MachineAvailability:
         )
 
     def absences(self, machine: int) -> Iterator[Absence]:
-        """Return when a machine is not there: ascending, apart from each other, perhaps without end.
+        """Yield the absences of a machine: ascending, with gaps between them, perhaps without end.
 
-        Of absences that overlap or touch one is made, of the kind of the first; of two that start
-        together one that breaks is the first. Only what is taken away has notice, and no more of it
-        than the machine is there before: `start - notice` is never before the end of the absence before.
+        Absences that overlap or touch are merged into one, of the kind of the first; of two that start
+        together a break counts as the first. Only preemptions have notice, and at most as much as the
+        machine is available before: `start - notice` is never before the end of the previous absence.
         """
         sources = [
             _renewal(self._seed, purpose, machine, preempted, there, away)
@@ -151,7 +151,7 @@ class WorkerAvailability:
     gone, back : list of float
         When each worker goes next, and when it is there again; inf for never.
     notified : list of float
-        When it is told that it goes: it gets no new job from then on.
+        When it gets notice that it leaves: it gets no new job from then on.
     preempted : list of bool
         Whether it is taken away, and not broken.
     """
@@ -185,7 +185,7 @@ class WorkerAvailability:
         self.preempted[worker] = absence.preempted
 
     def is_available(self, worker: int, now: float) -> bool:
-        """Return whether an idle worker can be given work: it is there, and was not told that it goes."""
+        """Return whether an idle worker can get a job: it is available, and had no notice that it leaves."""
         while self.back[worker] <= now and self.back[worker] < inf:
             self.advance(worker)
         return now < self.notified[worker]

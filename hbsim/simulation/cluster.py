@@ -258,8 +258,8 @@ class Cluster:
     """A cluster of workers, each of which runs one job at a time; see `docs/reference/cluster.md`.
 
     A job occupies its worker from its start to its last decision, or to the end of the checkpoint
-    that it saves. All times are simulated seconds. Where a distribution may stand, a number is always
-    the same, and a text is read by `hbsim.simulation.distributions.parse`: ``"lognormal:mean=5,std=2"``.
+    that it saves. All times are simulated seconds. In place of a distribution, a number is a constant,
+    and a text is read by `hbsim.simulation.distributions.parse`: ``"lognormal:mean=5,std=2"``.
 
     Parameters
     ----------
@@ -268,43 +268,43 @@ class Cluster:
     speed : float or sequence of float
         Training speed, of all workers or of each; 2 halves the seconds of the curves.
     startup : float or distribution
-        From a job's start until it trains, or loads.
+        Seconds from a job's start until it trains, or loads.
     report_delay : float or distribution
-        From a milestone until the scheduler has the report and decides.
+        Seconds from a milestone until the scheduler has the report and decides.
     decision_delay : float or distribution
-        From a decision until the worker has the answer.
+        Seconds from a decision until the worker has it.
     suggest_delay : float
-        Choosing the configuration of a new trial, whose worker waits. The searcher chooses one at a time; how
-        long it takes for real does not matter.
+        Seconds to choose the configuration of a new trial, while its worker waits. The searcher chooses one
+        at a time; its real computing time does not count.
     save : float
-        Saving a checkpoint, when a trial pauses, beside its transfer. The worker is occupied, and nobody
-        loads it before.
+        Seconds to save a checkpoint, when a trial pauses, beside its transfer. The worker is occupied, and
+        the checkpoint cannot be loaded before.
     load : float
-        Loading it, when a trial goes on in a new job, beside its transfer.
+        Seconds to load it, when a trial goes on in a new job, beside its transfer.
     straggler_std : float
         Each stretch between two levels takes 1 + |z| times as long, z ~ Normal(0, straggler_std).
     drop_rate : float
         The probability per second of start-up, loading and training that a job is lost, in [0, 1).
     resume : bool
-        Whether jobs go on from where the trial stands. Otherwise there are no checkpoints, nothing
-        is saved or loaded, and a promoted or retried trial trains from zero.
+        Whether jobs go on from the trial's milestone. Otherwise there are no checkpoints, and a promoted or
+        retried trial trains from zero.
     report : "blocking" or "async"
-        Whether training waits for a decision, or runs on until a stop arrives. What runs on can be
-        lost too, and then the report that was under way is dropped.
+        Whether training waits for a decision, or runs on until a stop arrives. A job that runs
+        on can be lost too, and then its report on the way is dropped.
     mtbf, mttr : float or distribution
-        A machine breaks after a time, and is repaired after another; a number is the mean of an
-        exponential distribution. None: it never breaks.
+        The seconds until a machine breaks, and until it is repaired; a number is the mean of an exponential
+        distribution. None: it never breaks.
     preempted_every, preempted_for : float or distribution
-        The same for machines that are taken away, as spot machines are.
+        The same for machines that are preempted, such as spot machines.
     notice : float
-        How long before a machine is taken away its workers are told.
+        How many seconds before a preemption the workers of a machine get notice.
     schedule : sequence of (float, int)
-        From each of these times on so many machines are there, those with the lowest numbers.
+        Times, and how many machines are available from each on: those with the lowest numbers.
     trace : path or Trace, optional
-        A CSV file of when each worker was there; see `hbsim.simulation.trace`.
+        A CSV file of when each worker was available; see `hbsim.simulation.trace`.
     retry_from : "milestone", "checkpoint" or "zero"
-        From where a trial goes on that is retried after a failure: its last milestone, which costs
-        nothing to keep; its last saved checkpoint; or zero.
+        Where a trial goes on that is retried after a failure: from its last milestone, which costs nothing to
+        keep; from its last saved checkpoint; or from zero.
     checkpoint_size : float or distribution
         GB of a trial's checkpoint.
     save_bandwidth, load_bandwidth : float, optional
@@ -531,7 +531,7 @@ class Cluster:
                 raise ParameterError("schedule", pair, f"must be at most {self.count_machines} machines")
 
     def _check_together(self, given: Mapping[str, object]) -> None:
-        """Check what must not, and what must only, be given together; errors show the values as given."""
+        """Check which parameters exclude or need each other; errors show the values as given."""
         if self.machines:
             for name, default in (("speed", 1.0), ("price", 0.0)):
                 if getattr(self, name) != default:
@@ -574,7 +574,7 @@ class Cluster:
         return counted
 
     def check_time_to_work(self) -> None:
-        """Check that machines are there for longer than the notice before they go; else no work is done.
+        """Check that machines are available for longer than their notice; else no work would be done.
 
         Raises
         ------

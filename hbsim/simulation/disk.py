@@ -13,14 +13,14 @@ __all__ = ["DiskUsage"]
 
 
 class DiskUsage:
-    """Takes note of checkpoints: saved, needed no more, or never needed again.
+    """Adds up the sizes of checkpoints from when they are saved until they are no longer needed.
 
     Parameters
     ----------
     size : callable
         The GB of a trial's checkpoint.
     dropped : callable
-        Names the paused trials that can never go on, each once (`Scheduler.dropped`).
+        Returns the paused trials that can never go on, each once (`Scheduler.dropped`).
     """
 
     def __init__(self, size: Callable[[int], float], dropped: Callable[[], list[int]]) -> None:
@@ -40,7 +40,7 @@ class DiskUsage:
             self._ended[trial] = time
 
     def collect(self, time: float) -> None:
-        """Ask which trials can never go on."""
+        """Record which trials can never go on."""
         for trial in self._dropped():
             self._hopeless[trial] = time
 

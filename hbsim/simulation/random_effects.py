@@ -1,7 +1,7 @@
 """Random effects on trials: start-up, delays and checkpoint sizes that are distributions.
 
-Draws are made for a block of trials at a time, and keyed by what they are for (a trial, a level, an attempt),
-never by the order of events: they are the same under every scheduler.
+Numbers are drawn for a block of trials at a time, and depend on trial, level and attempt, never on the order
+of events: they are the same under every scheduler.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RandomEffect:
     constant : float
         The number; NaN where it is drawn.
     is_random : bool
-        Whether it is.
+        Whether the parameter is random.
     width : int
         How many parts the first draws of a trial have: levels.
     first : array of float

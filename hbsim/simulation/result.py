@@ -46,7 +46,7 @@ class SimulationData:
 
 
 class Result:
-    """Columns of a study: its jobs, its trials, its decisions, its failures.
+    """The result of a simulated study: its jobs, trials, decisions and failures.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Result:
     interrupted : bool
         Whether the study was ended by Ctrl-C.
     no_worker_after : float or None
-        Simulated seconds after which there was work, and no worker any more; None if there was no such time.
+        Simulated seconds after which there was work but no worker any more; None if that did not happen.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Result:
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
-        """A row an uninterrupted run on a worker, in the order of starts.
+        """A row for each uninterrupted run on a worker, in the order of starts.
 
         Columns: job, trial, attempt, bracket, worker (integers), start_resource, stop_resource
         (reached), start_time, train_start, end_time, value (floats; null where none), verdict (pause,
@@ -109,7 +109,7 @@ class Result:
 
     @cached_property
     def decisions(self) -> pl.DataFrame:
-        """A row a milestone, in the order of time.
+        """A row for each milestone, in the order of time.
 
         Columns: time, trial, bracket, level, value, n_before, cutoff (null where none), verdict
         (continue, pause, stop or complete).
@@ -118,7 +118,7 @@ class Result:
 
     @cached_property
     def failures(self) -> pl.DataFrame:
-        """A row a job that was lost, in the order of time.
+        """A row for each job that was lost, in the order of time.
 
         Columns: time, trial, attempt, job, worker, resource (reached by then), kind (lost or preempted)
         and kept (the resource from which the trial can go on).
@@ -126,7 +126,7 @@ class Result:
         return self.simulated.failures.frame(self._jobs.rows())
 
     def disk(self) -> pl.DataFrame:
-        """Return what checkpoints hold, in GB, a row whenever it changes.
+        """Return the GB of all checkpoints, with a row for each change.
 
         Columns: time, held (of all trials that may be needed) and collected (the same without paused
         trials that can never go on). Empty where checkpoints have no size.
@@ -142,7 +142,7 @@ class Result:
 
     @cached_property
     def trials(self) -> pl.DataFrame:
-        """A row a trial.
+        """A row for each trial.
 
         Columns: trial, bracket, status (paused, stopped, completed, failed or running), resource (the
         last milestone counted), best and final (values at milestones; null where none),
@@ -169,7 +169,7 @@ class Result:
         return summaries.incumbent(rows, scheduler.levels, scheduler.mode, at == "max_t")
 
     def values_at_max(self, trials: list[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Return what these trials show, or would show, at R; shape (n,), NaN for no number."""
+        """Return the values that these trials have, or would have, at R; shape (n,), NaN for no number."""
         configurations = self.curves.configurations()[np.array(trials, dtype=np.int64)]
         values, _ = self.curves.surrogate.evaluate(configurations, self.curves.levels[-1:])
         return values[:, 0]
@@ -179,7 +179,7 @@ class Result:
         return self._jobs.rows()
 
     def epochs(self, trials: Sequence[int] | None = None) -> pl.DataFrame:
-        """Return a row a unit of training, expanded from the jobs; by default of all trials.
+        """Return a row for each unit of training, expanded from the jobs; by default of all trials.
 
         Columns: job, trial, worker, resource, time (when the worker was done with it), value (null
         where it is no number).
@@ -198,7 +198,7 @@ class Result:
         return summaries.rungs(self.scheduler, self._decisions.rows(), self._jobs.ended())
 
     def summary(self) -> dict[str, object]:
-        """Return the study in a few numbers, plain types.
+        """Return the figures of the study in plain types.
 
         Trials: trials, completed, stopped, paused, failed, running. Jobs: jobs, and of these lost and
         preempted; lost_saves: checkpoints not saved at a pause, since the worker went.

@@ -215,7 +215,7 @@ class StoreEngine(Engine):
             self._schedule(worker, inf, WAKE)
             return
         expected = self._saved.get(run.trial, 0.0)
-        if expected > self.now:  # a worker was to save it, and goes before it hears of that
+        if expected > self.now:  # its worker left before it received the order to save it
             run.since = expected
             self._schedule(worker, expected - self.now, LOAD)
         else:

@@ -1,4 +1,4 @@
-"""The plan of a sweep: all its cells, checked, so that what cannot run is an error before anything does."""
+"""The plan of a sweep: all its cells, checked, so that errors show before any study runs."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
 __all__ = ["SweepPlan", "SweepTask", "make_plan", "read_sweep"]
 
 MOST: Final = 10_000_000  # cells
-NAMED: Final = 3  # names of variants at most, in one warning
-# One value for a task's variants: they are scored at one level and one time.
+NAMED: Final = 3  # the most names of variants in one warning
+# Settings that all variants of a task share: they are scored at one level and one time.
 SHARED: Final = ("num_trials", "max_t", "max_time", "max_full_runs", "replace")
 RUNS: Final = "max_full_runs"
 ENDS: Final = ("num_trials", "max_time", RUNS)
@@ -73,7 +73,7 @@ ENDS: Final = ("num_trials", "max_time", RUNS)
 
 @dataclass(frozen=True)
 class SweepTask:
-    """What variants are compared on: a surrogate on a cluster with a number of workers.
+    """A task, on which variants are compared: a surrogate on a cluster with a number of workers.
 
     Attributes
     ----------
@@ -88,13 +88,13 @@ class SweepTask:
     max_time : float or None
         Simulated seconds at which its studies are scored, and cut unless the sweep goes on beyond that.
     levels : CurveFacts
-        What there is at R.
+        The facts on the learning curves at R.
     known : LoadedCurves
         The learning curves.
     has_halves : bool
         Whether each study sees one half of the rows.
     notes : tuple of str
-        What a reader of its results should know of them.
+        Remarks for a reader of the results.
     """
 
     surrogate: str
@@ -110,12 +110,12 @@ class SweepTask:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """Its names."""
+        """The names of the surrogate, the cluster and the workers."""
         return self.surrogate, self.cluster, self.workers
 
 
 class _Place(NamedTuple):
-    """A surrogate on a cluster with a number of workers: what a task is made of."""
+    """The parts of a task: a surrogate, a cluster and a number of workers."""
 
     surrogate: SurrogateAxis
     axis: ClusterAxis
@@ -132,8 +132,8 @@ def _make_plan(source: Specification, confirms: str = "") -> SweepPlan:
     Raises
     ------
     ParameterError
-        Names come twice, a variant cannot be built, learning curves or clusters cannot be used, options do
-        not fit together, a table is about nothing, or no cell is left; names the place.
+        Names occur twice, a variant cannot be built, learning curves or clusters cannot be used, options do
+        not fit together, a table applies to no cell, or no cell is left; the error names the place.
     """
     table = source.table
     for name, least, rule in (("target", 0, "above 0"), ("beyond", 1, "of at least 1")):
@@ -176,7 +176,7 @@ def _make_plan(source: Specification, confirms: str = "") -> SweepPlan:
 def _joined(
     schedulers: Sequence[VariantAxis], studies: list[CellStudy]
 ) -> tuple[tuple[VariantAxis, ...], list[CellStudy]]:
-    """Make one variant of those all of whose cells have the same inputs, under the names of all."""
+    """Merge variants whose cells all have the same inputs into one, under the names of all."""
     inputs: dict[str, list[tuple[object, ...]]] = {}
     for study in studies:
         inputs.setdefault(study.of.variant.label, []).append((study.of.task, study.key))
@@ -204,7 +204,7 @@ def _joined(
 
 
 def _name_of(names: Sequence[str]) -> str:
-    """Return one name of several: ``promotion,brackets=3 (= brackets=5)``."""
+    """Merge several names into one: ``promotion,brackets=3 (= brackets=5)``."""
     first, *others = (name.split(",") for name in names)
     if not others:
         return names[0]
@@ -217,19 +217,19 @@ def _name_of(names: Sequence[str]) -> str:
 
 
 class _Builder:
-    """Makes the combinations of one task after the other.
+    """A builder of the combinations of one task after the other.
 
     Parameters
     ----------
     source : Specification
         The specification.
     variants, surrogates : sequence of VariantAxis and of SurrogateAxis
-        All of them.
+        All variants and learning curves of the sweep.
 
     Raises
     ------
     ParameterError
-        A table has what is no setting.
+        A table has an unknown setting.
     """
 
     def __init__(
@@ -239,10 +239,10 @@ class _Builder:
         self._source = source
         self._layers = Layers(source)
         self._known: dict[str, LoadedCurves] = {}
-        self._axes: list[SurrogateAxis] = []  # those whose curves are known
+        self._axes: list[SurrogateAxis] = []  # surrogates whose curves are loaded
         self._levels: dict[tuple[str, float], CurveFacts] = {}
         self._searching: dict[tuple[str, str, int], list[Searching]] = {}
-        self._notes: dict[str, dict[str, None]] = {}  # what to warn of, and the names of what it is about
+        self._notes: dict[str, dict[str, None]] = {}  # warnings, each with the names concerned
         self._check_taken(variants, surrogates)
         self._say_unused(variants, surrogates)
 
@@ -271,7 +271,7 @@ class _Builder:
             try:
                 with self._about(surrogate.name):
                     self._known[surrogate.name] = curves.read_curves(surrogate.load)
-            except SurrogateError as error:  # a file, or what is in it
+            except SurrogateError as error:  # a file, or its content
                 raise self._source.error_of((*surrogate.place, "surrogate"), _advised(error)) from None
             except HbsimError as error:
                 raise self._source.error_of(surrogate.place, error) from None
@@ -309,7 +309,7 @@ class _Builder:
         return self._levels[name, max_t]
 
     def _max_time(self, levels: CurveFacts, merged: CellSettings) -> float | None:
-        """Return the budget in seconds, also where it is given as so many full runs."""
+        """Return the budget in seconds, also where it is given as a number of full runs."""
         runs = cast("float | None", merged.get(RUNS))
         if runs is None:
             return cast("float | None", merged.get("max_time"))
@@ -322,7 +322,7 @@ class _Builder:
         return float(f"{runs * levels.full_run:.12g}")
 
     def _check_end(self, variant: VariantAxis, surrogate: SurrogateAxis, merged: CellSettings) -> None:
-        """Refuse studies without an end; a grid has one of its own."""
+        """Raise a ParameterError for studies without an end; a grid ends by itself."""
         if not any(name in merged.values for name in ENDS) and not ends(_searcher(variant, merged)):
             rule = f"studies on {surrogate.name} have no end: give num_trials, max_time or max_full_runs"
             if self._source.options is None:
@@ -345,7 +345,7 @@ class _Builder:
     ) -> Combination:
         searcher, curves_ = _searcher(variant, merged), task.known.surrogate
         found = self._search_options(variant, searcher, merged)
-        # Without rows it says nothing, and is to be no other study.
+        # Without rows `replace` has no effect, and must not change the key.
         is_replacing = bool(merged.get("replace")) and curves_.rows is not None
         options = {name: value for name, value in merged.values.items() if name not in STUDY}
         options |= {"max_t": task.max_t}
@@ -383,7 +383,7 @@ class _Builder:
     def _search_options(
         self, variant: VariantAxis, searcher: str | None, merged: CellSettings
     ) -> dict[str, Any]:
-        """Return the variant's options of its searcher, and those of other tables that it takes."""
+        """Return the options of a variant's searcher: its own, and those of other tables that it takes."""
         try:
             check_searcher(searcher, variant.search_options)
             options = {**taken(searcher, merged.get(SEARCH) or {}), **variant.search_options}
@@ -393,7 +393,7 @@ class _Builder:
             raise self._source.error_of(variant.place, error, merged.places, variant.name) from None
 
     def grouped(self) -> list[SweepTask]:
-        """Return the tasks that were made, with their groups; warns of groups that share curves."""
+        """Return the finished tasks with their groups; warn of groups that share curves."""
         surrogates = {axis.name: self._known[axis.name].surrogate for axis in self._axes}
         named, texts = curves.curve_groups(surrogates, {axis.name: axis.group for axis in self._axes})
         for text in texts:
@@ -406,7 +406,7 @@ class _Builder:
         ]
 
     def lines(self) -> tuple[str, ...]:
-        """Return what to warn of, each text with the names of what it is about."""
+        """Return the warnings, each with the names of the variants or surrogates concerned."""
         lines = []
         for text, names in self._notes.items():
             more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
@@ -415,7 +415,7 @@ class _Builder:
 
     @contextmanager
     def _about(self, name: str) -> Iterator[None]:
-        """Note what hbsim warns of within the block; other warnings of libraries are dropped."""
+        """Collect hbsim's warnings within the block; other warnings of libraries are dropped."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", HbsimWarning)
@@ -424,7 +424,7 @@ class _Builder:
             self._notes.setdefault(str(warning.message), {})[name] = None
 
     def _check_taken(self, variants: Sequence[VariantAxis], surrogates: Sequence[SurrogateAxis]) -> None:
-        """Check that the options of searchers in each table are some of a searcher's that there is."""
+        """Check that each searcher option in a table is an option of some searcher in the sweep."""
         tables = [(place, own) for _, place, own in self._layers.tables]
         tables += [(one.place, one.settings) for one in surrogates]
         named = [(one.place, one.searcher) for one in variants]
@@ -444,7 +444,7 @@ class _Builder:
             raise self._source.error_of(place, error) from None
 
     def _say_unused(self, variants: Sequence[VariantAxis], surrogates: Sequence[SurrogateAxis]) -> None:
-        """Say which options no variant takes: each has its own, or is of a type without them."""
+        """Warn of options that no variant takes, as all set them or are of types without them."""
         rule = "is taken by no variant: they are of other types, or set it themselves"
         own_ones = [(CellPattern(), surrogate.place, surrogate.settings) for surrogate in surrogates]
         for pattern, place, own in [*self._layers.tables, *own_ones]:
@@ -461,7 +461,7 @@ def _searcher(variant: VariantAxis, merged: CellSettings) -> str | None:
 
 
 def _advised(error: HbsimError) -> HbsimError:
-    """Return what a user's own curves raised, with what to do."""
+    """Return an error of a user's own curves, with advice."""
     if isinstance(error, SurrogateError) and error.problem.startswith("evaluate raised"):
         return SurrogateError(error.source, f"{error.problem}; return NaN where a run diverges")
     return error
@@ -473,7 +473,7 @@ def _geometry(scheduler: Scheduler) -> tuple[int, float] | None:
 
 
 def _cause(error: HbsimError) -> HbsimError:
-    """Return the rule of an option itself, where a variant has made it one of its own."""
+    """Return the error of the option itself, where it was wrapped in the error of a variant."""
     inner = error.__context__
     is_own = isinstance(error, ParameterError) and error.field == "variant"
     return inner if is_own and isinstance(inner, ParameterError) else error
@@ -485,7 +485,7 @@ def _text(value: Value | None) -> str:
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """Variants, learning curves, clusters, workers and seeds, checked.
+    """A checked plan of variants, learning curves, clusters, workers and seeds.
 
     Attributes
     ----------
@@ -498,9 +498,9 @@ class SweepPlan:
     studies : tuple of CellStudy
         The cells: seed by seed, then task by task, then the variants.
     warnings : tuple of str
-        What studies would warn of, a line each, with those that it is about.
+        The warnings that studies would give, a line each, with the variants or surrogates concerned.
     confirms : str
-        Of studies on fresh seeds the digest of the plan whose results they confirm; else empty.
+        For studies on fresh seeds, the digest of the plan whose results they confirm; else empty.
     """
 
     source: Specification
@@ -512,7 +512,7 @@ class SweepPlan:
 
     @cached_property
     def different(self) -> list[CellStudy]:
-        """The studies with different inputs: cells under two names share one."""
+        """The distinct studies: cells with the same inputs under two names share one."""
         found: dict[str, CellStudy] = {}
         for study in self.studies:
             found.setdefault(study.key, study)
@@ -520,7 +520,7 @@ class SweepPlan:
 
     @property
     def title(self) -> str:
-        """As the specification has it, or the file's own name."""
+        """The title in the specification, or the file's own name."""
         return self.source.table.title or os.path.basename(self.source.name).removesuffix(".toml")
 
     @cached_property
@@ -533,7 +533,7 @@ class SweepPlan:
 
     @cached_property
     def with_timelines(self) -> frozenset[str]:
-        """The keys of the studies whose timelines are kept: of each variant and task the first seed."""
+        """The keys of the studies whose timelines are kept: the first seed of each variant and task."""
         first: dict[tuple[object, ...], str] = {}
         for study in self.studies:
             first.setdefault((study.of.variant.label, *study.of.task), study.key)
@@ -542,7 +542,7 @@ class SweepPlan:
     def confirming(
         self, chosen: Mapping[tuple[str, str, int], Sequence[str]], count: int, of: str
     ) -> SweepPlan:
-        """Return a plan of studies with fresh seeds, those after the last, for some of the variants.
+        """Plan studies for some of the variants with fresh seeds, which follow the last seed.
 
         Parameters
         ----------
@@ -569,7 +569,7 @@ class SweepPlan:
         return _make_plan(self.source.with_content(content), of)
 
     def manifest(self) -> dict[str, object]:
-        """Return what a reader of the results needs beside them, plain JSON types; no clock."""
+        """Return the manifest, which readers of the results need: plain JSON types, without dates."""
         combinations = list({id(study.of): study.of for study in self.studies}.values())
         table = self.source.table
         return {
@@ -589,7 +589,7 @@ class SweepPlan:
         }
 
     def _variants(self, combinations: list[Combination]) -> list[dict[str, object]]:
-        """Return each variant with the options that it has in every task."""
+        """Return each variant with the options that are the same in every task."""
         common: dict[str, dict[str, Value]] = {}
         for combination in combinations:
             found = search_named(combination.searcher, combination.search_options)
@@ -636,7 +636,7 @@ def _task(task: SweepTask, combinations: list[Combination]) -> dict[str, object]
 
 
 def _clusters(combinations: list[Combination]) -> dict[str, object]:
-    """Return the clusters by their names, without what differs between numbers of workers."""
+    """Return the clusters by name, without fields that differ between numbers of workers."""
     found: dict[str, object] = {}
     for combination in combinations:
         if combination.cluster_name not in found:
@@ -663,7 +663,7 @@ def read_sweep(path: str | os.PathLike[str], data: str | os.PathLike[str] | None
     Raises
     ------
     ParameterError
-        Something in the file is wrong; names the line, the field, its value and the rule (field ``file``).
+        Something in the file is wrong; the error names the line, field, value and rule (field ``file``).
     """
     return _make_plan(read_specification(path, data))
 
@@ -674,13 +674,13 @@ def make_plan(content: Mapping[str, Any], options: OptionPlaces | None = None) -
     Parameters
     ----------
     content : mapping
-        In the form of the file: plain objects. Relative paths start where this process is.
+        In the form of the file: plain objects. Relative paths start at the working directory.
     options : mapping, optional
-        The options that places stand for, which errors name.
+        The option for each place, which errors name.
 
     Raises
     ------
     ParameterError
-        Something is wrong: names the option, or the place in `content` (field ``spec``).
+        Something is wrong; the error names the option, or the place in `content` (field ``spec``).
     """
     return _make_plan(make_specification(content, options or {}))

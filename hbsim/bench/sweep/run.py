@@ -1,4 +1,4 @@
-"""The run of a sweep: what is not finished yet, in parallel; whatever ends it, nothing finished is lost."""
+"""The run of a sweep: unfinished studies run in parallel, and no finished study is lost at any end."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ __all__ = [
     "to_run",
 ]
 
-SHARE: Final = 0.02  # of the time so far may be lost when all is killed, and is spent on writing
-LONGEST: Final = 5.0  # seconds, of what may be lost
-TRIED: Final = 12  # cells, for an estimate
-ENOUGH: Final = 5.0  # seconds of it
-MANY: Final = 20  # cells that were run before say more than those that are tried
+SHARE: Final = 0.02  # share of the time so far that a kill may lose, and that writing takes
+LONGEST: Final = 5.0  # the most seconds that a kill may lose
+TRIED: Final = 12  # the most cells that an estimate tries
+ENOUGH: Final = 5.0  # seconds that an estimate tries for
+MANY: Final = 20  # from this many finished cells on, an estimate tries none
 GOLDEN: Final = (5**0.5 - 1) / 2
 
 Item: TypeAlias = tuple[CellStudy, bool]
@@ -50,7 +50,7 @@ Chunk: TypeAlias = tuple[Item, ...]
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of cells of a sweep: all, done, failed, and finished before it ran."""
+    """The numbers of cells of a sweep: all, done, failed, and finished before this run."""
 
     cells: int
     done: int
@@ -74,25 +74,25 @@ def run_plan(
     progress: Callable[[int], None] | None = None,
     isolated: bool = False,
 ) -> Counts:
-    """Run what is not finished yet in a folder, and write its tables.
+    """Run the studies that are not finished yet in a folder, and write the tables.
 
     Parameters
     ----------
     plan : SweepPlan
-        What is wanted.
+        The plan of the sweep.
     folder : path
-        CellPattern results are, and go on from.
+        Where results are kept and reused.
     command : str
-        What a user enters to have the same.
+        The command that repeats the sweep.
     jobs, remote, is_retrying, progress, isolated
         As for `run_cells`.
     force : bool
-        Whether what another sweep left in the folder may be replaced.
+        Whether the results of another sweep in the folder may be replaced.
 
     Warns
     -----
     HbsimWarning
-        What the studies would warn of.
+        The warnings that the studies would give.
 
     Raises
     ------
@@ -124,19 +124,19 @@ def run_cells(
     Parameters
     ----------
     plan : SweepPlan
-        What is wanted.
+        The plan of the sweep.
     store : SweepStore
-        What there is; outcomes are added to it as they come, in parts.
+        The finished studies; outcomes are added as they arrive, in parts.
     jobs : int
-        How many processes of this machine; 1 runs all in this one.
+        How many processes of this machine; 1 runs all cells in this process.
     remote : Remote, optional
-        The Dask cluster that runs them in place of these.
+        The hosts, or the Dask cluster, that run the cells in place of this machine.
     is_retrying : bool
         Whether cells that failed are run again.
     progress : callable, optional
         Called with the number of different studies that are finished.
     isolated : bool
-        Whether 1 too is a process of its own: a cell that kills it costs nothing else.
+        Whether even a single job runs in a separate process: a cell that kills it affects no other cell.
 
     Raises
     ------
@@ -161,9 +161,9 @@ def run_cells(
 
 
 def to_run(plan: SweepPlan, store: SweepStore | None, is_retrying: bool) -> list[CellStudy]:
-    """Return the different studies that are not finished yet, or not whole.
+    """Return the distinct studies that are not finished yet, or not complete.
 
-    Those that failed too, if they are run again; and those whose timelines are wanted and were lost.
+    These include failed ones, if they are run again, and those whose timelines are wanted but were lost.
     """
     status = {} if store is None else store.status
     without_timelines = set() if store is None else store.without_timelines & plan.with_timelines
@@ -182,7 +182,7 @@ def counts(plan: SweepPlan, store: SweepStore, before: int = 0) -> Counts:
 
 
 def finish(plan: SweepPlan, store: SweepStore) -> None:
-    """Write one file a table, in the order of the sweep's cells: the same bytes however it was run."""
+    """Write one file a table, in the order of the sweep's cells: the same bytes for any way of running."""
     wanted = plan.cells
     tables = store.tables(wanted[KEY])
     cells = wanted.join(tables[MAIN], on=KEY, how="inner", maintain_order="left")
@@ -191,7 +191,7 @@ def finish(plan: SweepPlan, store: SweepStore) -> None:
 
 
 def _with_files(remote: Remote | None, studies: Sequence[CellStudy]) -> Remote | None:
-    """Return a cluster, which is asked for all files that studies need."""
+    """Return `remote` with the paths of all files that studies need."""
     if remote is None:
         return None
     files = {file for study in studies for file in files_of(study.of.load)}
@@ -199,7 +199,7 @@ def _with_files(remote: Remote | None, studies: Sequence[CellStudy]) -> Remote |
 
 
 def _run(chunks: Sequence[Chunk], pool: Pool, writer: _OutcomeWriter) -> list[Item]:
-    """Run chunks; return the items of those that took their process with them, to be tried one by one."""
+    """Run chunks; return the items of chunks that killed their process, to be tried one by one."""
     again: list[Item] = []
     for chunk, outcome in pool.imap(run_studies, chunks) if chunks else ():
         if not isinstance(outcome, BaseException):
@@ -217,7 +217,7 @@ def _error_text(error: BaseException) -> str:
 
 
 class _OutcomeWriter:
-    """A buffer of outcomes before the store: written often at first, more and more rarely later."""
+    """A buffer of outcomes before the store, which is flushed often at first and more rarely later."""
 
     def __init__(self, store: SweepStore, before: int, progress: Callable[[int], None] | None) -> None:
         self._store, self._count, self._progress = store, before, progress
@@ -226,7 +226,7 @@ class _OutcomeWriter:
         self._took = 0.0
 
     def add(self, outcome: Frames, cells: int) -> None:
-        """Take the outcome of some studies."""
+        """Add the outcome of some studies; flush if it is time."""
         self._waiting.append(outcome)
         self._count += cells
         now = time.monotonic()
@@ -237,9 +237,9 @@ class _OutcomeWriter:
             self._progress(self._count)
 
     def flush(self) -> None:
-        """Write all of them to the disk."""
+        """Write all buffered outcomes to the disk."""
         begin = time.monotonic()
-        with _uninterrupted():  # or Ctrl-C between two of these lines had them added twice
+        with _uninterrupted():  # else Ctrl-C between two of these lines would add outcomes twice
             if self._waiting:
                 merged = {name: pl.concat([frames[name] for frames in self._waiting]) for name in TABLES}
                 self._store.add(merged)
@@ -250,13 +250,13 @@ class _OutcomeWriter:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done."""
+    """Delay Ctrl-C until the block is done."""
     usual = signal.getsignal(signal.SIGINT)
     if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    # To block the signal would not do: other threads of libraries take it.
+    # Blocking the signal is not enough: other threads of libraries would receive it.
     signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:
         yield
@@ -266,27 +266,27 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-# How long it takes
+# Estimates of the time
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long the studies take that are left.
+    """An estimate of the time that the remaining studies take.
 
     Attributes
     ----------
     studies : int
-        How many are left; cells with the same inputs are one.
+        How many studies are left; cells with the same inputs count once.
     seconds : float
-        Of one process, together.
+        The total for a single process.
     known : int
-        From how many studies that is known.
+        The number of studies behind the estimate.
     least, most : float
         Seconds of the quickest and of the slowest of these.
     tried : int
-        How many were tried for it.
+        How many studies were tried for the estimate.
     failures : tuple of (CellStudy, str)
-        Those of them that failed, and their errors.
+        The tried studies that failed, and their errors.
     """
 
     studies: int
@@ -298,19 +298,19 @@ class Estimate:
     failures: tuple[tuple[CellStudy, str], ...] = ()
 
     def on(self, jobs: int) -> float:
-        """Return about how many seconds so many processes need."""
+        """Return about how many seconds `jobs` processes need."""
         return self.seconds / max(1, min(jobs, self.studies))
 
 
 def estimate(plan: SweepPlan, store: SweepStore | None = None, is_retrying: bool = False) -> Estimate:
-    """Return how long it takes; tries up to 12 cells, spread over the sweep, for about 5 seconds.
+    """Estimate the time of a sweep from up to 12 cells, spread over the sweep, run for about 5 seconds.
 
     Parameters
     ----------
     plan : SweepPlan
-        What is wanted.
+        The plan of the sweep.
     store : SweepStore, optional
-        What there is. The seconds of 20 or more studies in it are taken in place of a try.
+        The finished studies. The seconds of 20 or more of them are used in place of a try.
     is_retrying : bool
         Whether studies that failed are to be run again.
     """
@@ -331,7 +331,7 @@ def estimate(plan: SweepPlan, store: SweepStore | None = None, is_retrying: bool
 
 
 def _try(left: Sequence[CellStudy]) -> tuple[list[float], list[tuple[CellStudy, str]]]:
-    """Run studies far apart, until it is enough; return the seconds of those that are done, and the rest."""
+    """Run studies far apart until there are enough; return the seconds of those done, and the failures."""
     found: list[float] = []
     failures: list[tuple[CellStudy, str]] = []
     begin = time.monotonic()
@@ -348,6 +348,6 @@ def _try(left: Sequence[CellStudy]) -> tuple[list[float], list[tuple[CellStudy, 
 
 
 def _places(count: int) -> list[int]:
-    """Return different places below `count`, each far from those before."""
+    """Return different places below `count`, each far from the earlier ones."""
     places = (int(count * ((0.5 + number * GOLDEN) % 1.0)) for number in range(4 * TRIED))
     return list(dict.fromkeys(places))[:TRIED]

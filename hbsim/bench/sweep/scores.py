@@ -1,7 +1,7 @@
-"""Scores of studies: what regrets are held against, at which time, and the arrays of each task.
+"""Scores of studies: the scale of regrets, the budget of each task, and the arrays of scores.
 
-There is one way to a score: the incumbent at a time, its value at R, the distance of that from the best there
-is, over that of the median configuration.
+A score is always computed the same way: the incumbent at a time, its value at R, the distance from the best
+value, divided by that of the median configuration.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ __all__ = [
 ]
 
 TASK: Final = ("surrogate", "cluster", "workers")
-POINTS: Final = 64  # of the grid of each task
-COLUMNS: Final = ("resource", "picked", "test")  # of incumbents, beside time and value
+POINTS: Final = 64  # points of the grid of each task
+COLUMNS: Final = ("resource", "picked", "test")  # columns of incumbents beside time and value
 TaskKey: TypeAlias = tuple[str, str, int]  # surrogate, cluster, workers
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What makes a regret of a value at R, and a score of a regret.
+    """The scale that turns a value at R into a regret, and a regret into a score.
 
     Attributes
     ----------
     mode : "max" or "min"
         Which values are better.
     best : float
-        The best of the space at R; where that is unknown, the best that any study of the sweep has started.
+        The best of the space at R; where that is unknown, the best trial that any study has started.
     is_known : bool
-        Which of them.
+        Whether `best` is the best of the space.
     median : float
-        What the median configuration shows at R, of those drawn at random.
+        The value at R of the median configuration drawn at random.
     """
 
     mode: str
@@ -66,7 +66,7 @@ class Scale:
 
     @property
     def unit(self) -> float:
-        """The regret of the median configuration; NaN where it is unknown or 0: there is nothing to tune."""
+        """The regret of the median configuration; NaN where it is unknown, or 0: nothing to tune."""
         distance = float(self.regret(np.array([self.median]))[0])
         return distance if distance > 0 else math.nan
 
@@ -85,7 +85,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Budget:
-    """Simulated seconds at which a task's variants are scored, who set them, and whether the file did."""
+    """The budget of a task: simulated seconds at which it is scored, who set them, and if the file did."""
 
     value: float
     text: str
@@ -94,10 +94,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Steps:
-    """The incumbents of a study: when each was reported, and what it shows at R; shapes (n,).
+    """The incumbents of a study: when each was reported, and its value at R; shapes (n,).
 
-    `columns` has more of them by name, where they are known: ``resource`` that had been trained by then, the
-    value by which it was ``picked``, and the held-out ``test`` value at R.
+    `columns` has further arrays by name, where they are known: the ``resource`` trained by then, the value by
+    which the incumbent was ``picked``, and the held-out ``test`` value at R.
     """
 
     time: Floats
@@ -124,7 +124,7 @@ def scales(
     Parameters
     ----------
     manifest : mapping
-        As the sweep wrote it.
+        The manifest that the sweep wrote.
     cells : polars.DataFrame
         With the names of cells, and `best_started_part`.
     incumbents : polars.DataFrame
@@ -143,7 +143,7 @@ def scales(
 def _seen(
     manifest: Mapping[str, Any], cells: pl.DataFrame, incumbents: pl.DataFrame
 ) -> dict[tuple[str, float], float]:
-    """Return the best value at R that was seen, of learning curves whose best is unknown."""
+    """Return the best observed value at R of learning curves whose best is unknown."""
     values: dict[tuple[str, float], list[float]] = {}
     modes = {task["surrogate"]: task["mode"] for task in manifest["tasks"]}
     for task in manifest["tasks"]:
@@ -159,9 +159,9 @@ def _seen(
 
 
 def budgets(manifest: Mapping[str, Any], cells: pl.DataFrame) -> dict[TaskKey, Budget]:
-    """Return where each task's variants are scored: its max_time, or where the first of its studies ended.
+    """Return the budget of each task: its max_time, or the time at which the first of its studies ended.
 
-    A study that all workers left before the work was done does not set it.
+    A study whose workers all left before the work was done does not set the budget.
     """
     done = cells.filter((pl.col("status") == DONE) & ~pl.col("is_deserted"))
     soonest = {
@@ -173,7 +173,7 @@ def budgets(manifest: Mapping[str, Any], cells: pl.DataFrame) -> dict[TaskKey, B
         key = key_of(task)
         if task["max_time"] is not None:
             text = "as given"
-            if task["full_run"]:  # else the curves take no time
+            if task["full_run"]:  # else training takes no time
                 text += f": {task['max_time'] / task['full_run']:.3g} mean full runs"
             found[key] = Budget(task["max_time"], text, is_given=True)
         elif key in soonest:
@@ -205,8 +205,8 @@ def anytime(cells: pl.DataFrame, incumbents: pl.DataFrame, manifest: Mapping[str
     """Return each cell's normalised regret over time, on a grid that all of its task share.
 
     Columns: key, the cell's names, time (simulated seconds), score (null before the first incumbent, and
-    where it has none). The 64 points have equal ratios, from the first incumbent of the task to where it is
-    scored. Cells without any incumbent are not there.
+    where the incumbent has none). The 64 points have equal ratios, from the first incumbent of the task to
+    its budget. Cells without any incumbent are left out.
     """
     scale, budget, found = scales(manifest, cells, incumbents), budgets(manifest, cells), steps(incumbents)
     schema = {**PLANNED, "time": pl.Float64(), "score": pl.Float64()}
@@ -229,7 +229,7 @@ def anytime(cells: pl.DataFrame, incumbents: pl.DataFrame, manifest: Mapping[str
 
 
 def grid_of(studies: list[Steps], budget: float, points: int = POINTS) -> Floats:
-    """Return points of time from the first incumbent to the budget, with equal ratios where it is above 0."""
+    """Return points of time from the first incumbent to the budget, with equal ratios if it is above 0."""
     first = min(float(study.time[0]) for study in studies)
     if not first < budget:
         return np.array([budget])
@@ -245,7 +245,7 @@ def key_of(task: Mapping[str, Any]) -> TaskKey:
 
 @dataclass(frozen=True)
 class TaskScores:
-    """What variants did on a task, paired by seed.
+    """The scores of variants on a task, paired by seed.
 
     Attributes
     ----------
@@ -254,21 +254,21 @@ class TaskScores:
     variants : tuple of str
         The k variants that are compared here, in the sweep's order.
     absent : tuple of str
-        Those that were to run here, and have fewer than half of the seeds of others: none, as a rule.
+        The planned variants with fewer than half of the seeds of others; usually none.
     seeds : tuple of int
-        The n seeds that all of these have.
+        The n seeds that all compared variants have.
     keys : tuple of tuples of str, (n, k)
-        The studies.
+        The keys of the studies.
     studies : tuple of tuples of Steps, (n, k)
-        Their incumbents.
+        The incumbents of the studies.
     ends, totals : arrays, shape (n, k)
-        When they ended, and the resource they had trained by then.
+        When the studies ended, and the resource they had trained by then.
     split, part : arrays of int, shape (n,), or None
-        On which half of the rows each seed's studies were; None where they saw all rows.
+        The half of the rows that each seed's studies saw; None where they saw all rows.
     scale, budget, target
-        What scores are held against, where, and which of them counts as the target.
+        The scale of scores, the time at which they are taken, and the score that counts as the target.
     beyond : float
-        How many times the budget studies go on, at least 1.
+        How many times the budget studies run, at least 1.
     """
 
     key: TaskKey
@@ -288,23 +288,23 @@ class TaskScores:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all variants that were to run here have seeds in common, and scores can be given."""
+        """Whether all planned variants have seeds in common, and scores can be given."""
         return bool(self.seeds) and not self.absent and math.isfinite(self.scale.unit)
 
     def at(self, name: str, x: Floats, axis: str = "time") -> Floats:
-        """Return a column of the incumbents by each of `x`, of time or of resource; shape (len(x), n, k)."""
+        """Return a column of the incumbents at each time or resource `x`; shape (len(x), n, k)."""
         rows = [[study.at(study.column(name), x, axis) for study in row] for row in self.studies]
         found = np.array(rows, dtype=np.float64).reshape(len(self.seeds), len(self.variants), len(x))
         moved: Floats = np.moveaxis(found, 2, 0)
         return moved
 
     def scores(self, x: Floats, axis: str = "time") -> Floats:
-        """Return the normalised regrets by each of `x`; shape (len(x), n, k)."""
+        """Return the normalised regrets at each time or resource `x`; shape (len(x), n, k)."""
         return self.scale.score(self.at("value", x, axis))
 
     @cached_property
     def score(self) -> Floats:
-        """Normalised regret at the budget, shape (n, k); NaN where there is none."""
+        """Normalised regret at the budget, shape (n, k); NaN without an incumbent."""
         found: Floats = self.scores(np.array([self.budget.value]))[0]
         return found
 
@@ -317,7 +317,7 @@ class TaskScores:
 
     @cached_property
     def reach(self) -> Floats:
-        """When the target was reached, shape (n, k); infinite where it was not by the budget."""
+        """The time at which the target was reached, shape (n, k); infinite where it was not by the budget."""
 
         def first(time: Floats, score: Floats) -> float:
             found = first_time(time, score, self.target)
@@ -327,7 +327,7 @@ class TaskScores:
 
     @cached_property
     def resource(self) -> float:
-        """The median over studies of what was trained by the budget; linear between incumbents."""
+        """The median over studies of the resource trained by the budget; linear between incumbents."""
         if not self.seeds:
             return math.nan
         trained = [
@@ -356,7 +356,7 @@ def task_scores(
     cells : polars.DataFrame
         Its finished cells; at least one.
     planned : collection of str
-        The variants that were to run here.
+        The planned variants.
     """
     order = [variant["name"] for variant in results.manifest["variants"]]
     counts = dict(cells.group_by("variant").len().iter_rows())
@@ -364,7 +364,7 @@ def task_scores(
     variants = tuple(name for name in order if name in there)
     rows = {(row["variant"], row["seed"]): row for row in cells.iter_rows(named=True)}
     budget, found = results.budgets[key], []
-    if budget.value > 0:  # else nothing took any time
+    if budget.value > 0:  # else training took no time
         for seed in cells["seed"].unique(maintain_order=True):
             mine = [rows.get((variant, seed)) for variant in variants]
             if all(row is not None for row in mine):

@@ -55,11 +55,11 @@ Names: TypeAlias = str | list[str]
 Numbers: TypeAlias = int | list[int]
 
 DEFAULT_SEEDS: Final = 100
-# What the sweep sets itself, for the variants of a task alike.
+# Options that the sweep sets itself, the same for all variants of a task.
 _OWN: Final = ("mode", "seed", "num_trials", "max_t")
 # Options of schedulers; which type takes which is checked with the variant.
 OPTIONS: Final = tuple(dict.fromkeys(name for names in TYPES.values() for name in names if name not in _OWN))
-# How files of learning curves are read: keywords of `hbsim.surrogates.load`.
+# Keywords of `hbsim.surrogates.load`, which say how files of learning curves are read.
 LOADED: Final = tuple(declared(SurrogateOptions))
 _TOML_TYPES: Final[Mapping[str, Any]] = {"number": float, "whole": int, "text": str, "texts": list[str]}
 
@@ -93,7 +93,7 @@ AnySeeds: TypeAlias = Annotated[
 
 
 class SettingsTable(_Open):
-    """What studies share: ``[defaults]``, and ``set`` of an override."""
+    """Settings that studies share: ``[defaults]``, and ``set`` of an override."""
 
     num_trials: int | None = None
     max_t: float | None = None
@@ -118,7 +118,7 @@ class VariantTable(_Open):
 
 
 class SurrogateTable(SettingsTable):
-    """Learning curves, and what holds for them only: ``[[surrogates]]``."""
+    """Learning curves, and settings for them only: ``[[surrogates]]``."""
 
     surrogate: str
     name: str | None = None
@@ -136,7 +136,7 @@ else:  # with the declared keywords of `load`
 
 
 class ClusterTable(ClusterFields):
-    """A cluster: a file or preset, with fields of its own over it: ``[[clusters]]``."""
+    """A cluster: a file or preset, and fields that override it: ``[[clusters]]``."""
 
     name: str
     cluster: str | None = None
@@ -144,7 +144,7 @@ class ClusterTable(ClusterFields):
 
 
 class CellPattern(_Table):
-    """Some cells, of all seeds: those that have one of each; ``where`` of an override."""
+    """A pattern of cells, with all their seeds: cells that match each field; ``where`` of an override."""
 
     variant: Names | None = None
     surrogate: Names | None = None
@@ -153,7 +153,7 @@ class CellPattern(_Table):
 
 
 class SeedPattern(CellPattern):
-    """The same, of some seeds: ``[[include]]``, ``[[exclude]]``."""
+    """A pattern of cells that also selects seeds: ``[[include]]``, ``[[exclude]]``."""
 
     seed: Numbers | None = None
 
@@ -186,7 +186,7 @@ class SweepTable(_Table):
 
 
 FIELD: Final = "file"  # the field of errors about a file
-SPEC: Final = "spec"  # and about plain objects, where no option stands for the place
+SPEC: Final = "spec"  # the field of errors about plain objects, where no option stands for the place
 LISTS: Final = ("variants", "surrogates", "clusters", "include", "exclude", "override")
 TABLES: Final[dict[str, type[BaseModel]]] = {
     "seeds": Seeds,
@@ -202,25 +202,25 @@ TABLES: Final[dict[str, type[BaseModel]]] = {
     "machines": MachinesSchema,
     "about": About,
 }
-# Rules in the words of Python, and how the file says the same.
+# Rules in the words of Python, and the same in the words of the file.
 WORDS: Final = {
     "give num_trials, max_time or max_reward": "give num_trials, max_time or max_full_runs",
     "replace=True": "replace = true",
     "True or False": "true or false",
 }
 PAPERS: Final = {"r": "grace_period", "R": "max_t"}  # letters of the papers
-OptionPlaces: TypeAlias = Mapping[Place, tuple[str, object]]  # by place, an option's name and what was given
+OptionPlaces: TypeAlias = Mapping[Place, tuple[str, object]]  # by place, an option's name and its given value
 
 
 def fields_at(place: Place) -> list[str]:
-    """Return the fields of the table at a place; those of its innermost known name."""
+    """Return the fields of the table at a place, by the innermost known name in the place."""
     names = [part for part in place if isinstance(part, str) and part in TABLES]
     model = TABLES[names[-1]] if names else SweepTable
     return [*model.model_fields, *(OPTIONS if issubclass(model, _Open) else ())]
 
 
 def unknown_field(name: str, known: Iterable[str], rule: str = "is no field here") -> str:
-    """Return the rule that an unknown name breaks: what it is called, or which field was probably meant."""
+    """Return the rule that an unknown name breaks, with the right name or the field probably meant."""
     known = list(known)
     called = {**OTHER_WORDS, **PAPERS}.get(name)
     return f"is called {called}" if called in known else f"{rule}.{nearest(name, known)}"
@@ -228,18 +228,18 @@ def unknown_field(name: str, known: Iterable[str], rule: str = "is no field here
 
 @dataclass(frozen=True)
 class Specification:
-    """A specification as it was given.
+    """A specification as the user gave it.
 
     Attributes
     ----------
     name : str
         The file; a name for people if there is none.
     content : mapping
-        As TOML has it.
+        The content, as `tomllib` reads it.
     folder, data : str
         Where relative paths of clusters and of learning curves start.
     options : mapping or None
-        The options that places stand for, which errors name; empty if there are none, and None for a file.
+        The option for each place, which errors name; empty if there are none, and None for a file.
     file_text : str
         The file's text; empty if there is none.
     """
@@ -253,7 +253,7 @@ class Specification:
 
     @cached_property
     def table(self) -> SweepTable:
-        """The content, with all values in their places; what they mean is not checked yet.
+        """The content as a typed table; the meaning of values is not checked yet.
 
         Raises
         ------
@@ -271,16 +271,16 @@ class Specification:
 
     @cached_property
     def text(self) -> str:
-        """The file's text; if there is none, a file that says the same, with whole paths."""
+        """The file's text; without a file, an equivalent TOML text with whole paths."""
         return self.file_text or toml(absolute(self.content, self.folder, self.data))
 
     def with_content(self, content: Mapping[str, Any]) -> Specification:
-        """Return the same with another content, as one that is no file; all its paths are whole ones."""
+        """Return a specification with another content, whose paths are absolute, and without a file."""
         made = absolute(content, self.folder, self.data)
         return Specification(self.name, made, self.folder, self.data, options={})
 
     def value_at(self, place: Place) -> Any:
-        """Return what stands at a place, None if nothing does."""
+        """Return the value at a place, None if there is none."""
         return _value_at(self.content, place)
 
     # Errors
@@ -300,12 +300,12 @@ class Specification:
         place : sequence of str and int
             Where the field is, or would be.
         rule : str
-            What it has to satisfy.
+            The rule that the field breaks.
         value : object, optional
-            What to show if the specification itself has no plain value there.
+            The value to show if the specification has no plain value there.
         """
         if self.options:
-            is_part = place not in self.options or "vary" in place  # of what the option says
+            is_part = place not in self.options or "vary" in place  # the part of the option's value
             return self.error(place, f"{place[-1]} {rule}" if is_part else rule)
         found = self.value_at(place)
         given = value if found is None or isinstance(found, dict) else found
@@ -320,18 +320,18 @@ class Specification:
     def error_of(
         self, place: Place, error: HbsimError, places: Mapping[str, Place] | None = None, about: str = ""
     ) -> HbsimError:
-        """Return an error of something that was made from the specification, as one about that.
+        """Convert an error of an object made from a table into an error about that table.
 
         Parameters
         ----------
         place : sequence of str and int
-            The table that it was made from.
+            The table that the object was made from.
         error : HbsimError
-            What was wrong with it.
+            The error of the object.
         places : mapping, optional
-            Where the fields are that come from other tables.
+            The places of fields that come from other tables.
         about : str
-            What of the table, where it makes several things.
+            The part of the table, where several objects are made from it.
         """
         end = f" ({about})" if about else ""
         if not isinstance(error, ParameterError):
@@ -346,7 +346,7 @@ class Specification:
                 continue
             if self.options:
                 return self._option_error(at, error)
-            if isinstance(given, list) and error.value is not None:  # of several values the one that is wrong
+            if isinstance(given, list) and error.value is not None:  # the wrong one of several values
                 given = error.value
             return self.error(at, f"{dotted(at)} = {shown(given)}: {_in_file_words(error.rule)}{end}")
         if self.options:
@@ -356,7 +356,7 @@ class Specification:
         return self.error(place, f"{start}{error.field}{value}: {_in_file_words(error.rule)}{end}")
 
     def _option(self, place: Place) -> tuple[Place, tuple[str, object]]:
-        """Return the nearest place around one that an option stands for, and that option."""
+        """Return the nearest enclosing place that an option stands for, and that option."""
         options = self.options or {}
         around = (place[:depth] for depth in range(len(place), -1, -1))
         at = next((one for one in around if one in options), ())
@@ -365,13 +365,13 @@ class Specification:
     def _option_error(self, at: Place, error: ParameterError) -> ParameterError:
         _, (field, value) = self._option(at)
         if "search_options" in at:
-            return error  # whose field says it already
+            return error  # the error's field names it already
         if at[-1] != field:
             return ParameterError(field, value, f"{at[-1]} {error.rule}")
         return ParameterError(field, value if error.value in (None, value) else error.value, error.rule)
 
     def _brackets(self, place: Place) -> tuple[Place, str] | None:
-        """Say how to write a table that has one pair of brackets where it needs two, or the other way."""
+        """Advise where a table has one pair of brackets but needs two, or the other way round."""
         if len(place) != 1:
             return None
         name, found = place[0], self.value_at(place)
@@ -383,7 +383,7 @@ class Specification:
         return None
 
     def _misspelt(self, place: Place, problem: str) -> tuple[Place, str] | None:
-        """Say which field was probably meant by one that a table does not know, where it lacks another."""
+        """Suggest the field that was probably meant by an unknown one, where a required one is missing."""
         lacking = problem.removesuffix(" is missing").rpartition(".")[2]
         table = self.value_at(place)
         if not problem.endswith(" is missing") or not isinstance(table, dict):
@@ -405,7 +405,7 @@ def read_specification(
     Raises
     ------
     ParameterError
-        It cannot be read or is no TOML (field ``file``). Or `data` is no folder.
+        The file cannot be read or is no TOML (field ``file``), or `data` is no folder.
     """
     if data is not None and not os.path.isdir(data):
         raise ParameterError("data", os.fspath(data), "there is no such folder")
@@ -432,30 +432,30 @@ def read_specification(
 def make_specification(
     content: Mapping[str, Any], options: OptionPlaces, name: str = "sweep.toml"
 ) -> Specification:
-    """Take a specification that is no file; its relative paths start where this process is.
+    """Make a specification from plain objects; its relative paths start at the working directory.
 
     Parameters
     ----------
     content : mapping
         In the form of a sweep's file: plain objects.
     options : mapping
-        What errors name, by place; empty: they name the place itself, as ``spec``.
+        The option that errors name, by place; empty: they name the place itself, as ``spec``.
     name : str
-        What it is called.
+        The name of the specification, for messages.
     """
     folder = os.getcwd()
     return Specification(name, content, folder, folder, options)
 
 
 def absolute(content: Mapping[str, Any], folder: str, data: str) -> dict[str, Any]:
-    """Return a specification that means the same from everywhere: with whole paths of files.
+    """Return the content of a specification with absolute paths, which means the same in any folder.
 
     Parameters
     ----------
     content : mapping
         In the form of a sweep's file.
     folder, data : str
-        Where its relative paths of clusters and of learning curves start.
+        The folders that relative paths of clusters and of learning curves start from.
     """
     made = copy.deepcopy(dict(content))
     for table in made.get("surrogates", []):
@@ -497,7 +497,7 @@ def _in_file_words(rule: str) -> str:
 
 
 def _as_given(value: object) -> str:
-    """Return a value as the file has it, with 1.0 for 1.0: how it is written may be the fault."""
+    """Return a value as the file has it, so that 1.0 is not shown as 1: its form may be the fault."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_as_given, value))}]"
     return str(value) if isinstance(value, float) and value.is_integer() else shown(value)
@@ -514,7 +514,7 @@ def _value_at(content: Any, place: Place) -> Any:
 
 # TOML: documents, and the lines of their values
 
-# What brackets and line ends may be hidden in: strings, and comments.
+# Strings and comments, in which brackets and line ends do not count.
 _TOKENS: Final = re.compile(
     r"""
     \"{3} (?s: \\. | [^\\] )*? \"{3,5} | '{3} (?s:.)*? '{3,5} | " (?: \\. | [^"\\\n] )* " | '[^'\n]*'
@@ -535,13 +535,13 @@ def line_of(text: str, place: Place) -> int | None:
     text : str
         A TOML document.
     place : sequence of str and int
-        What leads to the value: keys of tables, and indices of arrays, from 0.
+        The path to the value: keys of tables, and indices of arrays, from 0.
 
     Returns
     -------
     int or None
-        Counted from 1: where the value begins, of a table the first line that makes it. If there is no such
-        value, the line of the nearest one around it; None if there is none of these.
+        The line, from 1, at which the value begins; of a table, its first line. If there is no such value,
+        the line of the nearest enclosing one; None if there is none.
     """
     ends = _line_ends(text)
     for depth in range(len(place), 0, -1):
@@ -558,7 +558,7 @@ def _has_value(text: str, place: Place, end: tuple[int, str]) -> bool:
 
 
 def _line_ends(text: str) -> list[tuple[int, str]]:
-    """Return where each line ends, or the string that goes on over its end, and the brackets open there."""
+    """Return the end of each line, or of a string that continues beyond it, and the brackets open there."""
     ends, closing = [], ""
     for match in _TOKENS.finditer(f"{text}\n"):
         token = match[0]
@@ -571,7 +571,7 @@ def _line_ends(text: str) -> list[tuple[int, str]]:
 
 
 def toml(content: Mapping[str, Any]) -> str:
-    """Return a TOML document of plain objects; what is None is left out."""
+    """Write plain objects as a TOML document; None is left out."""
     plain = {name: value for name, value in content.items() if not _is_table(value)}
     lines = [f"{_key(name)} = {_value(value)}" for name, value in plain.items() if value is not None]
     for name, value in content.items():

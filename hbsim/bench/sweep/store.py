@@ -40,27 +40,27 @@ __all__ = [
     "writing",
 ]
 
-KEY: Final = "key"  # says of which study a row is
+KEY: Final = "key"  # the column that identifies the study of a row
 MAIN: Final = "cells"
 DONE: Final = "done"
 FAILED: Final = "failed"
-# The numbers of `Result.summary` that are kept.
+# The numbers of `Result.summary` that are stored.
 SUMMARY: Final = (
     "trials", "jobs", "completed", "stopped", "paused", "failed", "running",
     "simulated_seconds", "busy_share", "trained_resource", "wasted_resource", "cost",
 )  # fmt: skip
-COUNTS: Final = SUMMARY[:7]  # the whole numbers among them
+COUNTS: Final = SUMMARY[:7]  # the integer columns among them
 SHARES: Final = ("training", "retrained", "overhead", "idle", "absent", "saved")
 PARTS: Final = ("sampling", "decisions", "unfinished", "choice", "best_started")
 
 Schema: TypeAlias = dict[str, pl.DataType]
-Frames: TypeAlias = Mapping[str, pl.DataFrame]  # by the names of `TABLES`
+Frames: TypeAlias = Mapping[str, pl.DataFrame]  # frames by the names of `TABLES`
 
 _TEXT: Final = pl.String()
 _WHOLE: Final = pl.Int64()
 _NUMBER: Final = pl.Float64()
 
-# What a cell is called, and on which half of the rows it was run: null where on all.
+# The names of a cell, and the half of the rows it was run on: null for all rows.
 NAMES: Final[Schema] = {
     "variant": _TEXT,
     "surrogate": _TEXT,
@@ -72,7 +72,7 @@ NAMES: Final[Schema] = {
 }
 PLANNED: Final[Schema] = {KEY: _TEXT, **NAMES}
 
-# A row a study in the first and the last, several in the others.
+# The first and the last table have one row a study, the others several.
 TABLES: Final[dict[str, Schema]] = {
     MAIN: {
         KEY: _TEXT,
@@ -89,7 +89,7 @@ TABLES: Final[dict[str, Schema]] = {
         "time": _NUMBER,
         "resource": _NUMBER,
         "trial": _WHOLE,
-        # Picked by the value that it had reported; the others are what it shows at R.
+        # `picked` is the reported value that decided; the others are values at R.
         **dict.fromkeys(("picked", "value", "regret", "test"), _NUMBER),
     },
     "rungs": {
@@ -124,36 +124,36 @@ def empty(table: str) -> pl.DataFrame:
 
 PARTS_FOLDER: Final = "parts"
 KEPT: Final = "kept"
-CLOSED: Final = "closed"  # all of it, on its way to its place
-# What results do without, and what becomes of it.
+CLOSED: Final = "closed"  # complete, but not yet moved to its place
+# Tables that results can do without, and the consequence of their loss.
 DISPENSABLE: Final = {
     "timelines": "hbsim sweep draws timelines again, and a report has none until then",
     "timings": "it is not known how long these studies took",
 }
 AGAIN: Final = "hbsim sweep --force runs all cells again"
-# All that it may leave in a folder.
+# All names that the store may leave in a folder.
 OURS: Final = frozenset({PARTS_FOLDER, KEPT, CLOSED, f".{CLOSED}", *(f"{name}.parquet" for name in TABLES)})
 
 
 class SweepStore:
-    """The outcomes in a folder, as they are when it is made and as they are added.
+    """The outcomes in a folder: those found when the store is opened, and those added later.
 
     Parameters
     ----------
     folder : path
-        The sweep's; it exists.
+        The folder of the sweep, which exists.
 
     Attributes
     ----------
     status : dict
-        From the key of each study that is there to "done" or "failed".
+        "done" or "failed", by the key of each stored study.
     without_timelines : set of str
         The keys of the studies whose timelines were in a file that is missing or damaged.
 
     Warns
     -----
     HbsimWarning
-        A file of timelines or timings is missing or damaged; results do without.
+        A file of timelines or timings is missing or damaged; results can do without it.
 
     Raises
     ------
@@ -179,7 +179,7 @@ class SweepStore:
         Raises
         ------
         OutputError
-            They cannot be written.
+            The outcomes cannot be written.
         """
         target = self.folder / PARTS_FOLDER / f"{self._next:06d}"
         temporary = target.with_name(f".{target.name}")
@@ -190,7 +190,7 @@ class SweepStore:
         self._take(frames)
 
     def _take(self, frames: Frames) -> None:
-        """Take outcomes in place of earlier ones of the same studies."""
+        """Replace earlier outcomes of the same studies."""
         main = frames[MAIN]
         self.without_timelines.difference_update(main[KEY])
         if again := [key for key in main[KEY] if key in self.status]:
@@ -209,19 +209,19 @@ class SweepStore:
         }
 
     def close(self, frames: Frames, keys: Iterable[str]) -> None:
-        """Write one file a table, keep other studies apart, and let the parts go.
+        """Write one file a table, store other studies separately, and delete the parts.
 
         Parameters
         ----------
         frames : mapping
             Tables by name, each for one file in the folder.
         keys : iterable of str
-            The studies that are in them.
+            The studies in these tables.
 
         Raises
         ------
         OutputError
-            They cannot be written; nothing is lost.
+            The files cannot be written; nothing is lost.
         """
         known = list(set(keys))
         others = {name: self._whole(name).filter(~pl.col(KEY).is_in(known)).sort(KEY) for name in TABLES}
@@ -238,9 +238,9 @@ class SweepStore:
 
 
 def sources(folder: Path) -> list[tuple[Path, ...]]:
-    """Return where tables are, the later ones of a study behind the earlier.
+    """Return the places of tables; later outcomes of a study come after earlier ones.
 
-    Each is some folders: of a table the file in the first that has it.
+    Each place is a sequence of folders: a table is read from the first folder that has its file.
     """
     closed = folder / CLOSED
     places: list[tuple[Path, ...]]
@@ -252,7 +252,7 @@ def sources(folder: Path) -> list[tuple[Path, ...]]:
 
 
 def recover(folder: Path) -> None:
-    """Go on with what `SweepStore.close` has begun, if it has; nobody else may be at the folder.
+    """Finish an interrupted `SweepStore.close`, if there is one; no other process may use the folder.
 
     Raises
     ------
@@ -283,7 +283,7 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def _read(source: tuple[Path, ...]) -> tuple[Frames, set[str]]:
-    """Read all tables from where they are, and return the names of those that are lost."""
+    """Read all tables of a place; return them, and the names of those that are lost."""
     found: dict[str, pl.DataFrame] = {}
     lost: set[str] = set()
     for name in TABLES:
@@ -331,12 +331,12 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-# Files that are written through to the disk
+# Files that are flushed to the disk
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say what cannot be written, as an `OutputError`."""
+    """Convert an error in the block to an `OutputError` that names the path."""
     try:
         yield
     except OutputError:
@@ -354,7 +354,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename a file or folder in place of another, and wait until that is on the disk."""
+    """Move a file or folder over another, and wait until that is on the disk."""
     os.replace(source, target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
@@ -369,7 +369,7 @@ def read_table(path: Path) -> pl.DataFrame:
     Raises
     ------
     OutputError
-        It cannot be read, or was cut short.
+        The file cannot be read, or was cut short.
     """
     try:
         return read_sealed(path)
