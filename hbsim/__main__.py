@@ -1,4 +1,4 @@
-"""``python -m hbsim``."""
+"""The module behind ``python -m hbsim``: it runs the command line."""
 
 from hbsim.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Every error and warning that hbsim raises on purpose, in one tree.
+"""The errors and warnings that hbsim raises on purpose, in one tree.
 
 ::
 
@@ -38,18 +38,18 @@ LONGEST: Final = 3000  # characters of an error
 
 
 def nearest(name: object, names: Iterable[str]) -> str:
-    """Say which of `names` was probably meant: ``" Did you mean 'x'?"``, or nothing."""
+    """Return a suggestion which of `names` was meant: ``" Did you mean 'x'?"``, or an empty text."""
     close = difflib.get_close_matches(name, list(names), n=1) if isinstance(name, str) else []
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def needs(package: str, extra: str) -> str:
-    """Return the rule that a package is needed, and how the extra of hbsim that has it is installed."""
+    """Return the rule that a package is needed, and how to install it by an extra of hbsim."""
     return f'needs {package}: pip install -e ".[{extra}]" in the clone of hbsim'
 
 
 def brief(value: object) -> str:
-    """Return a value as errors show it: its `repr`, but in one line, cut where it is long."""
+    """Return the `repr` of a value for errors: in one line, and cut where it is long."""
     try:
         text = repr(value)
     except Exception:  # of a user's class
@@ -67,7 +67,7 @@ class HbsimError(Exception):
     """The root of all errors that hbsim raises on purpose; its text is one line that can be printed."""
 
     def __init__(self, text: str = "") -> None:
-        if not text.isprintable():  # what a user named or a file holds may have ends of lines in it
+        if not text.isprintable():  # names and files of users may contain line ends
             text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
         super().__init__(_cut(text, LONGEST))
 
@@ -101,11 +101,11 @@ class ProtocolError(HbsimError, RuntimeError):
     Attributes
     ----------
     trial : object
-        The trial that was named.
+        The trial in the call.
     got : str
-        What was told.
+        The report or failure that was given.
     expected : str
-        What could have been told instead.
+        What would have been valid.
     """
 
     def __init__(self, trial: object, got: str, expected: str) -> None:
@@ -126,7 +126,7 @@ class SurrogateError(HbsimError, ValueError):
     source : str
         The file or surrogate.
     problem : str
-        What is wrong, and what would be right.
+        What is wrong, and what is expected.
     """
 
     def __init__(self, source: str, problem: str) -> None:
@@ -148,7 +148,7 @@ class JournalError(HbsimError, ValueError):
     line : int
         The first line that is not whole, counted from 1 as editors do.
     problem : str
-        What is wrong with it and where it begins, and what can be done.
+        What is wrong, where it begins, and a remedy.
     """
 
     def __init__(self, path: str, line: int, problem: str) -> None:
@@ -169,7 +169,7 @@ class ExecutorError(HbsimError, RuntimeError):
     executor : str
         What was lost: ``"the Dask scheduler at tls://HOST:8786"``.
     problem : str
-        How that is known.
+        The sign of the loss.
     """
 
     def __init__(self, executor: str, problem: str) -> None:
@@ -189,7 +189,7 @@ class OutputError(HbsimError, OSError):
     path : str
         The file or folder.
     problem : str
-        What is wrong, and what can be done.
+        What is wrong, and a remedy.
     """
 
     def __init__(self, path: str, problem: str) -> None:

@@ -1,7 +1,7 @@
-"""Declarations of options: what each is called, takes and means, said once.
+"""Declarations of options: the name, values and meaning of each, in one place.
 
-A group of options is a dataclass, each of whose fields is made by `option`. Python checks what it is given
-against these declarations; the command line, TOML files and the tables of the docs are made from them.
+A group of options is a dataclass, each of whose fields is made by `option`. Python functions check arguments
+by these declarations; the command line, TOML files and the tables of the docs are made from them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ METAVARS: Final[dict[Takes, str]] = {
     "tables": "",
 }
 NONE: Final = "none"  # the word that stands for the default, where a file has another value
-# What other tools, and hbsim before, call an option.
+# Names of options in other tools and earlier versions of hbsim.
 OTHER_WORDS: Final = {
     "eta": "reduction_factor",
     "reward_attr": "metric",
@@ -64,29 +64,29 @@ class Option:
     Attributes
     ----------
     name : str
-        Its name in Python and in files.
+        The option's name in Python and in files.
     help : str
-        A sentence on what it means, for the command line and the docs.
+        A sentence on its meaning, for the command line and the docs.
     takes : str
         How a text is read as its value: ``"number"``, ``"whole"`` (a whole number), ``"amount"`` (a number or
         the text of a distribution), ``"numbers"`` (one number, or several as in ``1,1,0.5``), ``"steps"``
         (pairs of a time and a whole number, as in ``0:4,3600:16``), ``"text"``, ``"flag"``; ``"wholes"`` and
         ``"texts"`` may be given several times; ``"tables"`` are only in files.
     choices : tuple of str
-        The words that it takes; empty if it takes others.
+        The words that are its values; empty if it has other values.
     metavar : str
-        What stands for its value in the help.
+        The placeholder of its value in the help.
     flags : tuple of str
         Its names on the command line, the first one before its aliases. By default ``--name``, and
         ``--name/--no-name`` for a flag whose default is True.
     panel : str
-        The heading under which the help and the docs have it; empty where that is its group's.
+        The heading above it in the help and the docs; empty if that is its group's heading.
     can_be_none : bool
-        Whether the command line takes the word ``none`` for the default, in place of what a file has.
+        Whether the word ``none`` on the command line means the default, in place of the value in a file.
     default : object
-        Its value if it is not given.
+        The value if the option is not given.
     check : callable
-        Takes the name and a value, and returns the checked value or raises `ParameterError`.
+        Called with the name and a value; returns the checked value or raises `ParameterError`.
     """
 
     name: str
@@ -113,9 +113,9 @@ def option(
     panel: str = "",
     can_be_none: bool = False,
 ) -> Any:
-    """Return a field of a dataclass that declares an option; `Option` says what the parameters mean.
+    """Return a field of a dataclass that declares an option; `Option` describes the parameters.
 
-    Without `check`, a word of `choices` or a flag is checked as such, and any other value is taken as it is.
+    Without `check`, words of `choices` and flags are checked as such, and other values are not checked.
     """
     if check is None:
         check = one_of(*choices) if choices else flag if takes == "flag" else _as_it_is
@@ -167,7 +167,7 @@ def check_options(group: type, given: Mapping[str, object]) -> dict[str, object]
 
 
 def unknown_option(name: str, names: Iterable[str], of: str = "") -> str:
-    """Return the rule that an unknown name breaks: what it is called, or the one that was probably meant."""
+    """Return the rule that an unknown name breaks, with the right name, or a suggestion of a similar one."""
     names = list(names)
     if OTHER_WORDS.get(name) in names:
         return f"is called {OTHER_WORDS[name]}"
@@ -175,7 +175,7 @@ def unknown_option(name: str, names: Iterable[str], of: str = "") -> str:
 
 
 def named_options(function: Callable[P, T]) -> Callable[P, T]:
-    """Make an unknown keyword a `ParameterError` that suggests the near name, not a TypeError."""
+    """Make a function raise, for an unknown keyword, a `ParameterError` that suggests a similar name."""
     names = [name for name in inspect.signature(function).parameters if name != "self"]
     of = f" of {function.__qualname__.removesuffix('.__init__')}"
 
@@ -184,7 +184,7 @@ def named_options(function: Callable[P, T]) -> Callable[P, T]:
         for name, value in kwargs.items():
             if name not in names:
                 rule = unknown_option(name, names, of)
-                if rule.endswith("."):  # none is near
+                if rule.endswith("."):  # no name is similar
                     rule += f" It takes {', '.join(names)}."
                 raise ParameterError(name, value, rule)
         return function(*args, **kwargs)
@@ -193,7 +193,7 @@ def named_options(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def one_of(*words: str) -> Check:
-    """Return a check that a value is one of some words."""
+    """Return a check that a value is one of these words."""
 
     def check(name: str, value: object) -> str:
         if not isinstance(value, str) or value not in words:
@@ -205,7 +205,7 @@ def one_of(*words: str) -> Check:
 
 
 def flag(name: str, value: object) -> bool:
-    """Check that a value is True or False; NumPy's count too."""
+    """Check that a value is True or False; NumPy's bool is accepted, too."""
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):  # NumPy 2, and 1
         return bool(value)
     raise ParameterError(name, value, "must be True or False")

@@ -1,4 +1,4 @@
-"""Files of users, as modules."""
+"""Specs of users' Python files as modules."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["source_spec"]
 
 
 class _Source(SourceFileLoader):
-    """Compiles a file each time.
+    """A loader that compiles a file at each import.
 
-    Python tells cached bytecode by the file's size and its time in whole seconds. A file that was changed
-    twice in a second, to the same size, would run as it was before.
+    Python identifies cached bytecode by the file's size and its time in whole seconds. If a file was changed
+    twice in a second without a change of size, its old bytecode would run.
     """
 
     def path_stats(self, path: str) -> Mapping[str, object]:
-        """Say that nothing is known of the file's age: no bytecode is read or written then."""
+        """Raise an error, so that bytecode is neither read nor written."""
         raise OSError(path)
 
 
 def source_spec(name: str, path: Path) -> ModuleSpec | None:
-    """Return how to execute a file as a module of this name; None if it is no Python source."""
+    """Return the spec of a file as a module with this name; None if the file is no Python source."""
     if path.suffix != ".py":
         return None
     return importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))

@@ -1,7 +1,7 @@
-r"""The one way of text to a terminal: what is in it is shown, and steers nothing.
+r"""Output of text to a terminal, with control characters escaped.
 
-Titles, names of files and reasons of failures are written by others. Their escape sequences, carriage returns
-and marks of direction stand there as ``\x1b``, ``\r`` and ``\u202e``; lines and tabs stay.
+Titles, names of files and reasons of failures may come from other people. Their escape sequences, carriage
+returns and marks of direction are printed as ``\x1b``, ``\r`` and ``\u202e``; line ends and tabs are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["console", "print_err", "print_out", "shown"]
 
-# C0 and C1, what is not seen or turns the direction of text, separators of lines, halves of characters.
+# C0 and C1, invisible characters and marks of direction, line separators, halves of surrogate pairs.
 STEERS: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
@@ -26,7 +26,7 @@ STEERS: Final = re.compile(
 
 
 def shown(text: str) -> str:
-    r"""Return a text with what steers a terminal as Python writes it: ``"\x1b"``."""
+    r"""Return a text with control characters as Python's escapes: ``"\x1b"``."""
     return STEERS.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
@@ -41,7 +41,7 @@ def print_err(text: str, end: str = "\n") -> None:
 
 
 def console(stderr: bool = False, width: int | None = None) -> Console:
-    """Return a Rich console without markup, which prints plain and styled text alike as `shown` has it."""
+    """Return a Rich console without markup, which applies `shown` to plain and styled text."""
     made: Console = _kind()(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
     return made
 
@@ -53,7 +53,7 @@ def _kind() -> type[Console]:
     from rich.text import Text
 
     class Shown(Console):
-        """Texts are changed before they are laid out; what comes in another way, as it is drawn."""
+        """A console that escapes texts before the layout, and all others when they are rendered."""
 
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(shown(text), **options)

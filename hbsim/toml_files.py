@@ -1,4 +1,4 @@
-"""TOML files: reading them, saying in a line what is wrong with one, and writing them."""
+"""Functions that read and write TOML files, and describe their errors in a line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hbsim.errors import ParameterError, nearest
 
 __all__ = ["Place", "TomlTable", "dotted", "first_problem", "parse_toml", "read_text", "shown", "to_toml"]
 
-Place: TypeAlias = tuple[int | str, ...]  # of a value: the keys that lead to it
+Place: TypeAlias = tuple[int | str, ...]  # the keys that lead to a value
 
 TYPE_NAMES: Final = {
     "bool_type": "true or false",
@@ -28,7 +28,7 @@ TYPE_NAMES: Final = {
 
 
 class TomlTable(BaseModel):
-    """The form of a table that takes no other fields, nor values of other types."""
+    """The base of models of tables, which refuse unknown fields and values of other types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -39,7 +39,7 @@ def read_text(field: str, name: str) -> str:
     Raises
     ------
     ParameterError
-        It cannot be read, or is no UTF-8; names `field`.
+        The file cannot be read, or is no UTF-8; the error names `field`.
     """
     try:
         with open(name, encoding="utf-8") as file:
@@ -53,12 +53,12 @@ def read_text(field: str, name: str) -> str:
 
 
 def parse_toml(field: str, name: str, text: str) -> dict[str, Any]:
-    """Return what the text of a file says.
+    """Return the content of a file's text.
 
     Raises
     ------
     ParameterError
-        It is no TOML; names `field`, and the line.
+        The text is no TOML; the error names `field`, and the line.
     """
     try:
         return tomllib.loads(text)
@@ -71,16 +71,16 @@ def parse_toml(field: str, name: str, text: str) -> dict[str, Any]:
 def first_problem(
     error: ValidationError, content: Mapping[str, object], names: Callable[[Place], list[str]]
 ) -> tuple[Place, str]:
-    """Return where a file's content is wrong, and how, in a line: field, value and rule.
+    """Return the place of the first error in a file's content, and a line with field, value and rule.
 
-    A field that is unknown comes first: it is why another one is missing.
+    Unknown fields come first, since a misspelled field is also reported as missing.
 
     Parameters
     ----------
     error : ValidationError
-        What pydantic found.
+        The error from pydantic.
     content : mapping
-        The file's.
+        The file's content.
     names : callable
         Returns the fields of the table at a place.
     """
@@ -102,7 +102,7 @@ def first_problem(
 def _found(loc: Place, content: object) -> tuple[Place, object]:
     """Return the part of an error's place that is in the file, and the value there.
 
-    The rest of it names a member of a union, or what is missing.
+    The rest of the place is a member of a union, or a missing field.
     """
     for count, part in enumerate(loc):
         entries = dict(enumerate(content)) if isinstance(content, list) else content
@@ -113,12 +113,12 @@ def _found(loc: Place, content: object) -> tuple[Place, object]:
 
 
 def dotted(place: Place) -> str:
-    """Return a place as errors name it: ``variants.0.brackets``."""
+    """Return a place as text for errors: ``variants.0.brackets``."""
     return ".".join(map(str, place))
 
 
 def shown(value: object) -> str:
-    """Return a value about as a file has it."""
+    """Return a value as text for errors, close to TOML."""
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     if isinstance(value, list | tuple):
@@ -130,15 +130,15 @@ def shown(value: object) -> str:
 
 
 def to_toml(content: Mapping[str, Any], comments: Mapping[str, str] | None = None) -> str:
-    """Return the text of a file that says `content`.
+    """Return `content` as the text of a TOML file.
 
     Parameters
     ----------
     content : mapping
-        Plain objects by their names. Mappings, and lists of mappings, become tables, at the end, since a
-        table takes all that follows. None, and an empty mapping, is left out.
+        Plain objects by their names. Mappings, and lists of mappings, become tables at the end of the file.
+        None and empty mappings are left out.
     comments : mapping, optional
-        A line above a field.
+        By field: a comment for the line above it.
     """
     lines: list[str] = []
     tables: list[str] = []

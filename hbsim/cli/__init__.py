@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The command line: the commands of ``hbsim``, and what they share."""

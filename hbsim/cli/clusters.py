@@ -1,4 +1,4 @@
-"""``hbsim clusters``: which clusters ship with hbsim, what is in them, and where their numbers come from."""
+"""The command ``hbsim clusters``: lists the clusters of hbsim, and the sources of their numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every command: help by group, errors and warnings as one line, in its user's spelling."""
+"""The base of all commands: help by groups, and errors and warnings in one line, in the user's spelling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SETTINGS", "Command", "command_line", "exit_code", "is_given", "make_command", "say", "spelled"]
 
 SETTINGS: Final = {"max_content_width": 110}
-ARGUMENTS: Final = "hbsim.arguments"  # in a context: the words behind the command's name
+ARGUMENTS: Final = "hbsim.arguments"  # key in a context: the words after the command's name
 
 
 def say(kind: str, text: str) -> None:
@@ -33,26 +33,26 @@ def say(kind: str, text: str) -> None:
 
 
 def exit_code(error: HbsimError) -> int:
-    """Return 1 where the work failed, 2 where the request was wrong."""
+    """Return the exit code of an error: 1 if the work failed, 2 if the request was wrong."""
     return 1 if isinstance(error, OutputError | ExecutorError) else 2
 
 
 def make_command(name: str, function: Callable[..., None], kind: type[TyperCommand] | None = None) -> Any:
-    """Return a command that runs a function, whose parameters and groups are its options."""
+    """Return a command that runs a function; the function's parameters and groups become options."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=SETTINGS)
     app.command(name, cls=kind or Command)(with_groups(function))
     return get_command(app)
 
 
 class Command(TyperCommand):
-    """A command whose expected errors are one line on stderr and an exit code."""
+    """A command that turns expected errors into one line on stderr and an exit code."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.help = lines_kept(self.help)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the words as their user wrote them, for messages."""
+        """Keep the words as the user typed them, for messages."""
         ctx.meta[ARGUMENTS] = list(args)
         return super().parse_args(ctx, args)
 
@@ -85,13 +85,13 @@ class Command(TyperCommand):
 
 
 def lines_kept(text: str | None) -> str:
-    """Have Click leave examples as they were written; its sign for that is a backspace."""
+    """Mark examples for Click, by a backspace, so that it does not wrap their lines."""
     return re.sub(r"(?m)^(?=Example:|For example:)", "\b\n", text or "")
 
 
 @contextmanager
 def _warnings_as_lines(spelling: Mapping[str, str]) -> Iterator[None]:
-    """Show each `HbsimWarning` once, as one line; other warnings as ever."""
+    """Show each `HbsimWarning` once, as one line; show other warnings as usual."""
     seen: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", HbsimWarning)
@@ -114,7 +114,7 @@ def _warnings_as_lines(spelling: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-# What was asked for, and how it was spelled
+# The options that were given, and their spelling
 
 
 def is_given(ctx: Any, name: str) -> bool:
@@ -124,9 +124,9 @@ def is_given(ctx: Any, name: str) -> bool:
 
 
 def spelling_of(ctx: Any) -> dict[str, str]:
-    """Return the options by the names of their parameters: as typed, else by their first names.
+    """Return the options by the names of their parameters: as typed, else their first names.
 
-    What is an argument, given without a name, has an empty text.
+    Positional arguments have an empty text.
     """
     typed = {word.partition("=")[0] for word in ctx.meta.get(ARGUMENTS, ())}
     found = {}
@@ -137,14 +137,14 @@ def spelling_of(ctx: Any) -> dict[str, str]:
 
 
 def spelled(error: HbsimError, spelling: Mapping[str, str]) -> str:
-    """Return an error's text with the names of options as they are on the command line."""
+    """Return an error's text with the names of options as on the command line."""
     if isinstance(error, ParameterError) and "search_options" in spelling:
         error = _as_search_option(error)
     option = spelling.get(getattr(error, "field", ""))
     if not isinstance(error, ParameterError) or option is None:
         return in_options(str(error), spelling)
     value = "" if error.value is None or error.value is True else _text_of(error.value)
-    # A cluster's file has no options, but fields.
+    # Errors in a cluster's file name fields, not options.
     rule = error.rule if error.field == "cluster" else in_options(error.rule, spelling)
     return f"{f'{option} {value}'.strip()}: {rule}"
 
@@ -162,7 +162,7 @@ def _as_search_option(error: ParameterError) -> ParameterError:
 
 
 def in_options(text: str, spelling: Mapping[str, str]) -> str:
-    """Spell parameters in a text as options: ``grace_period``, ``replace=True``, ``brackets=3``."""
+    """Replace parameters in a text by options: ``grace_period``, ``replace=True``, ``brackets=3``."""
 
     def option(match: re.Match[str]) -> str:
         name, value = match["name"], match["value"]
@@ -187,7 +187,7 @@ def _text_of(value: object) -> str:
 
 
 def command_line(ctx: typer.Context, leave_out: Collection[str] = ()) -> str:
-    """Return a command that asks for the same: the options that were given, in the order of the help."""
+    """Return an equivalent command, with the options that were given, in the order of the help."""
     words = ["hbsim", str(ctx.info_name)]
     spelling = spelling_of(ctx)
     for parameter in ctx.command.params:

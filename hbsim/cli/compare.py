@@ -1,4 +1,4 @@
-"""``hbsim compare``: variants against each other on one task, a sweep without a file."""
+"""The command ``hbsim compare``: compares variants on one task, as a sweep without a file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["compare"]
 
 @dataclass(frozen=True)
 class VariantOptions:
-    """Which schedulers are compared."""
+    """The options for the schedulers that are compared."""
 
     variant: list[str] = option(
         takes="texts",
@@ -46,7 +46,7 @@ class VariantOptions:
 
 @dataclass(frozen=True)
 class SeedOptions:
-    """How many studies each variant has."""
+    """The options for the number of studies of each variant."""
 
     max_full_runs: float | None = option(
         None, takes="number", help="In place of --max-time: so many mean full runs."
@@ -61,7 +61,7 @@ class SeedOptions:
     beyond: float = option(1, takes="number", help="Simulate on to so many times the budget (default: 1).")
 
 
-ELSEWHERE: Final = ("seed", "max_reward")  # of one study
+ELSEWHERE: Final = ("seed", "max_reward")  # options that only single studies have
 GRID: Final = Group(
     "Study",
     {
@@ -101,7 +101,7 @@ def compare(
 
 
 def _plan(variants: Given, levels: Given, grid: Given, curves: Given, cluster: Given) -> SweepPlan:
-    """Make the specification that the options stand for, and check it."""
+    """Make the specification of a sweep from the options, and check it."""
     from hbsim.bench.comparison import specification
     from hbsim.bench.sweep import make_plan
 

@@ -1,4 +1,4 @@
-"""The groups of options that several commands take, and what is made of them."""
+"""Groups of options that several commands share, and functions that use their values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CurveOptions:
-    """Which learning curves there are."""
+    """The options for learning curves."""
 
     surrogate: str = option(
         "digits",
@@ -52,7 +52,7 @@ class CurveOptions:
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What a simulated study has beside the options of a real one."""
+    """The options that only simulated studies have."""
 
     points: str | None = option(
         None,
@@ -64,7 +64,7 @@ class StudyOptions:
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Where the cluster's parameters start from."""
+    """The option for the cluster whose parameters other options change."""
 
     cluster: str | None = option(
         None,
@@ -75,7 +75,7 @@ class ClusterOptions:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is said of a study, and where it is written."""
+    """The options for a study's output."""
 
     folder: str | None = option(
         None, metavar="DIR", flags=("--folder", "--out"), help="Write tables and a summary here."
@@ -91,7 +91,7 @@ class OutputOptions:
 
 
 LEVELS: Final = ("max_t", "grace_period", "reduction_factor", "retries", "loss_retries", "resource_type")
-# What belongs to the study, or to its curves.
+# Options of the study or its curves.
 NOT_THE_SCHEDULERS: Final = ("num_trials", "mode", "seed")
 SCHEDULER: Final = group(
     "Scheduler",
@@ -122,12 +122,12 @@ MACHINES: Final = group("Other machines", Hosts, Dask, only=(*HOSTS_ONLY, *DASK_
 
 
 def load_curves(curves: Given) -> Surrogate:
-    """Load the learning curves that were asked for.
+    """Load the learning curves that the options name.
 
     Raises
     ------
     ParameterError, SurrogateError
-        As `hbsim.surrogates.load`.
+        As by `hbsim.surrogates.load`.
     """
     from hbsim.surrogates import load
 
@@ -135,12 +135,12 @@ def load_curves(curves: Given) -> Surrogate:
 
 
 def make_cluster(cluster: Given) -> Cluster:
-    """Make the simulated cluster: what was given, over what its file has.
+    """Make the simulated cluster from its file; options override the file.
 
     Raises
     ------
     ParameterError
-        As `hbsim.Cluster`, and `hbsim.Cluster.from_file`.
+        As by `hbsim.Cluster` and `hbsim.Cluster.from_file`.
     """
     from hbsim.simulation.cluster_files import read
 
@@ -160,7 +160,7 @@ def search_options(study: Given) -> dict[str, object]:
     Raises
     ------
     ParameterError
-        A text is not ``NAME=VALUE``, or there is no list of configurations in the file.
+        A text is not ``NAME=VALUE``, or the file has no list of configurations.
     """
     options = named_values("search_options", study.get("search_options", ()))
     if "points" in study:
@@ -177,7 +177,7 @@ def _read_points(points: str) -> object:
         if points.isdigit():
             rule = f"{form}; of a grid: --search-option 'points={points}'"
         raise ParameterError("points", points, rule) from None
-    except ValueError as error:  # no JSON, or no UTF-8
+    except ValueError as error:  # invalid JSON or UTF-8
         raise ParameterError("points", points, f"{form}; {error}") from None
     if not isinstance(content, list):
         raise ParameterError("points", points, form)
@@ -190,7 +190,7 @@ def machines_of(given: Mapping[str, Any]) -> Hosts | Dask:
     Raises
     ------
     ParameterError
-        As `hbsim.Hosts` and `hbsim.Dask`; or an option does not go with the others.
+        As by `hbsim.Hosts` and `hbsim.Dask`; or options exclude each other.
     """
     by_hosts = next((name for name in given if name in HOSTS_ONLY), None)
     by_address = next((name for name in given if name in DASK_ONLY), None)

@@ -1,4 +1,4 @@
-"""The console entry point ``hbsim``, and its commands, each of which is loaded when it is called."""
+"""The console entry point ``hbsim`` and the list of its commands, which are loaded when they are called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hbsim.terminal import print_out
 
 __all__ = ["COMMANDS", "CommandOption", "app", "list_options", "main"]
 
-# Each is the function of this name in the module of this name, hbsim.cli.NAME.
+# Each command is the function NAME in the module hbsim.cli.NAME.
 COMMANDS: Final = {
     "simulate": "Simulate one study.",
     "compare": "Compare variants of schedulers over seeds.",
@@ -32,14 +32,14 @@ COMMANDS: Final = {
     "surrogates": "List learning curves, or import them.",
     "clusters": "List simulated clusters.",
 }
-# Old versions of Typer keep Click's errors elsewhere.
+# Old versions of Typer have Click's errors in another module.
 CLICK_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 NOT_TAKEN: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 ELSEWHERE: Final = "hbsim run has it; compare and sweep use other machines by --hosts or --scheduler-address"
 
 
 class Commands(TyperGroup):
-    """The commands by their names; examples in its help stand line by line."""
+    """The group of all commands; its help keeps the lines of examples."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -57,7 +57,7 @@ class Commands(TyperGroup):
         return make_command(name, getattr(module, name), getattr(module, "COMMAND", None))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands, none of which is loaded for that."""
+        """Write the list of commands without loading them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -105,13 +105,13 @@ def main() -> None:
     except OSError as error:
         if error.errno not in NOT_TAKEN or error.filename is not None:
             raise
-        if error.errno != errno.EPIPE:  # else whoever read stdout has gone, as `head` does
+        if error.errno != errno.EPIPE:  # else the reader of stdout has ended, such as `head`
             say("error", f"standard output: {error.strerror}")
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # so that Python's last flush is silent
         code = 1
-    exec("")  # or Python would end by signal after an interrupt that came in an exec, as in dataclasses
+    exec("")  # else Python would end by a signal after an interrupt in an exec, as in dataclasses
     sys.exit(code)
 
 
@@ -124,7 +124,7 @@ def _run(arguments: list[str]) -> int:
         return 2
     except typer.Abort:
         raise KeyboardInterrupt from None
-    if code == 130:  # Typer's, for an interrupt outside a command
+    if code == 130:  # Typer's code for an interrupt outside of a command
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
@@ -141,20 +141,20 @@ def _usage(error: Any) -> str:
 
 
 class CommandOption(NamedTuple):
-    """An option of a command, as its help has it.
+    """An option of a command, as in the command's help.
 
     Attributes
     ----------
     command : str
         The command: ``"simulate"``, ``"surrogates import"``.
     heading : str
-        The heading that it stands under; ``"Arguments"`` for what is given without a name.
+        The heading above it; ``"Arguments"`` for positional arguments.
     names : tuple of str
-        What it is called, its first name before the aliases.
+        Its first name, followed by the aliases.
     metavar : str
-        What stands for its value; empty for a flag.
+        The placeholder of its value; empty for a flag.
     help : str
-        What it means.
+        Its meaning.
     """
 
     command: str
@@ -165,7 +165,7 @@ class CommandOption(NamedTuple):
 
 
 def list_options() -> Iterator[CommandOption]:
-    """List the options of all commands, in the order of their help."""
+    """Yield the options of all commands, in the order of their help."""
     group: Any = get_command(app)
     ctx = group.make_context("hbsim", [], resilient_parsing=True)
     for name in COMMANDS:

@@ -1,6 +1,6 @@
-"""Options of commands, made in groups from the declarations of the rooms below; and how their texts are read.
+"""Groups of command-line options, made from declarations, and the parsing of their values.
 
-A command asks for a group by an annotation, and gets what its user gave, by the names that Python has::
+A command asks for a group by an annotation, and gets the values that were given, by their Python names::
 
     def simulate(ctx: typer.Context, *, scheduler: Annotated[Given, group("Scheduler", Options)]) -> None:
 """
@@ -31,33 +31,32 @@ __all__ = [
     "with_groups",
 ]
 
-Given: TypeAlias = Mapping[str, Any]  # the options of a group that were given
+Given: TypeAlias = Mapping[str, Any]  # values of a group's options that were given
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Options that a command gets together.
+    """A group of options of a command.
 
     Attributes
     ----------
     heading : str
-        What stands above them in the help.
+        The heading above the options in the help.
     options : dict
-        Their declarations, by the names of the command's parameters.
+        The options' declarations, by the names of the command's parameters.
     """
 
     heading: str
     options: Mapping[str, Option]
 
     def changed(self, **changes: Mapping[str, Any]) -> Group:
-        """Return the group with some options as another command has them.
+        """Return a copy of the group with changes of some options.
 
         Parameters
         ----------
         **changes : mapping
-            By the name of a parameter, what the command has in place of the option's ``help``, ``flags``,
-            ``default``, ``metavar`` or ``panel``; and as ``parameter`` another name, where the command has
-            this one already.
+            By the name of a parameter: new values of the option's ``help``, ``flags``, ``default``,
+            ``metavar`` or ``panel``; and as ``parameter`` a new name, if the command uses this one already.
         """
         options = {}
         for name, option in self.options.items():
@@ -79,11 +78,11 @@ def group(
     Parameters
     ----------
     heading : str
-        What stands above them in the help.
+        The heading above the options in the help.
     *declarations : type
         Dataclasses as for `hbsim.options.declared`.
     only, leave_out : collection of str, optional
-        The names of those that the command takes, in its order; or of those that it does not take.
+        The names of the options in the group, in their order; or of the options that are not in it.
     **changes : mapping
         As for `Group.changed`.
     """
@@ -94,7 +93,7 @@ def group(
 
 
 def default_of(group: Group, given: Given) -> dict[str, Any]:
-    """Return all options of a group by the names of their parameters: as given, else their defaults."""
+    """Return the values of all options of a group, by their parameters' names: as given, else defaults."""
     return {
         name: given.get(option.name, None if option.default is MISSING else option.default)
         for name, option in group.options.items()
@@ -102,7 +101,7 @@ def default_of(group: Group, given: Given) -> dict[str, Any]:
 
 
 def with_groups(function: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take groups: each of their options becomes an option of the command line."""
+    """Give a command the options of its groups as options of the command line."""
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Group] = {}
     parameters: list[inspect.Parameter] = []
@@ -126,7 +125,7 @@ def with_groups(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameter(name: str, option: Option, group: Group) -> inspect.Parameter:
-    """Return an option as Typer reads it from a signature; what is not given is None."""
+    """Return an option as a parameter for Typer, with the default None."""
     is_flag, is_list = option.takes == "flag", option.takes in ("texts", "wholes")
     kind: Any = bool if is_flag else list[str] if is_list else str
     made = typer.Option(
@@ -153,7 +152,7 @@ def _parser(option: Option) -> Callable[[str], Any] | None:
 
 
 def _given(group: Group, values: dict[str, Any]) -> Given:
-    """Take the values of a group out of those of a command, and return what was given."""
+    """Remove the values of a group from those of a command, and return the given ones."""
     found = {}
     for parameter, option in group.options.items():
         value = values.pop(parameter)
@@ -164,11 +163,11 @@ def _given(group: Group, values: dict[str, Any]) -> Given:
     return found
 
 
-# How texts are read
+# Parsing
 
 
 class Step(NamedTuple):
-    """A step of a schedule, which prints as its user wrote it."""
+    """A step of a schedule, whose text is the one that the user wrote."""
 
     time: float
     number: int
@@ -179,7 +178,7 @@ class Step(NamedTuple):
 
 
 def parse_number(text: str) -> float:
-    """Read a number as its user wrote it: whole numbers stay whole in messages and files."""
+    """Parse a number: whole numbers become int, and look the same in messages and files."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -189,7 +188,7 @@ def parse_number(text: str) -> float:
 
 
 def parse_whole(text: str) -> int:
-    """Read a whole number."""
+    """Parse a whole number."""
     try:
         return int(text)
     except ValueError:
@@ -197,7 +196,7 @@ def parse_whole(text: str) -> int:
 
 
 def _parse_amount(text: str) -> float | str:
-    """Read a number, or leave the text of a distribution as it is."""
+    """Parse a number, or return the text of a distribution unchanged."""
     try:
         return parse_number(text)
     except typer.BadParameter:
@@ -205,13 +204,13 @@ def _parse_amount(text: str) -> float | str:
 
 
 def _parse_numbers(text: str) -> float | tuple[float, ...]:
-    """Read one number, or several: ``1,1,0.5``."""
+    """Parse one number, or several: ``1,1,0.5``."""
     numbers = tuple(parse_number(part) for part in text.split(","))
     return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _parse_steps(text: str) -> tuple[Step, ...]:
-    """Read ``TIME:NUMBER,...``."""
+    """Parse ``TIME:NUMBER,...``."""
     steps = [part.split(":") for part in text.split(",")]
     if any(len(step) != 2 for step in steps):
         raise typer.BadParameter(f"{text!r} is no schedule, which is TIME:MACHINES,... as in 0:4,3600:16.")
@@ -229,12 +228,12 @@ PARSERS: Final[Mapping[Takes, Callable[[str], Any]]] = {
 
 
 def named_values(option: str, texts: Sequence[str]) -> dict[str, object]:
-    """Read texts as ``NAME=VALUE``, each value as JSON, or else as text; the last of a name counts.
+    """Parse texts ``NAME=VALUE``, each value as JSON or else as text; the last value of a name is used.
 
     Raises
     ------
     ParameterError
-        A text has no name, or no ``=``; it names `option`.
+        A text has no name, or no ``=``; the error names `option`.
     """
     values: dict[str, object] = {}
     for text in texts:

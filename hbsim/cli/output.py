@@ -1,4 +1,4 @@
-"""Output of commands: a folder written whole or not at all, one JSON object on stdout, progress on stderr."""
+"""Output of commands: a folder that is written atomically, one JSON object on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -39,36 +39,36 @@ __all__ = [
     "write_json",
 ]
 
-MARKER: Final = "hbsim.json"  # in every folder of results: what hbsim wrote there
-SILENT: Final = 1.0  # seconds before anything is shown
-SURE: Final = 5.0  # seconds, before it says how long the rest takes
-FEW: Final = 5  # of what is counted, likewise
+MARKER: Final = "hbsim.json"  # in every folder of results: the names of the files that hbsim wrote
+SILENT: Final = 1.0  # seconds before progress is shown
+SURE: Final = 5.0  # seconds before the remaining time is estimated
+FEW: Final = 5  # items before the remaining time is estimated
 
 
 @contextmanager
 def output_folder(out: Path, force: bool = False, field: str = "folder") -> Iterator[Path]:
-    """Give a temporary folder beside `out`, which becomes `out` at the end, or is removed on any error.
+    """Yield a temporary folder beside `out`, which becomes `out` at the end, or is removed on any error.
 
     Parameters
     ----------
     out : path
-        Does not exist, or is an empty folder; folders above it are made.
+        A path that does not exist, or an empty folder; parent folders are made.
     force : bool
-        Whether `out` may be a folder that hbsim wrote, which is replaced, as long as nothing else is in it.
+        Whether to replace `out` if it is a folder that hbsim wrote, without other files in it.
     field : str
-        The option that names it, for errors.
+        The option for `out`, for errors.
 
     Yields
     ------
     path
-        Where to write the files.
+        The folder for the files.
 
     Raises
     ------
     ParameterError
-        `out` is a file, or holds something that is not to be replaced; before anything is done.
+        `out` is a file, or a folder that may not be replaced; raised before any work.
     OutputError
-        The files cannot be written, such as on a full disk.
+        The files cannot be written, for example on a full disk.
     """
     check = partial(_check, str(out), force, field)
     out = Path(os.path.realpath(out))
@@ -113,7 +113,7 @@ def _check(name: str, force: bool, field: str, out: Path) -> None:
 
 
 def _written(folder: Path) -> set[str] | None:
-    """Return the names of the files that hbsim wrote into a folder; None if it is none of its folders."""
+    """Return the names of the files that hbsim wrote into a folder; None if it is no folder of hbsim's."""
     try:
         marker = json.loads((folder / MARKER).read_text("utf-8"))
         return {MARKER, *map(str, marker["files"])} if marker["schema"] == 1 else None
@@ -122,7 +122,7 @@ def _written(folder: Path) -> set[str] | None:
 
 
 def _make_parents(folder: Path) -> list[Path]:
-    """Make a folder and those above it; return the new ones, from the top."""
+    """Make a folder and its parents; return the new ones, from the top."""
     new = [path for path in (folder, *folder.parents) if not path.exists()][::-1]
     with _as_output_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def _as_output_error(path: Path) -> Iterator[None]:
 
 
 def _seal(folder: Path) -> None:
-    """Write the marker, and have everything on the disk."""
+    """Write the marker, and flush all files to the disk."""
     names = sorted(path.name for path in folder.iterdir())
     write_json(folder / MARKER, {"schema": 1, "files": names})
     for path in (*folder.iterdir(), folder):
@@ -157,7 +157,7 @@ def _seal(folder: Path) -> None:
 
 
 def _move(temporary: Path, out: Path) -> None:
-    """Put the folder in its place; what was there goes only once the new one stands."""
+    """Move the folder to its place; an earlier one is removed only after that."""
     aside = None
     if out.exists() and any(out.iterdir()):
         aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.hbsim-old-", dir=out.parent))
@@ -176,13 +176,13 @@ def _move(temporary: Path, out: Path) -> None:
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:
-    """Write a frame as Parquet; the same frame gives the same bytes."""
+    """Write a frame as Parquet; equal frames give equal bytes."""
     from polars.exceptions import ComputeError
 
     try:
         with path.open("wb") as file:
             frame.write_parquet(file)
-    except ComputeError as error:  # how Polars says that a disk is full
+    except ComputeError as error:  # Polars raises this for a full disk
         raise OSError(str(error).rpartition("error: ")[2]) from error
 
 
@@ -197,7 +197,7 @@ def print_json(content: Mapping[str, object]) -> None:
 
 
 def plain(content: object) -> object:
-    """Return the same with null for numbers that are not finite, and lists for other sequences."""
+    """Return the content with null for numbers that are not finite, and lists for other sequences."""
     if isinstance(content, float):
         return content if math.isfinite(content) else None
     if isinstance(content, Mapping):
@@ -208,7 +208,7 @@ def plain(content: object) -> object:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what decides about the bytes of results."""
+    """Return the versions of the packages that affect the bytes of results."""
     import platform
     from importlib.metadata import version
 
@@ -220,7 +220,7 @@ def versions() -> dict[str, str]:
 
 
 def wide_console(width: int) -> Console:
-    """Return the console of stdout; of so many columns where that is no terminal, lest lines are broken."""
+    """Return the console of stdout; if stdout is no terminal, this width keeps lines from being broken."""
     console = terminal.console()
     if not console.is_terminal:
         console.width = width
@@ -228,7 +228,7 @@ def wide_console(width: int) -> Console:
 
 
 def facts(lines: Iterable[tuple[str, str]]) -> Table:
-    """Return names, and what there is to say of each, in two columns."""
+    """Return a table of names and facts, in two columns."""
     from rich.table import Table
     from rich.text import Text
 
@@ -241,7 +241,7 @@ def facts(lines: Iterable[tuple[str, str]]) -> Table:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[str] = ()) -> Table:
-    """Return a table without lines, whose columns are numbers but for those in `left`."""
+    """Return a table without rules; columns are aligned to the right, except those in `left`."""
     from rich.table import Table
     from rich.text import Text
 
@@ -254,7 +254,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: Collecti
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people read them: ``5,432 s (1.5 h)``."""
+    """Return seconds as text for people: ``5,432 s (1.5 h)``."""
     for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:
             return f"{seconds:,.0f} s ({seconds / length:.1f} {unit})"
@@ -266,19 +266,19 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def progress(count: Callable[[], int], total: int | None, what: str) -> Iterator[None]:
-    """Show how far it is, and about how long the rest takes, on a terminal only; nothing in the first second.
+    """Show progress and the estimated remaining time, only on a terminal, after the first second.
 
-    What is there as it begins was not done in no time: it does not count for how long the rest takes.
-    Rich asks for it a few times a second, so what is measured need not report.
+    Items that exist at the beginning do not count for the estimate. Rich calls `count` a few times a second,
+    so the work itself reports nothing.
 
     Parameters
     ----------
     count : callable
-        Returns how much is done.
+        Returns the number of finished items.
     total : int, optional
-        How much there is; None where nobody knows.
+        The number of all items; None if it is unknown.
     what : str
-        What is counted: "trials started".
+        The name of the items: "trials started".
     """
     if not sys.stderr.isatty():
         yield
@@ -309,7 +309,7 @@ def _progress_line(done: int, total: int | None, what: str, seconds: float, firs
 
 
 def _left(new: int, rest: int, seconds: float) -> str:
-    """Say about how long the rest takes, once that can be told from what was done meanwhile."""
+    """Return the estimated remaining time as text, once enough new items are finished."""
     if seconds < SURE or new < FEW or rest <= 0:
         return ""
     return f", about {duration(float(f'{rest * seconds / new:.2g}'))} left"

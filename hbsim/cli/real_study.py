@@ -1,4 +1,4 @@
-"""Real studies, for ``hbsim run`` and ``hbsim record``: what they are asked for, begun anew or going on."""
+"""Real studies of ``hbsim run`` and ``hbsim record``: the arguments of new and resumed studies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 FUNCTION: Final = "Training function"
-# How a study is run, as opposed to what it is: these may change from one command to the next.
+# Options of running a study, not of its definition: they may change when the study is resumed.
 HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
 LIMITS: Final = ("workers", "max_time", "max_reward")
 RESOURCES: Final = ("num_cpus", "num_gpus")
@@ -55,19 +55,19 @@ REAL: Final = group(
 RUN_MACHINES: Final = group(
     "Other machines", Hosts, Dask, only=(*MACHINES.options, "send", "storage", "lease")
 )
-LOSS_RETRIES: Final = 3  # unless it is given, where trials may be lost with their hosts
+LOSS_RETRIES: Final = 3  # the default if trials may be lost with their hosts
 
-# What later commands know of earlier ones.
+# Options that are kept for later commands.
 KEPT: Final = (
     *(*HOW, *LIMITS, *RESOURCES, *RUN_MACHINES.options),
     *("args", "search_options", "points", "train", "executor", "test_metric"),
 )
 FILES: Final = ("train", "points", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key")
-SEVERAL: Final = ("args", "search_options")  # given several times; the last of a name counts
+SEVERAL: Final = ("args", "search_options")  # options given several times; the last value of a name is used
 GONE: Final = ("--tls", "--no-tls")  # flags of earlier versions
 
 
-# What `hbsim.run` is called with
+# Arguments of `hbsim.run`
 
 
 def new_study(ctx: typer.Context, scheduler: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,16 +76,16 @@ def new_study(ctx: typer.Context, scheduler: Mapping[str, Any], values: Mapping[
     Parameters
     ----------
     ctx : Context
-        The command's.
+        The command's context.
     scheduler : mapping
-        Options of the scheduler that were given; its type is "type".
+        The given options of the scheduler; its type is "type".
     values : mapping
-        All others that were given, by the names of the command's parameters.
+        All other given options, by the names of the command's parameters.
 
     Raises
     ------
     ParameterError
-        As `hbsim.make_scheduler`.
+        As by `hbsim.make_scheduler`.
     """
     from hbsim.core import make_scheduler
 
@@ -96,7 +96,7 @@ def new_study(ctx: typer.Context, scheduler: Mapping[str, Any], values: Mapping[
         ctx.fail("Missing option '--scheduler'.")
     until_return = options["type"] == "fifo" and "max_t" not in options
     if until_return:
-        options["max_t"] = 1  # no level is waited for
+        options["max_t"] = 1  # trials wait at no level
     if values.get("executor") in ("hosts", "dask"):
         options.setdefault("loss_retries", LOSS_RETRIES)
     options |= {"num_trials": values.get("num_trials"), "seed": values.get("seed", 0)}
@@ -114,12 +114,12 @@ def new_study(ctx: typer.Context, scheduler: Mapping[str, Any], values: Mapping[
 def resumed_study(
     ctx: typer.Context, scheduler: Mapping[str, Any], values: Mapping[str, Any], folder: StudyFolder
 ) -> dict[str, Any]:
-    """Return the arguments of `hbsim.run` for a study that goes on: what is not given is as it was.
+    """Return the arguments of `hbsim.run` for a resumed study; options that are not given are as before.
 
     Raises
     ------
     ParameterError
-        Something was given that differs from what the study is.
+        An option differs from the study's definition.
     JournalError, OutputError
         The journal cannot be read.
     """
@@ -156,7 +156,7 @@ def _read_spec(folder: StudyFolder) -> StudySpec:
 
 
 def _same(spec: StudySpec, scheduler: Mapping[str, Any], values: Mapping[str, Any]) -> StudySpec:
-    """Return the study with what was given again, once it is checked: before anything is loaded."""
+    """Return the study's definition, after a check of the options that are given again."""
     from hbsim.searchers.factory import plain_options
 
     type_, was = scheduler.get("type"), spec.scheduler["type"]
@@ -176,7 +176,7 @@ def _same(spec: StudySpec, scheduler: Mapping[str, Any], values: Mapping[str, An
 
 
 def _search_options(spec: StudySpec, values: Mapping[str, Any]) -> dict[str, object]:
-    """Return the searcher's options of a study that goes on; a constraint is the one that was given."""
+    """Return the searcher's options of a resumed study; a constraint is the one that is given."""
     given = search_options(values)
     options = {**spec.search_options, **given}
     if "constraints" in options and "constraints" not in given:
@@ -185,11 +185,11 @@ def _search_options(spec: StudySpec, values: Mapping[str, Any]) -> dict[str, obj
     return options
 
 
-# What earlier commands gave
+# Options of earlier commands
 
 
 def earlier_options(ctx: typer.Context, folder: StudyFolder) -> dict[str, Any]:
-    """Return how a study was run by earlier commands: what they gave; later ones count."""
+    """Return the options that earlier commands gave for running a study; later ones override."""
     given: dict[str, Any] = {}
     for run in _runs(folder):
         argv = run.get("argv") or [""]
@@ -221,13 +221,13 @@ def _runs(folder: StudyFolder) -> Sequence[Mapping[str, Any]]:
 
 
 def _placed(text: str, folder: str) -> str:
-    """Return an option of a searcher with the whole path of a constraint."""
+    """Return a searcher's option, with the absolute path of a constraint."""
     name, equals, value = text.partition("=")
     return f"{name}={Path(folder, value)}" if name == "constraints" and equals else text
 
 
 def executor_of(values: Mapping[str, Any]) -> str | None:
-    """Return the executor that a command's options name, or imply; None if they say nothing of it."""
+    """Return the executor that a command's options name or imply; None if there is none."""
     executor: str | None = values.get("executor")
     if "hosts" in values and executor in (None, "dask"):
         return "hosts"
@@ -235,7 +235,7 @@ def executor_of(values: Mapping[str, Any]) -> str | None:
 
 
 def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what two commands gave; the later one counts."""
+    """Return the options of two commands; the later one overrides."""
     over: set[str] = set()
     if "scheduler_address" in now:
         over |= {*HOSTS_ONLY, *(() if now["scheduler_address"].startswith("tls:") else DASK_ONLY)}
@@ -246,7 +246,7 @@ def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]
     return {**kept, **now, **{name: texts for name, texts in several.items() if texts}}
 
 
-# Running it
+# Running a study
 
 
 def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> RunResult:
@@ -254,7 +254,7 @@ def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> RunResu
     from hbsim.study.run import Interrupted, run
 
     kept = StudyFolder(folder)
-    # Polars has system calls go on after Ctrl-C, so that waiting for the warm server would not end.
+    # Polars makes system calls restart after Ctrl-C, so that waiting for the warm server would not end.
     signal.siginterrupt(signal.SIGINT, True)
     try:
         return run(**study, folder=folder)
@@ -268,13 +268,13 @@ def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> RunResu
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         if not kept.holds_study:
-            raise  # while the training function was loaded: there is nothing to go on with
+            raise  # while the training function was loaded: there is no study to resume
         say("error", f"interrupted: nothing runs any more; to go on: {to_go_on}")
         raise typer.Exit(1) from None
 
 
 def end_interrupted(result: RunResult, to_go_on: str) -> None:
-    """Say how to go on, and end with exit code 1, if the study was interrupted."""
+    """If the study was interrupted, print how to resume it, and end with exit code 1."""
     if result.why == "interrupted":
         say("error", f"interrupted after {result.end_time:.4g} s; to go on: {to_go_on}")
         raise typer.Exit(1)
@@ -287,9 +287,9 @@ def option_errors(values: Mapping[str, Any], constants: Mapping[str, object]) ->
     Parameters
     ----------
     values : mapping
-        What was given.
+        The given options.
     constants : mapping
-        Constants of the training function, whose names may be those of errors.
+        Constants of the training function, whose names may be in errors.
     """
     try:
         yield

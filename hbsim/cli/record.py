@@ -1,4 +1,4 @@
-"""``hbsim record``: train random configurations for real, and keep their learning curves."""
+"""The command ``hbsim record``: trains random configurations for real, and records their learning curves."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["record"]
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the command has beside `hbsim.record`."""
+    """The options that `hbsim.record` does not have."""
 
     study: str | None = option(
         None, metavar="DIR", flags=("--from",), help="Train nothing: write the curves of this study."
@@ -62,7 +62,7 @@ RECORDING: Final = group(
     mode={"panel": FUNCTION, "help": "What is better, with --metric."},
     test_metric={"panel": FUNCTION},
 )
-# What is of use where nothing is trained.
+# Options that can be used without training.
 OF_EXPORTS: Final = ("study", "out", "metric", "mode", "test_metric", "force", "as_json")
 
 
@@ -105,7 +105,7 @@ def record(
 
 
 def _export(ctx: typer.Context, recording: Given, folder: Path, out: Path) -> RunResult:
-    """Write the curves of a study that was run."""
+    """Write the learning curves of a finished or interrupted study."""
     from hbsim.study.result import load
 
     for name in ctx.params:
@@ -120,7 +120,7 @@ def _export(ctx: typer.Context, recording: Given, folder: Path, out: Path) -> Ru
 
 
 def _record(ctx: typer.Context, values: Given, out: Path) -> tuple[RunResult, str | None]:
-    """Run the study to its end; return it, and the metric to judge a trial by."""
+    """Run the study to its end; return its result, and the metric by which trials are compared."""
     from hbsim.study.record import prepare
 
     scheduler: dict[str, Any] = {"type": "fifo"}

@@ -1,4 +1,4 @@
-"""``hbsim report``: a sweep's results as a page, as figures and as tables."""
+"""The command ``hbsim report``: shows a sweep's results as a page, as figures and as tables."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def report(
             raise ParameterError(option, str(path), rule)
     _check_page(out, force)
     with ExitStack() as held:
-        # What cannot be written is said before any work.
+        # Errors of output folders are raised before any work.
         folders = {
             kind: held.enter_context(output_folder(path, force, kind))
             for kind, path in (("figures", figures), ("tables", tables))
@@ -88,7 +88,7 @@ def report(
 
 
 def _check_sweep(folder: Path) -> None:
-    """Tell a wrong name from results that are damaged."""
+    """Check that a folder has results of a sweep."""
     from hbsim.bench.sweep.folder import MANIFEST
 
     if not folder.is_dir():
@@ -125,7 +125,7 @@ def _write(made: SweepReport, folders: dict[str, Path]) -> dict[str, list[str]]:
 
 
 def _write_page(made: SweepReport, out: Path) -> None:
-    """Write the page, or leave what is there."""
+    """Write the page; on an error an earlier page is kept."""
     from hbsim.bench.page import render
     from hbsim.errors import OutputError
 

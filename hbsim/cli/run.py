@@ -1,4 +1,4 @@
-"""``hbsim run``: a study for real, or the same one simulated."""
+"""The command ``hbsim run``: runs a study for real, or simulates the same study."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ RUN_OUTPUT: Final = OUTPUT.changed(
     plot={"panel": RUN_CURVES.heading, "help": "Draw the study: PNG files in --folder."},
     force={"panel": RUN_CURVES.heading},
 )
-# What not every executor takes. sim knows the resource by its curves: --time-attr is no mistake there.
+# Options of some executors only. --time-attr is allowed for sim, which has the resource from its curves.
 TAKERS: Final = {
     **dict.fromkeys((name for name in REAL.options if name != "time_attr"), ("local", "hosts", "dask")),
     **dict.fromkeys(RUN_MACHINES.options, ("hosts", "dask")),
@@ -140,19 +140,19 @@ def run(
     if "type" not in scheduler:
         ctx.fail("Missing option '--scheduler'.")
     if train is not None:
-        split_target(train)  # it is not needed, but its user means to run it
+        split_target(train)  # the function is not needed, but a wrong name is an error
     simulate_study(ctx, scheduler, study, curves, cluster, output, _load_agreeing)
 
 
 def _executor(ctx: typer.Context, asked: Mapping[str, Any], output: Given) -> str:
-    """Return where the study runs: as the options say, else as before, else on this machine."""
+    """Return the executor: by the options, else as in earlier commands, else this machine."""
     executor = executor_of(asked)
     known = dict(asked)
     if "resume" in asked and executor in (None, "dask", "hosts"):
         before = earlier_options(ctx, StudyFolder(output.get("folder", FOLDER)))
         executor = executor_of({**before, **asked}) if executor is None else executor
         if executor == "dask" and "hosts" in before and "scheduler_address" not in asked:
-            return "hosts"  # it was called so before there was such a word
+            return "hosts"  # earlier versions had no name for this executor
         known |= before
     if executor == "hosts" and "hosts" not in known:
         raise ParameterError("executor", executor, "needs --hosts")
@@ -161,12 +161,12 @@ def _executor(ctx: typer.Context, asked: Mapping[str, Any], output: Given) -> st
 
 
 def _check_takers(executor: str, asked: Mapping[str, Any]) -> None:
-    """Check that the executor takes the options that were asked for.
+    """Check that the executor has all options that were given.
 
     Raises
     ------
     ParameterError
-        Names the first option that only others take.
+        Names the first option that only other executors have.
     """
     for name, value in asked.items():
         takers = TAKERS.get(name, EXECUTORS)
@@ -177,12 +177,12 @@ def _check_takers(executor: str, asked: Mapping[str, Any]) -> None:
 
 
 def _load_agreeing(curves: Given) -> Surrogate:
-    """Load learning curves: a file's decide as asked; those of a name have to agree, before any wrapper.
+    """Load learning curves; those of a named surrogate must have the study's metric and mode.
 
     Raises
     ------
     ParameterError, SurrogateError
-        As `hbsim.surrogates.load`, and where the curves decide on something else.
+        As by `hbsim.surrogates.load`; or the curves have another metric or mode.
     """
     from hbsim.surrogates import load
     from hbsim.surrogates.fitted import PREFIX as FITTED
@@ -233,7 +233,7 @@ def _run(ctx: typer.Context, scheduler: Given, values: Mapping[str, Any], output
 
 
 def _end_failed(result: RunResult) -> None:
-    """Say what went wrong, and end with exit code 1, if no trial came to anything."""
+    """If no trial has a result, print the reason, and end with exit code 1."""
     summary = result.summary()
     if summary["trials"] and summary["failed"] == summary["trials"]:
         reason = result.failures()["reason"][0]

@@ -1,4 +1,4 @@
-"""One study, simulated or real: for people, for programs, and as files."""
+"""Output of one study, simulated or real: for people, as JSON, and as files."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Request", "as_json", "notes", "resume_command", "run_as_json", "show", "show_run", "write"]
 
 Summary: TypeAlias = Mapping[str, Any]
-MANY_FAILED: Final = 0.1  # of the trials
-LITTLE: Final = 0.05  # of the busy time
+MANY_FAILED: Final = 0.1  # share of the trials
+LITTLE: Final = 0.05  # share of the busy time
 FAILED_SHOWN: Final = 3  # trials
-COLUMNS: Final = {  # of the rungs, and what people call them
+COLUMNS: Final = {  # columns of the rungs' table, and their headings
     "bracket": "bracket",
     "level": "level",
     "recorded": "trials",
@@ -47,17 +47,17 @@ ENDED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for: the command in words, and all options."""
+    """The request: the command as text, and all options."""
 
     command: str
     options: Mapping[str, object]
 
 
-# As files, and for programs
+# Files and JSON
 
 
 def write(result: Result, request: Request, folder: Path) -> None:
-    """Write a simulated study's tables as Parquet, and summary.json; no clock, so same bytes."""
+    """Write a simulated study's tables as Parquet, and summary.json; the same study gives the same bytes."""
     frames = {
         "jobs": result.jobs,
         "trials": result.trials,
@@ -83,7 +83,7 @@ def write(result: Result, request: Request, folder: Path) -> None:
 def as_json(
     result: Result, request: Request, explain: Sequence[int], folder: Path | None
 ) -> dict[str, object]:
-    """Return what ``--json`` prints of a simulated study: plain types."""
+    """Return the output of ``--json`` for a simulated study, in plain types."""
     return {
         "command": request.command,
         **_content(result),
@@ -105,7 +105,7 @@ def _content(result: Result) -> dict[str, object]:
 def run_as_json(
     result: RunResult, command: str, explain: Sequence[int], folder: Path, to_go_on: str
 ) -> dict[str, object]:
-    """Return what ``--json`` prints of a real study, which the command `to_go_on` resumes: plain types."""
+    """Return the output of ``--json`` for a real study, in plain types; `to_go_on` resumes the study."""
     best = _last_incumbent(result, "any")
     failures = [{**row, "log": str(_log(folder, row["trial"]))} for row in result.failures().to_dicts()]
     return {
@@ -139,7 +139,7 @@ def _last_incumbent(result: Result | RunResult, at: str) -> dict[str, Any] | Non
 
 
 def _plain(value: object) -> object:
-    """Return a choice that is no JSON value as text."""
+    """Return a value, as text if it is no JSON value."""
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -158,7 +158,7 @@ def _log(folder: Path, trial: int) -> Path:
 
 
 def resume_command(out: Path, command: str = "run", option: str = "--folder") -> str:
-    """Return what goes on with a study in a folder, or with the recording of a file."""
+    """Return the command that resumes a study in a folder, or the recording of a file."""
     return shlex.join(["hbsim", command, "--resume", option, str(out)])
 
 
@@ -211,7 +211,7 @@ def _print(
 def _title(result: Result | RunResult, summary: Summary) -> str:
     options = result.scheduler.options.as_dict()
     if "brackets" in options:
-        options["brackets"] = result.scheduler.brackets  # there may be fewer than were asked for
+        options["brackets"] = result.scheduler.brackets  # there may be fewer than the option says
     shown = ("max_t", "grace_period", "reduction_factor", "interval", "brackets", "n")
     text = " ".join(f"{name}={options[name]}" for name in shown if name in options)
     return f"{options['type']} {text} on {summary['surrogate']}, {summary['workers']} workers"
@@ -271,7 +271,7 @@ def _counts(summary: Summary, running: str = "running") -> str:
 
 
 def _cluster_lines(summary: Summary) -> list[tuple[str, str]]:
-    """Return who was not there, what was lost, what it cost and what it took on disks; nothing if nothing."""
+    """Return the lines on absent workers, lost work, costs and disk space; only those that apply."""
     lines = []
     if summary["absent_share"]:
         lines.append(("workers absent", f"{summary['absent_share']:.1%}"))
@@ -298,7 +298,7 @@ def _gigabytes(amount: float) -> str:
 
 
 def _wasted(summary: Summary) -> str:
-    """Return what was trained for nothing: four digits, or whole units where there are more."""
+    """Return the wasted training as text: four digits, or whole units if there are more."""
     wasted = summary["wasted_resource"]
     if not wasted:
         return ""
@@ -321,19 +321,19 @@ def _configuration(configuration: Mapping[str, object]) -> str:
 
 
 def _rung_table(result: Result | RunResult) -> Table:
-    """Return how many trials of each bracket reached each level, and what became of them there."""
+    """Return the numbers of trials that reached each level of each bracket, and of decisions there."""
     rows = result.rungs().to_dicts()
     first = {row["bracket"]: row["recorded"] for row in reversed(rows)}
     columns = [column for column in COLUMNS if column in ALWAYS or any(row[column] for row in rows)]
     for row in rows:
-        row["pause"] -= row["promoted"]  # so that what became of the trials adds up
+        row["pause"] -= row["promoted"]  # so that the numbers of decisions add up
         row["share"] = row["recorded"] / max(1, first[row["bracket"]])
     cells = ([FORMATS.get(column, "{:,}").format(row[column]) for column in columns] for row in rows)
     return table([COLUMNS[column] for column in columns], cells)
 
 
 def _failure_lines(result: RunResult, folder: Path) -> list[str]:
-    """Return the first failed trials, with the last reason of each, and where their tracebacks are."""
+    """Return lines on the first failed trials, with the last reason of each, and the files of tracebacks."""
     last = {row["trial"]: row for row in result.failures().to_dicts()}
     if not last:
         return []
@@ -346,11 +346,11 @@ def _failure_lines(result: RunResult, folder: Path) -> list[str]:
     return lines
 
 
-# What a simulated study's user may not expect
+# Warnings and notes on simulated studies
 
 
 def notes(result: Result) -> list[tuple[str, str]]:
-    """Return lines beside the numbers, each with its kind: ``"warning"`` or ``"note"``."""
+    """Return warnings and notes on a simulated study, each with its kind: ``"warning"`` or ``"note"``."""
     lines = []
     scheduler = result.scheduler
     trials, failed = scheduler.started, scheduler.status_counts()["failed"]

@@ -1,4 +1,4 @@
-"""``hbsim simulate``: one study."""
+"""The command ``hbsim simulate``: simulates one study."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_trials", "simulate", "simulate_study"]
 
-PLOTS: Final = Path("hbsim-plots")  # where pictures go without --folder
+PLOTS: Final = Path("hbsim-plots")  # the folder of plots without --folder
 
 
 def simulate(
@@ -68,7 +68,7 @@ def simulate_study(
     output: Given,
     load: Callable[[Given], Surrogate] = load_curves,
 ) -> None:
-    """Simulate one study, for any command that has these groups of options; `load` makes its curves."""
+    """Simulate one study for a command with these groups of options; `load` loads its learning curves."""
     from hbsim.cli.show_study import Request, as_json, notes, show
     from hbsim.core import make_scheduler
 
@@ -105,7 +105,7 @@ def simulate_study(
 
 
 def check_trials(explain: Sequence[int], count: int | None) -> None:
-    """Check that there are, or may be, the trials that are to be explained."""
+    """Check that the trials to explain exist, or can exist."""
     for trial in explain:
         if trial < 0 or (count is not None and trial >= count):
             among = "at least 0" if count is None else f"one of the trials 0 ... {count - 1}"
@@ -127,14 +127,14 @@ def _simulate(scheduler: Scheduler, curves: Surrogate, study: Given, cluster: Cl
 
 @contextmanager
 def _written(output: Given, folder: Path | None, request: Request) -> Iterator[list[Result]]:
-    """Check the folder before any work; then write what is put into the list."""
+    """Check the folder before any work; at the end write the result that the caller puts into the list."""
     from hbsim.cli.show_study import write
 
     results: list[Result] = []
     if folder is None:
         yield results
         return
-    # Plots without a folder have one of their own, where the last ones are replaced.
+    # Without --folder plots go to a folder of their own, where they replace earlier ones.
     with output_folder(folder, "force" in output or "folder" not in output) as temporary:
         yield results
         with progress(lambda: len(os.listdir(temporary)), None, "files written"):

@@ -1,4 +1,4 @@
-"""``hbsim surrogates``: which learning curves there are, and how well their early ranks predict."""
+"""The command ``hbsim surrogates``: lists learning curves, and how well their early ranks predict."""
 
 from __future__ import annotations
 
@@ -73,21 +73,21 @@ def surrogates(
 
 
 class WithImport(Command):
-    """A command with one more behind the word ``import``; a file of that name is ``./import``."""
+    """A command with a subcommand ``import``; a file of that name is written ``./import``."""
 
     @property
     def more(self) -> tuple[Any, ...]:
-        """The commands behind this one."""
+        """The subcommands."""
         return (make_command("import", import_),)
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Return the context of this command or, after ``import``, of the other."""
+        """Return the context of this command or, after ``import``, of the subcommand."""
         if args[:1] != ["import"]:
             return super().make_context(info_name, args, parent=parent, **extra)
         return self.more[0].make_context(f"{info_name} import", args[1:], parent=parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that the context is of."""
+        """Run the context's command."""
         return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
 
 
@@ -117,7 +117,7 @@ def _shipped(wrap: list[str] | None) -> list[tuple[SurrogateDescription, int | N
 
 
 def _size(name: str) -> int | None:
-    """Return the bytes of a file of recorded curves; None for what is worked out."""
+    """Return the size in bytes of a file of recorded curves; None for computed curves."""
     packaged = files("hbsim.surrogates") / f"{name}.parquet"
     if packaged.is_file():
         return len(packaged.read_bytes())
@@ -177,7 +177,7 @@ def _bytes(size: int | None) -> str:
 
 
 def _show_fit(report: FitReport) -> None:
-    """Print what a fit is made from, its held-out errors by level, and what they mean."""
+    """Print a fit's data, its held-out errors by level, and their meaning."""
     console = terminal.console()
     console.print(facts(_fit_lines(report)))
     console.print(f"\nheld out, {report.folds} parts of the rows in turn:")

@@ -1,4 +1,4 @@
-"""``hbsim surrogates import``: runs that other tools logged, as learning curves for the simulator."""
+"""The command ``hbsim surrogates import``: converts runs of other tools to learning curves."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["import_"]
 
-# Options that the notes on a file name.
+# Options in the notes on a file.
 SPELLING: Final = {"resource": "--resource", "first_level": "--first-level"}
 
 
 @dataclass(frozen=True)
 class ColumnOptions:
-    """What is what in the runs of another tool."""
+    """The options for the columns in the runs of another tool."""
 
     metric: str | None = option(None, metavar="NAME", help="The metric that decides; Optuna: its new name.")
     mode: str | None = option(None, metavar="...", help="What is better, if nothing says it.")
@@ -115,7 +115,7 @@ def _diverged(imported: Imported) -> str:
 
 
 def _needs(imported: Imported) -> dict[str, str]:
-    """Return the options that loading the file needs."""
+    """Return the options that are needed to load the file."""
     needs = {
         "--mode": None if imported.mode else "...",
         "--seconds-per-unit": None if imported.time else "...",

@@ -1,4 +1,4 @@
-"""``hbsim sweep``: many studies from a file; and how a plan is run in a folder, for ``hbsim compare`` too."""
+"""The command ``hbsim sweep``: runs the studies of a file; also runs the plan of ``hbsim compare``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WIDTH: Final = 100  # columns, where stdout is no terminal
 
 @dataclass(frozen=True)
 class TrustOptions:
-    """Whether a network without TLS is trusted."""
+    """The option to trust a network without TLS."""
 
     insecure: bool = option(
         False,
@@ -47,7 +47,7 @@ class TrustOptions:
 
 @dataclass(frozen=True)
 class ResultOptions:
-    """How a plan is run, and where its results go."""
+    """The options for running a plan, and for its results."""
 
     folder: str | None = option(
         None,
@@ -75,7 +75,7 @@ SWEEP_MACHINES: Final = group(
 )
 RESULTS: Final = group("Run", ResultOptions)
 NOT_TO_RUN: Final = ("dry_run", "as_json")
-# What results do not depend on, and what a command that is said to be entered again leaves out.
+# Options that do not affect results, and that are left out of the command to enter again.
 NOT_THE_PLAN: Final = (
     *("folder", "force", "as_json", "jobs", "dry_run", "retry_failed", "matters"),
     *SWEEP_MACHINES.options,
@@ -115,7 +115,7 @@ def sweep(
 
 
 def check_results(results: Given, machines: Given) -> Remote | None:
-    """Check how a plan is to be run; return the machines that run it, None where this one does.
+    """Check the options for running a plan; return the machines that run it, None for this machine.
 
     Raises
     ------
@@ -144,25 +144,25 @@ def check_results(results: Given, machines: Given) -> Remote | None:
 def carry_out(
     ctx: typer.Context, plan: SweepPlan, results: Given, remote: Remote | None, is_shown: bool
 ) -> None:
-    """Run a plan, and print what came out.
+    """Run a plan, and print its results.
 
     Parameters
     ----------
     ctx : Context
-        The command's.
+        The command's context.
     plan : SweepPlan
-        What is wanted.
+        The plan.
     results : mapping
-        How: the options of `RESULTS`.
+        The given options of `RESULTS`.
     remote : Remote, optional
-        As `check_results` returns it.
+        The result of `check_results`.
     is_shown : bool
         Whether the ranking is printed, and the results may be dropped afterwards.
 
     Raises
     ------
     typer.Exit
-        With code 1: cells failed, or it was interrupted.
+        With code 1: cells failed, or the plan was interrupted.
     """
     from hbsim.bench.comparison import confirmation
     from hbsim.bench.pool import default_jobs
@@ -196,7 +196,7 @@ def carry_out(
 def _run(
     plan: SweepPlan, folder: Path, force: bool, how: tuple[Any, ...], problems: list[str]
 ) -> Counts | None:
-    """Run a plan, and add to what went wrong; return None if it was interrupted."""
+    """Run a plan, and add errors to `problems`; return None if the plan was interrupted."""
     from hbsim.bench.sweep import SweepStore, counts, run_plan
 
     command, jobs, remote, is_retrying, isolated = how
@@ -243,7 +243,7 @@ def _show_outcome(
     is_shown: bool,
     is_interrupted: bool,
 ) -> None:
-    """Print the ranking, or the JSON object, and how the results become a page."""
+    """Print the ranking or the JSON object, and the command that makes a page of the results."""
     folder, as_json = results.get("folder"), "as_json" in results
     can_be_shown = is_shown or not is_interrupted
     report = None
@@ -286,7 +286,7 @@ def _report(folder: Path, command: str, name: str, matters: str | None) -> Sweep
 
 
 def _dry_run(ctx: typer.Context, plan: SweepPlan, results: Given, jobs: int) -> None:
-    """Print how much there is to run, about how long that takes, and what fails; nothing is written."""
+    """Print the work to be done, its estimated time, and what would fail; write nothing."""
     from hbsim.bench.sweep import estimate, look_into
 
     command, folder = command_line(ctx, NOT_TO_RUN), results.get("folder")

@@ -1,4 +1,4 @@
-"""``hbsim validate``: whether the simulator is true."""
+"""The command ``hbsim validate``: compares simulations with real runs."""
 
 from __future__ import annotations
 

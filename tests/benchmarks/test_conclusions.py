@@ -9,19 +9,20 @@ import pytest
 from benchmarks import conclusions
 from benchmarks.conclusions import render
 from benchmarks.conclusions_studies import VARIANTS, digits_pool, equal_pool, synthetic
-from tests.profile import thorough
+from tests.profile import THOROUGH
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "conclusions"
 
 
-@thorough
 def test_a_tiny_run_writes_its_page(tmp_path, monkeypatch):
     for name, value in {"STUDIES": 40, "EQUALS": (2, 4), "EFFECTS": (0.03,), "SIZES": (64,)}.items():
         monkeypatch.setattr(conclusions, name, value)
     random = np.random.default_rng(0)
     np.save(tmp_path / "equal.npy", random.normal(size=(4, 160)))
     np.save(tmp_path / "digits.npy", random.normal(size=(len(VARIANTS), 160)) + 5 * np.arange(8)[:, None])
+    if not THOROUGH:  # its studies are 960
+        np.save(tmp_path / "synthetic_64.npy", random.normal(size=(3, len(VARIANTS), 40)))
     monkeypatch.setattr(conclusions, "POWER_STUDIES", (20,))
     arguments = ["--out", str(tmp_path), "--pools", str(tmp_path), "--repetitions", "4", "--tables", "3"]
     conclusions.main(arguments)
