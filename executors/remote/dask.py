@@ -36,6 +36,7 @@ from hbsim.executors.remote.protocol import (
     HostFailed,
     Joined,
     Lost,
+    cancel_tasks,
 )
 
 if TYPE_CHECKING:
@@ -281,9 +282,7 @@ class DaskCarrier:
     async def close(self) -> None:
         """End all agents, and disconnect from the cluster, as `Carrier.close`."""
         tasks = [task for task in (self._task, *(one.task for one in self._workers.values())) if task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_tasks(tasks)
         with suppress(OSError, RuntimeError):
             async with asyncio.timeout(ENDING):
                 await asyncio.gather(

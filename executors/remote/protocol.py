@@ -43,7 +43,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
@@ -61,6 +61,7 @@ __all__ = [
     "HostFailed",
     "Joined",
     "Lost",
+    "cancel_tasks",
     "dump",
     "ended_from",
     "said_from",
@@ -284,3 +285,16 @@ def to_ended(body: Body, ahead: float) -> JobEnded:
 
 def _rows(rows: Iterable[Any], ahead: float) -> list[ReportRow]:
     return [ReportRow(at + ahead, trained, resource, metrics) for at, trained, resource, metrics in rows]
+
+
+async def cancel_tasks(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until all have ended.
+
+    A task may go on after it was cancelled: `asyncio.wait_for` of Python 3.11 returns a result that comes
+    at the same moment. Such a task is cancelled again.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=1.0)

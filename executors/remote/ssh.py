@@ -26,6 +26,7 @@ from hbsim.executors.remote.protocol import (
     CopyError,
     HostFailed,
     Joined,
+    cancel_tasks,
     dump,
 )
 
@@ -478,9 +479,7 @@ class SshCarrier:
         until = time.monotonic() + CLOSING
         while self._processes and time.monotonic() < until:
             await asyncio.sleep(0.02)
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await cancel_tasks(self._tasks.values())
         for host in self._hosts:
             host.drop()
         await asyncio.sleep(0.01)  # lets asyncssh close its sockets, also those of refused connections

@@ -19,7 +19,7 @@ from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.controller import Controller, News
 from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.remote.protocol import Carrier
+from hbsim.executors.remote.protocol import Carrier, cancel_tasks
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription, describe, load_target
 from hbsim.runner.workers import Assignment, Message
@@ -241,10 +241,7 @@ class RemoteWorkers:
 
 async def _end_tasks() -> None:
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
-    left = [task for task in asyncio.all_tasks() if task is not me]
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
+    await cancel_tasks([task for task in asyncio.all_tasks() if task is not me])
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
 

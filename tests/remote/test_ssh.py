@@ -33,6 +33,7 @@ from hbsim.executors.remote.protocol import (
     CopyError,
     HostFailed,
     Joined,
+    cancel_tasks,
     task_of,
 )
 from hbsim.executors.remote.ssh import SshCarrier, SshHost
@@ -752,3 +753,24 @@ def test_any_key_will_do_on_the_loopback_and_nowhere_else(tmp_path: Path) -> Non
     assert known("[::1]:22") is None
     assert known("gpu1") == "as configured"
     assert known("localhost", ssh_known_hosts=tmp_path / "known") == str(tmp_path / "known")
+
+
+def test_tasks_that_go_on_after_they_were_cancelled_end_all_the_same() -> None:
+    """As `asyncio.wait_for` of Python 3.11 has it, where a result comes at the same moment."""
+    cancelled = 0
+
+    async def restarts() -> None:
+        nonlocal cancelled
+        while cancelled < 2:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled += 1
+
+    async def run() -> None:
+        task = asyncio.create_task(restarts())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(cancel_tasks([task]), 30)
+
+    asyncio.run(run())
+    assert cancelled == 2
