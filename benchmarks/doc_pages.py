@@ -31,7 +31,7 @@ from typer.testing import CliRunner
 from benchmarks.pages import table
 from hbsim import load_sweep
 from hbsim.bench.comparison import Sweep
-from hbsim.bench.report.formatting import decimals, interval
+from hbsim.bench.formatting import decimals, interval
 from hbsim.bench.report.model import OPEN
 from hbsim.cli.main import app
 

@@ -41,8 +41,8 @@ from hbsim.bench.chart_style import (
     variant_rows,
     worker_bars,
 )
+from hbsim.bench.formatting import FileNames, last_if_nan, short_names, shortened
 from hbsim.bench.report.diagnosis import FEW_TASKS, by_setting, views
-from hbsim.bench.report.formatting import FileNames, last_if_nan, short_names, shortened
 from hbsim.bench.report.model import (
     BEST,
     NO_SCORE,

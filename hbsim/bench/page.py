@@ -23,7 +23,7 @@ from hbsim.bench.charts import (
     timeline,
     variant_styles,
 )
-from hbsim.bench.report.formatting import MEASURES, FileNames, plural
+from hbsim.bench.formatting import MEASURES, FileNames, plural
 from hbsim.bench.report.model import Line, SweepReport, TaskReport, Timeline
 from hbsim.bench.report.notes import shared_notes
 from hbsim.bench.report.render import as_html

@@ -30,7 +30,7 @@ from hbsim.bench.chart_style import (
     time_unit,
     worker_bars,
 )
-from hbsim.bench.report.formatting import plural
+from hbsim.bench.formatting import plural
 from hbsim.bench.segments import Segments, absent_shares, busy_shares, raster, segments
 from hbsim.surrogates.protocol import Floats
 

@@ -18,10 +18,10 @@ import hbsim
 from hbsim.bench.comparison import cluster_table
 from hbsim.bench.sweep import make_plan, read_sweep
 from hbsim.bench.sweep.curves import half_of
-from hbsim.bench.sweep.specification import toml
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_files import presets
+from hbsim.toml_files import to_toml
 from tests.bench.sweep.made import SMALL
 from tests.cli.conftest import Ran
 from tests.profile import examples
@@ -214,7 +214,7 @@ values = st.recursive(
 @given(st.dictionaries(keys, values, max_size=4))
 def test_what_is_written_is_read_again(content: dict[str, object]):
     # An empty table is left out at the top: there it means the same as none.
-    assert tomllib.loads(toml(content)) == {name: value for name, value in content.items() if value != {}}
+    assert tomllib.loads(to_toml(content)) == {name: value for name, value in content.items() if value != {}}
 
 
 @pytest.mark.parametrize("name", presets())
@@ -229,7 +229,7 @@ def test_a_cluster_as_a_table_is_the_same_cluster(name: str):
 def test_a_cluster_with_a_trace_and_speeds(tmp_path: Path):
     (tmp_path / "trace.csv").write_text("worker,start,end,state\na,0,1000,up\nb,0,1000,up\n")
     for cluster in (Cluster(trace=tmp_path / "trace.csv"), Cluster(speed=(1.0, 2.0), workers=2)):
-        text = toml({
+        text = to_toml({
             "seeds": 1, "defaults": {"num_trials": 2}, "variants": [{"type": "fifo"}],
             "surrogates": [{"surrogate": CURVES}], "clusters": [cluster_table(cluster)],
         })  # fmt: skip

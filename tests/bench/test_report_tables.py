@@ -15,8 +15,8 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from hbsim.bench.conclusions import Interval
+from hbsim.bench.formatting import clean
 from hbsim.bench.report import formatting, tables
-from hbsim.bench.report.formatting import clean
 from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Pairwise, VariantInfo
 from hbsim.bench.report.render import (
     LONGEST,

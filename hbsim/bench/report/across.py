@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from hbsim.bench.conclusions import ALPHA, Interval, mean_intervals
+from hbsim.bench.formatting import last_if_nan
 from hbsim.bench.over_tasks import (
     across_tasks,
     group_means,
@@ -16,7 +17,6 @@ from hbsim.bench.over_tasks import (
     interquartile_means,
     least_pairs,
 )
-from hbsim.bench.report.formatting import last_if_nan
 from hbsim.bench.report.model import ALL, Across, Heatmap, Pairwise, setting_of
 from hbsim.bench.sweep.scores import TaskKey, TaskScores, key_of
 from hbsim.surrogates.protocol import Floats

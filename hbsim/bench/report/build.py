@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from hbsim.bench.conclusions import Interval, best_probability, mean_intervals
+from hbsim.bench.formatting import last_if_nan
 from hbsim.bench.report.across import across_settings, heatmaps
 from hbsim.bench.report.diagnosis import diagnosis
-from hbsim.bench.report.formatting import last_if_nan
 from hbsim.bench.report.model import (
     NO_SCORE,
     WORSE,

@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from hbsim.bench.report.formatting import count, duration, listed, percent, plural
+from hbsim.bench.formatting import count, duration, listed, percent, plural
 from hbsim.bench.report.model import SweepReport, TaskReport
 from hbsim.bench.report.standings import Standings
 from hbsim.bench.sweep.scores import TaskScores

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hbsim.bench.report.formatting import FileNames, clean, plural
+from hbsim.bench.formatting import FileNames, clean, plural
 from hbsim.bench.report.model import SweepReport
 from hbsim.bench.report.notes import shared_notes
 from hbsim.bench.report.tables import (

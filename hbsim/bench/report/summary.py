@@ -8,9 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hbsim.bench.conclusions import ALPHA
-from hbsim.bench.over_tasks import least_pairs
-from hbsim.bench.report.diagnosis import mean_over_groups
-from hbsim.bench.report.formatting import (
+from hbsim.bench.formatting import (
     LISTED,
     count,
     duration,
@@ -22,6 +20,8 @@ from hbsim.bench.report.formatting import (
     plural,
     quoted,
 )
+from hbsim.bench.over_tasks import least_pairs
+from hbsim.bench.report.diagnosis import mean_over_groups
 from hbsim.bench.report.model import (
     ALL,
     BEST,

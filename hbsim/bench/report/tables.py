@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from hbsim.bench.conclusions import ALPHA, Interval
-from hbsim.bench.over_tasks import least_pairs
-from hbsim.bench.report.diagnosis import FEW_TASKS, REGRETS, SHARES, views
-from hbsim.bench.report.formatting import (
+from hbsim.bench.formatting import (
     MEASURES,
     NONE,
     count,
@@ -26,6 +24,8 @@ from hbsim.bench.report.formatting import (
     short_names,
     time_unit,
 )
+from hbsim.bench.over_tasks import least_pairs
+from hbsim.bench.report.diagnosis import FEW_TASKS, REGRETS, SHARES, views
 from hbsim.bench.report.model import (
     ALL,
     BEST,

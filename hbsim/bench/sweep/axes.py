@@ -21,7 +21,6 @@ from hbsim.bench.sweep.specification import (
     Specification,
     SurrogateTable,
     VariantTable,
-    dotted,
     unknown_field,
 )
 from hbsim.bench.variants import SEARCHER, Value, label
@@ -29,7 +28,7 @@ from hbsim.core.options import TYPES, suggest_type
 from hbsim.errors import ParameterError, SurrogateError, nearest
 from hbsim.options import OTHER_WORDS
 from hbsim.simulation import Cluster
-from hbsim.toml_files import Place, shown
+from hbsim.toml_files import Place, dotted, shown
 
 __all__ = [
     "BUDGETS",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import re
 import tomllib
@@ -23,7 +22,7 @@ from hbsim.options import OTHER_WORDS, declared
 from hbsim.simulation.cluster_files import About, MachinesSchema
 from hbsim.simulation.cluster_files import ClusterSchema as ClusterFields
 from hbsim.surrogates.options import SurrogateOptions
-from hbsim.toml_files import Place, first_problem, shown
+from hbsim.toml_files import Place, TomlTable, dotted, first_problem, parse_toml, read_text, shown, to_toml
 
 __all__ = [
     "DEFAULT_SEEDS",
@@ -41,13 +40,11 @@ __all__ = [
     "SurrogateTable",
     "SweepTable",
     "VariantTable",
-    "dotted",
     "error_text",
     "fields_at",
     "line_of",
     "make_specification",
     "read_specification",
-    "toml",
     "unknown_field",
 ]
 
@@ -64,10 +61,6 @@ LOADED: Final = tuple(declared(SurrogateOptions))
 _TOML_TYPES: Final[Mapping[str, Any]] = {"number": float, "whole": int, "text": str, "texts": list[str]}
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 class _Open(BaseModel):
     """A table that takes options of schedulers too, under their names."""
 
@@ -75,7 +68,7 @@ class _Open(BaseModel):
     __pydantic_extra__: dict[str, Value]
 
 
-class Seeds(_Table):
+class Seeds(TomlTable):
     """``seeds = {first = 100, count = 20}``."""
 
     first: int = 0
@@ -143,7 +136,7 @@ class ClusterTable(ClusterFields):
     workers: int | list[int] | None = None
 
 
-class CellPattern(_Table):
+class CellPattern(TomlTable):
     """A pattern of cells, with all their seeds: cells that match each field; ``where`` of an override."""
 
     variant: Names | None = None
@@ -158,14 +151,14 @@ class SeedPattern(CellPattern):
     seed: Numbers | None = None
 
 
-class Override(_Table):
+class Override(TomlTable):
     """Settings for some cells: ``[[override]]``."""
 
     where: CellPattern
     set: SettingsTable
 
 
-class SweepTable(_Table):
+class SweepTable(TomlTable):
     """The whole specification."""
 
     title: str = ""
@@ -179,10 +172,10 @@ class SweepTable(_Table):
     defaults: SettingsTable = Field(default_factory=SettingsTable.model_construct)
     variants: list[VariantTable]
     surrogates: list[_Curves]
-    clusters: list[ClusterTable] = []
-    include: list[SeedPattern] = []
-    exclude: list[SeedPattern] = []
-    override: list[Override] = []
+    clusters: list[ClusterTable] = Field(default_factory=list)
+    include: list[SeedPattern] = Field(default_factory=list)
+    exclude: list[SeedPattern] = Field(default_factory=list)
+    override: list[Override] = Field(default_factory=list)
 
 
 FIELD: Final = "file"  # the field of errors about a file
@@ -272,7 +265,7 @@ class Specification:
     @cached_property
     def text(self) -> str:
         """The file's text; without a file, an equivalent TOML text with whole paths."""
-        return self.file_text or toml(absolute(self.content, self.folder, self.data))
+        return self.file_text or to_toml(absolute(self.content, self.folder, self.data))
 
     def with_content(self, content: Mapping[str, Any]) -> Specification:
         """Return a specification with another content, whose paths are absolute, and without a file."""
@@ -410,21 +403,8 @@ def read_specification(
     if data is not None and not os.path.isdir(data):
         raise ParameterError("data", os.fspath(data), "there is no such folder")
     name = os.fspath(path)
-    try:
-        with open(name, encoding="utf-8") as file:
-            text = file.read()
-    except UnicodeDecodeError:
-        raise ParameterError(FIELD, name, "is no TOML: it is not UTF-8") from None
-    except OSError as error:
-        raise ParameterError(FIELD, name, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a NUL in the name
-        raise ParameterError(FIELD, name, f"cannot be read: {error}") from None
-    try:
-        content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        last = text.count("\n") + (not text.endswith("\n"))
-        problem = str(error).replace("(at end of document)", f"(at the end, line {last})")
-        raise ParameterError(FIELD, name, f"is no TOML: {problem}") from None
+    text = read_text(FIELD, name)
+    content = parse_toml(FIELD, name, text)
     folder = os.path.dirname(name)
     return Specification(name, content, folder, folder if data is None else os.fspath(data), file_text=text)
 
@@ -477,11 +457,6 @@ def absolute(content: Mapping[str, Any], folder: str, data: str) -> dict[str, An
     return made
 
 
-def dotted(place: Place) -> str:
-    """Return a place as errors name it: ``variants.0.brackets``."""
-    return ".".join(map(str, place))
-
-
 def error_text(error: HbsimError) -> str:
     """Return an error's text in the words of the file."""
     if not isinstance(error, ParameterError):
@@ -512,7 +487,7 @@ def _value_at(content: Any, place: Place) -> Any:
     return content
 
 
-# TOML: documents, and the lines of their values
+# The lines of values in TOML documents
 
 # Strings and comments, in which brackets and line ends do not count.
 _TOKENS: Final = re.compile(
@@ -568,39 +543,3 @@ def _line_ends(text: str) -> list[tuple[int, str]]:
             closing = closing[1:]
         ends += [(match.end(), closing)] * token.count("\n")
     return ends
-
-
-def toml(content: Mapping[str, Any]) -> str:
-    """Write plain objects as a TOML document; None is left out."""
-    plain = {name: value for name, value in content.items() if not _is_table(value)}
-    lines = [f"{_key(name)} = {_value(value)}" for name, value in plain.items() if value is not None]
-    for name, value in content.items():
-        if name in plain or not value:
-            continue
-        for table in value if isinstance(value, list) else [value]:
-            lines += ["", f"[[{_key(name)}]]" if isinstance(value, list) else f"[{_key(name)}]"]
-            lines += [f"{_key(one)} = {_value(item)}" for one, item in table.items() if item is not None]
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def _is_table(value: object) -> bool:
-    return isinstance(value, Mapping) or (
-        isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
-    )
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        items = ((name, item) for name, item in value.items() if item is not None)
-        return "{" + ", ".join(f"{_key(name)} = {_value(item)}" for name, item in items) + "}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    return repr(value)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from hbsim.bench.formatting import decimals, interval
 from hbsim.bench.page import FOLDS, render
-from hbsim.bench.report.formatting import decimals, interval
 from tests.bench.report.browser import Browser
 from tests.bench.report.example import example, poisoned, without_results
 
