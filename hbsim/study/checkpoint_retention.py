@@ -113,7 +113,7 @@ class CheckpointRetention:
                 self._over.add(trial)
         if not self._over:
             return
-        busy = {stay.trial for stay in self._journal_state.runs.values()}
+        busy = {run.trial for run in self._journal_state.runs.values()}
         best = self._journal_state.best
         kept = busy if best is None or self._keep == "none" else {*busy, best.trial}
         for trial in sorted(self._over - kept)[:most]:

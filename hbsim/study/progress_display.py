@@ -99,13 +99,13 @@ def printer(progress: str) -> Callable[[str], None]:
     return write_nothing if progress == "none" else write
 
 
-def _progress(kind: str, stack: ExitStack, overview: ProgressSummary, workers: StudyWorkers) -> Observer:
+def _progress(kind: str, stack: ExitStack, summary: ProgressSummary, workers: StudyWorkers) -> Observer:
     if kind == "table":
-        table = LiveTable(overview, lambda: workers.slots, lambda: _about(workers, overview.team.open))
+        table = LiveTable(summary, lambda: workers.slots, lambda: _about(workers, summary.workers.open))
         stack.callback(table.close)
         return table
 
-    return PlainLines(overview, _about(workers, range(len(workers.slots))))
+    return PlainLines(summary, _about(workers, range(len(workers.slots))))
 
 
 def _about(workers: StudyWorkers, numbers: Sequence[int]) -> str:
@@ -136,7 +136,7 @@ class PlainLines:
 
     Parameters
     ----------
-    overview : ProgressSummary
+    summary : ProgressSummary
         Gets each record first.
     about : str
         A line about the workers.
@@ -145,10 +145,10 @@ class PlainLines:
     """
 
     def __init__(
-        self, overview: ProgressSummary, about: str, clock: Callable[[], float] = time.monotonic
+        self, summary: ProgressSummary, about: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._overview, self._about, self._clock = overview, about, clock
-        self._begins = "goes on" if overview.journal_state.now else "starts"
+        self._summary, self._about, self._clock = summary, about, clock
+        self._begins = "goes on" if summary.journal_state.now else "starts"
         self._best = self._shown_best()
         self._begun = self._off = False
         self._best_time = self._summed = clock()
@@ -161,9 +161,9 @@ class PlainLines:
     def record(self, record: Record) -> None:
         """Handle a record."""
         self._begin()
-        self._overview.record(record)
-        if record["e"] == "fail" and self._overview.last_failure is not None:
-            self._fail(self._overview.last_failure)
+        self._summary.record(record)
+        if record["e"] == "fail" and self._summary.last_failure is not None:
+            self._fail(self._summary.last_failure)
         elif record["e"] == "close":
             self._improve(now=True)
             self._sum_up()
@@ -175,7 +175,7 @@ class PlainLines:
         self._write_workers()
         since = self._clock() - self._summed
         if since >= UNCHANGED_EVERY or (
-            since >= SUMMARY_EVERY and (self._more_failures or self._overview.trials() != self._trials)
+            since >= SUMMARY_EVERY and (self._more_failures or self._summary.trials() != self._trials)
         ):
             self._improve(now=True)
             self._sum_up()
@@ -186,25 +186,25 @@ class PlainLines:
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
-            overview = self._overview
+            summary = self._summary
             self._write(
-                f"{overview.name()} {self._begins}, {self._about}, in {near(overview.study_folder.path)}"
+                f"{summary.name()} {self._begins}, {self._about}, in {near(summary.study_folder.path)}"
             )
 
     def _improve(self, now: bool = False) -> None:
         best, time = self._shown_best(), self._clock()
         if best != self._best and (now or time - self._best_time >= APART):
             self._best, self._best_time = best, time
-            self._write(f"best {self._overview.best()}")
+            self._write(f"best {self._summary.best()}")
 
     def _shown_best(self) -> tuple[int, str] | None:
         """Return the incumbent's trial and its value as shown, to tell whether the line would change."""
-        best = self._overview.journal_state.best
+        best = self._summary.journal_state.best
         return None if best is None else (best.trial, number(best.value))
 
     def _write_workers(self) -> None:
         """Write which workers have come or gone since the last call."""
-        there, time = frozenset(self._overview.team.open), self._clock()
+        there, time = frozenset(self._summary.workers.open), self._clock()
         if there == self._workers_known or time - self._workers_time < APART:
             return
         before, self._workers_known, self._workers_time = self._workers_known, there, time
@@ -219,14 +219,14 @@ class PlainLines:
 
     def _gone(self, workers: Collection[int]) -> str:
         """Say which workers no longer take jobs, with the first one's reason."""
-        why = self._overview.team.shut.get(min(workers), "")
+        why = self._summary.workers.shut.get(min(workers), "")
         if why == NO_ANSWER:
             return f"{NO_ANSWER} from {self._on_hosts(workers)}"
         return f"lost {self._on_hosts(workers)}{f': {why}' if why else ''}"
 
     def _on_hosts(self, workers: Collection[int]) -> str:
         """Count workers, and name their hosts: ``"2 workers (a, b)"``."""
-        hosts = list(dict.fromkeys(self._overview.team.hosts.get(worker, "") for worker in sorted(workers)))
+        hosts = list(dict.fromkeys(self._summary.workers.hosts.get(worker, "") for worker in sorted(workers)))
         count = f"{len(workers):,} worker{'' if len(workers) == 1 else 's'}"
         return f"{count} ({few(hosts)})"
 
@@ -235,23 +235,23 @@ class PlainLines:
             self._more_failures += 1
             return
         self._failures += 1
-        log = near(trial_folder(self._overview.study_folder.trials, failure.trial) / "log.txt")
-        self._write(f"failed {self._overview.failure_text(failure)}; see {log}")
+        log = near(trial_folder(self._summary.study_folder.trials, failure.trial) / "log.txt")
+        self._write(f"failed {self._summary.failure_text(failure)}; see {log}")
 
     def _sum_up(self) -> None:
-        overview, self._trials = self._overview, self._overview.trials()
+        summary, self._trials = self._summary, self._summary.trials()
         more = f"; {self._more_failures:,} more failures" if self._more_failures else ""
         self._failures = self._more_failures = 0
         self._summed = self._clock()
-        best = overview.journal_state.best
-        best_ = "" if best is None else f"; best {overview.metric} {best.value:.5g} (trial {best.trial})"
-        self._write(f"{self._trials}{best_}; {overview.state()}{more}")
+        best = summary.journal_state.best
+        best_ = "" if best is None else f"; best {summary.metric} {best.value:.5g} (trial {best.trial})"
+        self._write(f"{self._trials}{best_}; {summary.state()}{more}")
 
     def _write(self, line: str) -> None:
         if self._off:
             return
         try:
-            print_err(f"[{hms(self._overview.elapsed)}] {line}")
+            print_err(f"[{hms(self._summary.elapsed)}] {line}")
         except (OSError, ValueError):
             self._off = True  # stderr is closed: the study goes on without lines
 
@@ -282,7 +282,7 @@ class LiveTable:
 
     Parameters
     ----------
-    overview : ProgressSummary
+    summary : ProgressSummary
         Gets each record first.
     slots : callable
         Returns the slots of the workers, by number.
@@ -296,7 +296,7 @@ class LiveTable:
 
     def __init__(
         self,
-        overview: ProgressSummary,
+        summary: ProgressSummary,
         slots: Callable[[], Sequence[Slot]],
         about: Callable[[], str],
         console: Console | None = None,
@@ -304,7 +304,7 @@ class LiveTable:
     ) -> None:
         from rich.live import Live
 
-        self._overview, self._slots, self._about, self._clock = overview, slots, about, clock
+        self._summary, self._slots, self._about, self._clock = summary, slots, about, clock
         self._gpus: list[str] = []
         self._hosts: dict[int, str] = {}
         self._timed = True
@@ -317,7 +317,7 @@ class LiveTable:
 
     def record(self, record: Record) -> None:
         """Handle a record."""
-        self._overview.record(record)
+        self._summary.record(record)
 
     def tick(self) -> None:
         """Draw the table if it is due."""
@@ -356,16 +356,16 @@ class LiveTable:
         from rich.text import Text
 
         head = self._head()
-        if self._overview.journal_state.why is not None:
+        if self._summary.journal_state.why is not None:
             return head
         # Further lines: two blank ones, the names of the columns, a rule, and the line of the cursor.
-        room, rows = self._console.size.height - head.row_count - 5, self._overview.team.rows()
+        room, rows = self._console.size.height - head.row_count - 5, self._summary.workers.rows()
         shown = rows[: max(1, room)]
         more = f" ... and {self._rest(rows[len(shown) :])}" if len(shown) < len(rows) else ""
-        self._hosts = self._overview.team.short_hosts()
+        self._hosts = self._summary.workers.short_hosts()
         narrow = self._hosts and not self._wide  # leaves out GPUs and times, for what workers do
         self._timed = not narrow
-        self._gpus = [] if narrow else gpu_labels(self._slots(), self._overview.team.hosts)
+        self._gpus = [] if narrow else gpu_labels(self._slots(), self._summary.workers.hosts)
         # The last line is never full: the terminal's ^C at Ctrl-C would begin another line.
         return Group(head, Text(), self._workers(shown), Text(more, "dim", overflow="ellipsis", no_wrap=True))
 
@@ -373,17 +373,17 @@ class LiveTable:
         from rich.table import Table
         from rich.text import Text
 
-        overview = self._overview
+        summary = self._summary
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         lines = {
-            "study": (f"{overview.name()}, {self._about()}", ""),
-            "time": (f"{hms(overview.elapsed)}, {overview.state()}", ""),
-            "trials": (overview.trials(), ""),
-            "best": (overview.best(), "bold"),
-            "failed": (overview.failure(), "red"),
-            "folder": (near(overview.study_folder.path), ""),
+            "study": (f"{summary.name()}, {self._about()}", ""),
+            "time": (f"{hms(summary.elapsed)}, {summary.state()}", ""),
+            "trials": (summary.trials(), ""),
+            "best": (summary.best(), "bold"),
+            "failed": (summary.failure(), "red"),
+            "folder": (near(summary.study_folder.path), ""),
         }
         for name, (text, style) in lines.items():
             for place, line in enumerate(self._folded(name, text)):
@@ -424,18 +424,18 @@ class LiveTable:
 
     def _columns(self) -> Iterator[tuple[str, int | None]]:
         """Yield each column's name and maximal width."""
-        spec = self._overview.spec
+        spec = self._summary.spec
         yield " worker", None
         if self._hosts:
             yield "host", 16
         yield "trial", None
-        if self._overview.scheduler.brackets > 1:
+        if self._summary.scheduler.brackets > 1:
             yield "bracket", None
         yield "rung", None
         yield plain(spec.time_attr), 16
         if self._wide:
             yield "", None
-        yield self._overview.metric, 12
+        yield self._summary.metric, 12
         if self._timed:
             yield "time", None
         if self._gpus:
@@ -449,55 +449,56 @@ class LiveTable:
     def _row(self, worker: int) -> Iterator[RenderableType]:
         from rich.text import Text
 
-        overview = self._overview
+        summary = self._summary
         yield str(worker)
         if self._hosts:
             yield Text(self._hosts.get(worker, ""))
-        yield from self._trial(overview.journal_state.workers.get(worker))
+        yield from self._trial(summary.journal_state.workers.get(worker))
         if self._gpus:
             yield Text(self._gpus[worker] if worker < len(self._gpus) else "")
-        state = overview.what(worker)
+        state = summary.what(worker)
         yield Text(state, _style(state))
 
-    def _trial(self, stay: JobRun | None) -> Iterator[RenderableType]:
+    def _trial(self, run: JobRun | None) -> Iterator[RenderableType]:
         """Yield the cells between the worker and its GPU."""
         from rich.text import Text
 
-        overview = self._overview
-        several = overview.scheduler.brackets > 1
-        if stay is None:
+        summary = self._summary
+        several = summary.scheduler.brackets > 1
+        if run is None:
             yield from [""] * (4 + several + self._wide + self._timed)
             return
-        best = overview.journal_state.best
-        incumbent = best is not None and best.trial == stay.trial
-        yield Text(f"{'*' if incumbent else ''}{stay.trial}", "bold" if incumbent else "")
+        best = summary.journal_state.best
+        incumbent = best is not None and best.trial == run.trial
+        yield Text(f"{'*' if incumbent else ''}{run.trial}", "bold" if incumbent else "")
         if several:
-            yield str(stay.bracket)
-        yield overview.rung(stay)
-        yield overview.far(stay)
+            yield str(run.bracket)
+        yield summary.rung(run)
+        yield summary.far(run)
         if self._wide:
-            yield _bar(stay)
-        yield number(stay.value) if stay.rows else ""
+            yield _bar(run)
+        yield number(run.value) if run.rows else ""
         if self._timed:
-            yield span(overview.elapsed - stay.start_time)
+            yield span(summary.elapsed - run.start_time)
 
     def _rest(self, rest: Sequence[int]) -> str:
         """Summarise the workers for which there is no room."""
-        overview = self._overview
+        summary = self._summary
         busy = sum(
-            worker in overview.journal_state.workers and worker not in overview.team.silent for worker in rest
+            worker in summary.journal_state.workers and worker not in summary.workers.silent
+            for worker in rest
         )
         return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
 
 
-def _bar(stay: JobRun) -> RenderableType:
+def _bar(run: JobRun) -> RenderableType:
     from rich.progress_bar import ProgressBar
 
-    if not isfinite(stay.stop):
+    if not isfinite(run.stop):
         return ""
     return ProgressBar(
-        total=stay.stop,
-        completed=stay.resource,
+        total=run.stop,
+        completed=run.resource,
         width=12,
         style="bright_black",
         complete_style="cyan",

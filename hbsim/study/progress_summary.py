@@ -242,7 +242,7 @@ class ProgressSummary:
     ----------
     last_failure : TrialFailure or None
         The last failure since this process began.
-    team : WorkerSummary
+    workers : WorkerSummary
         Its workers.
     """
 
@@ -256,7 +256,7 @@ class ProgressSummary:
     ) -> None:
         self.spec, self.study_folder = spec, study_folder
         self.scheduler, self.journal_state = state.scheduler, state.journal_state
-        self.team = WorkerSummary(self.journal_state, workers)
+        self.workers = WorkerSummary(self.journal_state, workers)
         self.last_failure: TrialFailure | None = None
         self._clock = clock
         self._seen = clock()  # the time of the clock at the journal state's `now`
@@ -266,7 +266,7 @@ class ProgressSummary:
     def record(self, record: Record) -> None:
         """Handle a record that the journal state has applied."""
         self._seen = self._clock()
-        self.team.record(record)
+        self.workers.record(record)
         kind, job = record["e"], record.get("job", -1)
         if kind in ("rows", "reach"):
             self._said[job] = record["t"]
@@ -319,8 +319,8 @@ class ProgressSummary:
         """Count the running trials on hosts that do not answer."""
         if self.journal_state.why is not None:
             return 0
-        stays = (self.journal_state.workers[worker] for worker in self.team.silent)
-        return len({stay.trial for stay in stays if stay.ended is None})
+        silent = (self.journal_state.workers[worker] for worker in self.workers.silent)
+        return len({run.trial for run in silent if run.ended is None})
 
     def best(self) -> str:
         """Describe the incumbent, its trial and resource; empty before there is one."""
@@ -339,15 +339,15 @@ class ProgressSummary:
         """Say how busy the workers are, or why the study is over."""
         if self.journal_state.why is not None:
             return WHY.get(self.journal_state.why, self.journal_state.why)
-        silent = self.team.silent
-        hosts = list(dict.fromkeys(self.team.hosts[worker] for worker in silent))
+        silent = self.workers.silent
+        hosts = list(dict.fromkeys(self.workers.hosts[worker] for worker in silent))
         since = span(self.elapsed - min(silent.values(), default=0.0))
         more = f"; no answer from {few(hosts)} for {since}" if hosts else ""
-        if not self.team.open:
+        if not self.workers.open:
             return f"{WAITING}{more}"
-        idle, why = self.team.idle, self.idle()
+        idle, why = self.workers.idle, self.idle()
         more += f"; {idle:,} idle: {why}" if idle and why else ""
-        return f"workers busy {self.team.busy_share(self.elapsed):.0%}{more}"
+        return f"workers busy {self.workers.busy_share(self.elapsed):.0%}{more}"
 
     def failure(self) -> str:
         """Describe the last failure, and count all failures; empty if there was none."""
@@ -367,57 +367,57 @@ class ProgressSummary:
 
     def what(self, worker: int) -> str:
         """Describe what a worker does."""
-        if worker in self.team.silent:
-            since = span(self.elapsed - self.team.silent[worker])
-            why = self.team.shut[worker]
+        if worker in self.workers.silent:
+            since = span(self.elapsed - self.workers.silent[worker])
+            why = self.workers.shut[worker]
             return f"{NO_ANSWER} for {since}" + ("" if why == NO_ANSWER else f": {why}")
-        stay, why = self.journal_state.workers.get(worker), self.team.shut.get(worker, "")
-        if stay is not None:
-            return self.doing(stay) + (f"; {why}" if why else "")
+        run, why = self.journal_state.workers.get(worker), self.workers.shut.get(worker, "")
+        if run is not None:
+            return self.doing(run) + (f"; {why}" if why else "")
         if why:
             return why
         why = self.idle()
         return f"idle: {why}" if why else "idle"
 
-    def rung(self, stay: JobRun) -> str:
+    def rung(self, run: JobRun) -> str:
         """Return which of its rungs a trial trains to: ``"2/4"``."""
-        levels = self.scheduler.geometry.of_bracket(stay.bracket)
-        if stay.stop not in levels:
+        levels = self.scheduler.geometry.of_bracket(run.bracket)
+        if run.stop not in levels:
             return "-"
-        return f"{levels.index(stay.stop) + 1}/{len(levels)}"
+        return f"{levels.index(run.stop) + 1}/{len(levels)}"
 
-    def far(self, stay: JobRun) -> str:
+    def far(self, run: JobRun) -> str:
         """Return a trial's resource and its next milestone: ``"5/27"``."""
-        done = amount(stay.resource)
-        return f"{done}/{amount(stay.stop)}" if isfinite(stay.stop) else done
+        done = amount(run.resource)
+        return f"{done}/{amount(run.stop)}" if isfinite(run.stop) else done
 
-    def doing(self, stay: JobRun) -> str:
+    def doing(self, run: JobRun) -> str:
         """Describe what a job is doing."""
-        before = self._before(stay)
+        before = self._before(run)
         if before is not None:
             does = "saves" if before.ended == PAUSE else "ends"
-            return f"waits: worker {before.worker} still {does} trial {stay.trial}"
-        if stay.ended is not None:
-            return LEAVING.get(stay.ended, "failed")
-        again = f", attempt {stay.attempt + 1}" if stay.attempt else ""
-        if not stay.rows:
+            return f"waits: worker {before.worker} still {does} trial {run.trial}"
+        if run.ended is not None:
+            return LEAVING.get(run.ended, "failed")
+        again = f", attempt {run.attempt + 1}" if run.attempt else ""
+        if not run.rows:
             return f"no report yet{again}"
         if self.ending:
             return "leaves at next report"
-        if stay.resource <= stay.stood:
-            return f"trains again up to {amount(stay.stood)}{again}"
-        return self._silence(stay) or f"training{again}"
+        if run.resource <= run.stood:
+            return f"trains again up to {amount(run.stood)}{again}"
+        return self._silence(run) or f"training{again}"
 
-    def _before(self, stay: JobRun) -> JobRun | None:
+    def _before(self, run: JobRun) -> JobRun | None:
         """Return the earlier job of the same trial that has to end before this one begins."""
-        if stay.rows or stay.ended is not None:
+        if run.rows or run.ended is not None:
             return None
         others = self.journal_state.runs.values()
-        return next((s for s in others if s.trial == stay.trial and s.job < stay.job), None)
+        return next((s for s in others if s.trial == run.trial and s.job < run.job), None)
 
-    def _silence(self, stay: JobRun) -> str:
-        silent = self.elapsed - self._said.get(stay.job, inf)
-        usual = stay.trained / stay.rows
+    def _silence(self, run: JobRun) -> str:
+        silent = self.elapsed - self._said.get(run.job, inf)
+        usual = run.trained / run.rows
         return f"silent for {span(silent)}" if silent > max(SILENT, 5 * usual) else ""
 
     def idle(self) -> str:

@@ -70,10 +70,10 @@ class RunResult:
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
-        """A row an uninterrupted stay on a worker; columns as `hbsim.Result.jobs`.
+        """A row a job, uninterrupted on one worker; columns as `hbsim.Result.jobs`.
 
         Times are study seconds: without the time between an interruption and the resumption. `value` is
-        the job's last report. A stay that was interrupted is censored.
+        the job's last report. A job that was interrupted is censored.
         """
         return self._journal_state.jobs.frame(self.scheduler.trial_brackets())
 
@@ -101,7 +101,7 @@ class RunResult:
         Columns: worker, host, opened and shut (study seconds; null while it is open). Jobs name their
         workers, so a join on `worker` by time gives the host of each job.
         """
-        stays: list[dict[str, Any]] = []
+        periods: list[dict[str, Any]] = []
         open_: dict[int, dict[str, Any]] = {}
         for record in read_records(self._journal, together=True):
             kind, time = record["e"], record.get("t")
@@ -109,11 +109,11 @@ class RunResult:
             for worker in ended:
                 open_.pop(worker, {})["shut"] = time
             if kind == "open":
-                stay = {"worker": record["worker"], "host": record["host"], "opened": time, "shut": None}
-                open_[record["worker"]] = stay
-                stays.append(stay)
+                period = {"worker": record["worker"], "host": record["host"], "opened": time, "shut": None}
+                open_[record["worker"]] = period
+                periods.append(period)
         times = {"opened": pl.Float64, "shut": pl.Float64}
-        return pl.DataFrame(stays, schema={"worker": pl.Int64, "host": pl.String, **times})
+        return pl.DataFrame(periods, schema={"worker": pl.Int64, "host": pl.String, **times})
 
     @cached_property
     def trials(self) -> pl.DataFrame:

@@ -71,10 +71,10 @@ class RunCurves:
         self.seconds = np.full(shape, nan)
         self.observed: NDArray[np.bool_] = np.zeros(shape, dtype=bool)
         by_trial: dict[int, list[RecordedJob]] = {}
-        for stay in run.stays:
-            by_trial.setdefault(stay.trial, []).append(stay)
-        for trial, stays in by_trial.items():
-            self._read(trial, stays)
+        for job in run.jobs:
+            by_trial.setdefault(job.trial, []).append(job)
+        for trial, jobs in by_trial.items():
+            self._read(trial, jobs)
         self._fill_unknown()
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
@@ -121,16 +121,16 @@ class RunCurves:
         ours = self.seconds[:count, columns][both]
         return float(other.seconds[:count, theirs][both].sum() / ours.sum()) if ours.sum() > 0 else 1.0
 
-    def _read(self, trial: int, stays: Sequence[RecordedJob]) -> None:
+    def _read(self, trial: int, jobs: Sequence[RecordedJob]) -> None:
         points = {0.0: 0.0}  # by resource: cumulative seconds
         values: dict[float, float] = {}
         decided: dict[int, tuple[float, float]] = {}
-        for stay in stays:
-            base = _at(points, stay.start_resource)
-            for report in stay.reports:
+        for job in jobs:
+            base = _at(points, job.start_resource)
+            for report in job.reports:
                 points[report.resource] = base + report.trained
                 values[report.resource] = report.value
-            for at, milestone in stay.decided.items():
+            for at, milestone in job.decided.items():
                 decided[at] = (milestone.value, base + milestone.trained)
         if not values:
             return

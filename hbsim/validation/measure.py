@@ -148,7 +148,7 @@ class RecordedRun:
         The name of its folder.
     result : RunResult
         As `hbsim.load` reads it: the scheduler has given the same answers again.
-    stays : list of RecordedJob
+    jobs : list of RecordedJob
         In the order of starts.
     resumed : int
         How often the study went on in a new process.
@@ -156,7 +156,7 @@ class RecordedRun:
 
     name: str
     result: RunResult
-    stays: Sequence[RecordedJob]
+    jobs: Sequence[RecordedJob]
     resumed: int
 
     @property
@@ -214,26 +214,26 @@ def _at_rest(path: Path) -> Iterator[None]:
         yield
 
 
-def went_on(stays: Iterable[RecordedJob]) -> list[bool]:
+def went_on(jobs: Iterable[RecordedJob]) -> list[bool]:
     """Return of each job of a trial that had trained before whether it went on from where the trial stood."""
-    return [stay.start_resource > 0 for stay in stays if stay.stood and stay.reports]
+    return [job.start_resource > 0 for job in jobs if job.stood and job.reports]
 
 
-def _note_refused(stays: Sequence[RecordedJob]) -> None:
+def _note_refused(jobs: Sequence[RecordedJob]) -> None:
     """Mark jobs whose checkpoints were refused: their trials trained from zero again.
 
     A trial that did not go on counts like the majority of the others.
     """
-    going = went_on(stays)
+    going = went_on(jobs)
     usual = 2 * sum(going) >= len(going)
     last: dict[int, RecordedJob] = {}
-    for stay in stays:
-        before = last.get(stay.trial)
-        if before is not None and stay.stood and stay.reports:
-            before.kept = stay.start_resource > 0
-        last[stay.trial] = stay
-    for stay in last.values():
-        stay.kept = usual
+    for job in jobs:
+        before = last.get(job.trial)
+        if before is not None and job.stood and job.reports:
+            before.kept = job.start_resource > 0
+        last[job.trial] = job
+    for job in last.values():
+        job.kept = usual
 
 
 class _Reading:
@@ -243,7 +243,7 @@ class _Reading:
         spec = result.spec
         self._journal_state = JournalState(result.scheduler.levels, result.scheduler.mode, spec.metric)
         self._metric = spec.metric
-        self._stays: dict[int, RecordedJob] = {}
+        self._jobs: dict[int, RecordedJob] = {}
         self._free = dict.fromkeys(range(result.workers), 0.0)  # since when, of those with work to do
 
     def read(self, records: Sequence[Record]) -> list[RecordedJob]:
@@ -260,19 +260,19 @@ class _Reading:
             if "rows" in record:
                 self._hear(record)
             elif kind == "fail":
-                self._stays[record["job"]].verdict = "failed"
+                self._jobs[record["job"]].verdict = "failed"
             elif kind == "return":
-                self._stays[record["job"]].verdict = "complete"
+                self._jobs[record["job"]].verdict = "complete"
         self._end_all()
-        stays = list(self._stays.values())
-        _note_refused(stays)
-        return stays
+        jobs = list(self._jobs.values())
+        _note_refused(jobs)
+        return jobs
 
     def _end_all(self) -> None:
         """End the running jobs: the process of the study has ended, and its jobs with it."""
-        for stay in self._stays.values():
-            if isnan(stay.end_time):
-                stay.end_time = self._journal_state.now
+        for job in self._jobs.values():
+            if isnan(job.end_time):
+                job.end_time = self._journal_state.now
 
     def _note_free(self, record: Record) -> None:
         """Update which workers wait for a job after a record."""
@@ -289,26 +289,26 @@ class _Reading:
         since = self._free.pop(worker, None)
         gap = None if since is None else max(0.0, time - since)
         job, trial = record["job"], record["trial"]
-        held = any(stay.trial == trial for stay in self._journal_state.runs.values())
-        self._stays[job] = RecordedJob(job, trial, worker, time, float(record["start"]), gap, held)
+        held = any(run.trial == trial for run in self._journal_state.runs.values())
+        self._jobs[job] = RecordedJob(job, trial, worker, time, float(record["start"]), gap, held)
 
     def _hear(self, record: Record) -> None:
-        stay = self._stays[record["job"]]
+        job = self._jobs[record["job"]]
         for _, trained, resource, metrics in record["rows"]:
-            stay.reports.append(JobReport(resource, trained, value_of(metrics, self._metric)))
+            job.reports.append(JobReport(resource, trained, value_of(metrics, self._metric)))
         under_way = self._journal_state.runs[record["job"]]
-        stay.start_resource = under_way.start_resource
+        job.start_resource = under_way.start_resource
         if record["e"] == "reach":
             value = nan if record["value"] is None else record["value"]
-            stay.decided[record["at"]] = ReachedMilestone(value, stay.trained)
+            job.decided[record["at"]] = ReachedMilestone(value, job.trained)
             if record["verdict"] != "continue":
-                stay.verdict = record["verdict"]
+                job.verdict = record["verdict"]
 
     def _end(self, record: Record) -> None:
-        stay = self._stays[record["job"]]
-        stay.end_time, stay.begun = record["t"], record["begun"]
-        stay.seconds = dict(record["seconds"])
-        self._free[stay.worker] = record["t"]
+        job = self._jobs[record["job"]]
+        job.end_time, job.begun = record["t"], record["begun"]
+        job.seconds = dict(record["seconds"])
+        self._free[job.worker] = record["t"]
 
 
 LEAST: Final = 0.01  # a fit of noise below this is none
@@ -389,24 +389,24 @@ class Costs:
 
 
 def measure(runs: Iterable[Sequence[RecordedJob]]) -> Costs:
-    """Measure the parameters from the stays of one or more runs."""
-    parts = [list(stays) for stays in runs]
-    stays = [stay for part in parts for stay in part]
-    whole = [stay for stay in stays if stay.whole]
-    gaps = [stay.gap for stay in stays if stay.gap is not None]
-    pauses = [stay for stay in whole if stay.verdict == "pause" and stay.kept]
-    besides = [stay.rest + (0.0 if stay.verdict == "pause" else stay.save) for stay in whole]
+    """Measure the parameters from the jobs of one or more runs."""
+    parts = [list(jobs) for jobs in runs]
+    jobs = [job for part in parts for job in part]
+    whole = [job for job in jobs if job.whole]
+    gaps = [job.gap for job in jobs if job.gap is not None]
+    pauses = [job for job in whole if job.verdict == "pause" and job.kept]
+    besides = [job.rest + (0.0 if job.verdict == "pause" else job.save) for job in whole]
     startup = _mean(besides)
-    milestones = sum(len(stay.decided) for stay in whole)
-    waited = math.fsum(stay.wait for stay in whole)
+    milestones = sum(len(job.decided) for job in whole)
+    waited = math.fsum(job.wait for job in whole)
     return Costs(
         startup=Measured(startup.value + _mean(gaps).value, startup.observations),
         report_delay=Measured(waited / milestones if milestones else 0.0, milestones),
-        save=_mean_of_those_with([stay.save for stay in pauses]),
-        load=_mean_of_those_with([stay.load for stay in whole if stay.start_resource]),
+        save=_mean_of_those_with([job.save for job in pauses]),
+        load=_mean_of_those_with([job.load for job in whole if job.start_resource]),
         straggler_std=straggler_std(parts),
-        drop_rate=_drop_rate(stays),
-        resume=_resume(stays),
+        drop_rate=_drop_rate(jobs),
+        resume=_resume(jobs),
     )
 
 
@@ -419,15 +419,15 @@ def _mean_of_those_with(values: Sequence[float]) -> Measured:
     return Measured(_mean(values).value, sum(value > 0 for value in values))
 
 
-def _resume(stays: Sequence[RecordedJob]) -> Measured:
+def _resume(jobs: Sequence[RecordedJob]) -> Measured:
     """Measure whether most trials that had trained before went on from their milestones."""
-    later = went_on(stays)
+    later = went_on(jobs)
     return Measured(float(2 * sum(later) >= len(later)), len(later))
 
 
-def _drop_rate(stays: Sequence[RecordedJob]) -> Measured:
-    failures = sum(stay.verdict == "failed" for stay in stays)
-    exposed = math.fsum(stay.end_time - stay.start_time - stay.wait - stay.save - stay.held for stay in stays)
+def _drop_rate(jobs: Sequence[RecordedJob]) -> Measured:
+    failures = sum(job.verdict == "failed" for job in jobs)
+    exposed = math.fsum(job.end_time - job.start_time - job.wait - job.save - job.held for job in jobs)
     rate = failures / exposed if failures and exposed > 0 else 0.0
     return Measured(-math.expm1(-rate), failures)
 
@@ -439,8 +439,8 @@ def straggler_std(runs: Iterable[Sequence[RecordedJob]]) -> Measured:
     is 0.603 s, and its mean 1 + 0.798 s.
     """
     squares, freedom, count = 0.0, 0, 0
-    for stays in runs:
-        for rates in _rates(stays).values():
+    for jobs in runs:
+        for rates in _rates(jobs).values():
             if len(rates) < 2:
                 continue
             mean = math.fsum(rates) / len(rates)
@@ -454,20 +454,20 @@ def straggler_std(runs: Iterable[Sequence[RecordedJob]]) -> Measured:
     return Measured(fitted if fitted >= LEAST else 0.0, count)
 
 
-def _rates(stays: Sequence[RecordedJob]) -> dict[int, list[float]]:
+def _rates(jobs: Sequence[RecordedJob]) -> dict[int, list[float]]:
     """Return the seconds a unit of each trial's stretches.
 
     A job's first report is where its first stretch begins: before it the function also builds its model.
     """
     rates: dict[int, list[float]] = {}
-    for stay in stays:
-        if not stay.reports:
+    for job in jobs:
+        if not job.reports:
             continue
-        resource, trained = stay.reports[0].resource, stay.reports[0].trained
-        by_seconds = {report.trained: report.resource for report in stay.reports}
-        for milestone in stay.decided.values():
+        resource, trained = job.reports[0].resource, job.reports[0].trained
+        by_seconds = {report.trained: report.resource for report in job.reports}
+        for milestone in job.decided.values():
             reached = by_seconds[milestone.trained]
             if reached > resource and milestone.trained > trained:
-                rates.setdefault(stay.trial, []).append((milestone.trained - trained) / (reached - resource))
+                rates.setdefault(job.trial, []).append((milestone.trained - trained) / (reached - resource))
             resource, trained = reached, milestone.trained
     return rates

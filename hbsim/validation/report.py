@@ -62,7 +62,7 @@ def _run(part: RunValidation) -> dict[str, object]:
         "scheduler": dict(result.spec.scheduler),
         "workers": result.workers,
         "trials": result.scheduler.started,
-        "jobs": len(run.stays),
+        "jobs": len(run.jobs),
         "seconds": result.end_time,
         "why": result.why,
         "recorded_order": {"decisions": decisions, "same": decisions},
@@ -304,7 +304,7 @@ def real_segments(run: RecordedRun) -> Segments:
 
     result = run.result
     cut = pl.col("verdict").is_in(KEPT)
-    loads = pl.Series([stay.load for stay in run.stays], dtype=pl.Float64)  # within the function
+    loads = pl.Series([job.load for job in run.jobs], dtype=pl.Float64)  # within the function
     jobs = result.jobs.with_columns(
         train_start=pl.col("train_start") + loads,
         verdict=pl.when(cut).then("verdict").otherwise(pl.lit("pause")),

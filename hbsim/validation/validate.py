@@ -213,12 +213,12 @@ def _difference(
 def _real_parts(run: RecordedRun) -> dict[str, float]:
     """Return the worker seconds of the run by what they were spent on."""
     parts = dict.fromkeys(PARTS, 0.0)
-    for stay in run.stays:
-        parts["start-up"] += (stay.rest if stay.whole else 0.0) + (stay.gap or 0.0)
-        parts["training"] += stay.trained + (0.0 if stay.whole else stay.rest)
-        parts["waiting"] += stay.wait + stay.held
-        parts["load"] += stay.load
-        parts["save"] += stay.save
+    for job in run.jobs:
+        parts["start-up"] += (job.rest if job.whole else 0.0) + (job.gap or 0.0)
+        parts["training"] += job.trained + (0.0 if job.whole else job.rest)
+        parts["waiting"] += job.wait + job.held
+        parts["load"] += job.load
+        parts["save"] += job.save
     capacity = run.result.capacity
     parts["idle"] = max(0.0, capacity - math.fsum(parts.values()))
     return parts
@@ -226,13 +226,13 @@ def _real_parts(run: RecordedRun) -> dict[str, float]:
 
 def _simulated_parts(result: Result) -> dict[str, float]:
     cluster, rows = result.cluster, result.job_rows()
-    stays = rows["end_time"] - rows["start_time"]
-    startup = np.minimum(result.simulated.effects.first_startup.constant, stays)
+    occupied = rows["end_time"] - rows["start_time"]
+    startup = np.minimum(result.simulated.effects.first_startup.constant, occupied)
     loads = (rows["start_resource"] > 0) & cluster.resume
-    load = np.where(loads, np.minimum(cluster.load, stays - startup), 0.0)
+    load = np.where(loads, np.minimum(cluster.load, occupied - startup), 0.0)
     pauses = result.jobs["verdict"].to_numpy() == "pause"
-    save = np.where(pauses & cluster.resume, np.minimum(cluster.save, stays), 0.0)
-    wait = np.maximum(0.0, stays - startup - load - save - rows["trained"])
+    save = np.where(pauses & cluster.resume, np.minimum(cluster.save, occupied), 0.0)
+    wait = np.maximum(0.0, occupied - startup - load - save - rows["trained"])
     sums = (startup, wait, load, save, rows["trained"])
     parts = {part: float(math.fsum(column)) for part, column in zip(PARTS, sums, strict=False)}
     parts["idle"] = max(0.0, cluster.workers * result.end_time - math.fsum(parts.values()))
@@ -326,14 +326,14 @@ def validate(folders: Iterable[Path | str]) -> Validation:
     runs = _read_all(list(folders))
     parts = []
     for place, run in enumerate(runs):
-        own = measure([run.stays])
+        own = measure([run.jobs])
         checks = [check(run, own, OWN, [run.name]), _calibrated(runs, place)]
         twin = _twin(runs, place)
         if twin is not None:
             last = checks[-1]
             checks.append(check(run, last.costs, OTHER_RUN, last.parameters_from, twin))
         parts.append(RunValidation(run, own, checks, _notes(run)))
-    return Validation(parts, measure(run.stays for run in runs))
+    return Validation(parts, measure(run.jobs for run in runs))
 
 
 def _read_all(folders: Sequence[Path | str]) -> list[RecordedRun]:
@@ -358,9 +358,9 @@ def _calibrated(runs: Sequence[RecordedRun], place: int) -> Prediction:
     rest = [other for other in runs if other is not run]
     for kind, candidates in ((OTHER_HALF, half), (OTHER_RUNS, rest)):
         if others := _like(candidates, run):
-            costs = _sure_of_resume(measure(other.stays for other in others), run)
+            costs = _sure_of_resume(measure(other.jobs for other in others), run)
             return check(run, costs, kind, [other.name for other in others])
-    first = run.stays[: max(1, len(run.stays) // 2)]
+    first = run.jobs[: max(1, len(run.jobs) // 2)]
     return check(run, _sure_of_resume(measure([first]), run), FIRST_HALF, [run.name])
 
 
@@ -381,13 +381,13 @@ def _like(others: Sequence[RecordedRun], run: RecordedRun) -> Sequence[RecordedR
 
 def _checkpoints(runs: Sequence[RecordedRun]) -> set[str]:
     """Return which costs of checkpoints these runs observed."""
-    costs = measure(run.stays for run in runs)
+    costs = measure(run.jobs for run in runs)
     return {name for name in ("save", "load") if getattr(costs, name).observations}
 
 
 def _sure_of_resume(costs: Costs, run: RecordedRun) -> Costs:
     """Take `resume` from the run itself if other runs do not have it: it is a setting, not a measurement."""
-    return costs if costs.resume.observations else costs.with_resume(measure([run.stays]).resume)
+    return costs if costs.resume.observations else costs.with_resume(measure([run.jobs]).resume)
 
 
 def _twin(runs: Sequence[RecordedRun], place: int) -> RecordedRun | None:
@@ -416,9 +416,9 @@ def _notes(run: RecordedRun) -> list[str]:
         notes.append(f"{len(failures)} jobs failed: simulated failures strike other trials, at the same rate")
     if returned := result.summary()["returned"]:
         notes.append(f"{returned} trials returned below R: simulated ones train on, at their own rate")
-    if any(stay.save and stay.verdict not in ("pause", None) for stay in run.stays):
+    if any(job.save and job.verdict not in ("pause", None) for job in run.jobs):
         text = "jobs that did not pause saved checkpoints too: the simulator saves at pauses only, "
         notes.append(f"{text}and has these seconds as start-up")
-    if refused := sum(not stay.kept and stay.seconds.get("save", 0.0) > 0 for stay in run.stays):
+    if refused := sum(not job.kept and job.seconds.get("save", 0.0) > 0 for job in run.jobs):
         notes.append(f"{refused} jobs saved what no trial went on from: their seconds are start-up")
     return notes

@@ -44,7 +44,7 @@ def table(made):
     console = Console(file=io.StringIO(), width=150, height=30, force_terminal=True, color_system=None)
     overview = overview_of(made)
     table = LiveTable(
-        overview, lambda: SLOTS, lambda: _about(WORKERS, overview.team.open), console, made.clock
+        overview, lambda: SLOTS, lambda: _about(WORKERS, overview.workers.open), console, made.clock
     )
     made.observers.append(table)
     return table
@@ -190,7 +190,7 @@ def test_workers_and_their_seconds(made):
     made.write("resume", 1000.0)
     overview = overview_of(made)
     made.observers.append(overview)
-    team = overview.team
+    team = overview.workers
     opened(made, 0, 1, t=1000.0)
     made.write("start", 1000.0, job=500, worker=0, trial=0, bracket=0, start=0, stop=1, attempt=0, point=[])
     shut(made, 0, t=1010.0)

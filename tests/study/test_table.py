@@ -20,7 +20,7 @@ def slots(count, *gpus):
 
 
 def shown(made, workers, width=140, height=40, gpus=()):
-    """Return the lines of a table, told of nothing yet; `made.overview` is its overview."""
+    """Return the lines of a table, before any record; `made.overview` is what it shows."""
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
     overview = ProgressSummary(made.spec, made.state, made.study_folder, workers, made.clock)
     table = LiveTable(overview, lambda: slots(workers, *gpus), lambda: "some workers", console, made.clock)
@@ -198,13 +198,13 @@ def test_busy_share_counts_from_where_a_study_goes_on(made):
     made.reach(job, 0.5, 1000.0)
     made.gone(job, 1000.0)
     shown(made, 4)
-    overview = made.observers[0]._overview
+    overview = made.observers[0]._summary
     made.start(0, 1000.0)
     other = made.start(1, 1000.0)
     made.gone(other, 1005.0)
     made.clock.now += 5
     assert overview.elapsed == 1010.0
-    assert overview.team.busy_share(1010.0) == pytest.approx((10 + 5) / (4 * 10))
+    assert overview.workers.busy_share(1010.0) == pytest.approx((10 + 5) / (4 * 10))
 
 
 def test_pictures_are_drawn_at_most_four_times_a_second(made, monkeypatch):

@@ -65,7 +65,7 @@ def test_two_workers_are_reported_as_they_are(runs):
 @pytest.mark.parametrize("records", [made.promoted, made.trained_again])
 def test_known_seconds_come_out_again(tmp_path, records):
     run = read(made.write(tmp_path / "run", records(), "promotion", **made.ETA_TWO))
-    found = check(run, measure([run.stays]), "own", [run.name])
+    found = check(run, measure([run.jobs]), "own", [run.name])
     assert found.agreement.first is None
     assert found.error == pytest.approx(0)
     assert found.real_parts["training"] == found.simulated_parts["training"]
@@ -73,7 +73,7 @@ def test_known_seconds_come_out_again(tmp_path, records):
 
 def test_a_difference_is_said_and_what_was_never_seen_is_counted(tmp_path):
     run = read(made.write(tmp_path / "run", made.late_start()))
-    found = check(run, measure([run.stays]), "own", [run.name])
+    found = check(run, measure([run.jobs]), "own", [run.name])
     agreement = found.agreement
     assert agreement.first == "trial 0 at 1: stop, simulated continue"
     assert (agreement.real, agreement.common, agreement.same) == (4, 4, 3)

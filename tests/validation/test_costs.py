@@ -19,7 +19,7 @@ from tests.validation import made
 
 def test_parameters_and_how_many_observations_each_has(tmp_path):
     run = read(made.write(tmp_path / "run", made.promoted(), "promotion", **made.ETA_TWO))
-    costs = measure([run.stays])
+    costs = measure([run.jobs])
     assert costs.startup == Measured(4.0, 3)  # 2 to start, 1 to exit, 1 between jobs
     assert costs.report_delay == Measured(0.5, 3)
     assert (costs.save, costs.load) == (Measured(3.0, 3), Measured(4.0, 1))
@@ -29,14 +29,14 @@ def test_parameters_and_how_many_observations_each_has(tmp_path):
 
 def test_trials_that_train_from_zero_have_no_checkpoints(tmp_path):
     run = read(made.write(tmp_path / "run", made.trained_again(), "promotion", **made.ETA_TWO))
-    costs = measure([run.stays])
+    costs = measure([run.jobs])
     assert costs.resume == Measured(0.0, 1)
     assert costs.options()["resume"] is False
 
 
 def test_what_a_refused_checkpoint_took_is_start_up_and_no_save(tmp_path):
     run = read(made.write(tmp_path / "run", made.refused(save=5.0), "promotion", **made.ETA_TWO))
-    costs = measure([run.stays])
+    costs = measure([run.jobs])
     assert (costs.save, costs.load) == (Measured(0.0, 0), Measured(0.0, 0))
     assert costs.startup == Measured(9.0, 3)  # the 4 of others, and 5 for nothing
     found = check(run, costs, "own", [run.name])
@@ -61,7 +61,7 @@ def test_jobs_that_do_not_pause_save_as_start_up(tmp_path):
         ("close", 108.0, {"why": "done"}),
     ]
     run = read(made.write(tmp_path / "run", records))
-    costs = measure([run.stays])
+    costs = measure([run.jobs])
     assert (costs.startup, costs.save) == (Measured(4.0, 2), Measured(0.0, 0))
     assert check(run, costs, "own", [run.name]).error == pytest.approx(0)
 
@@ -69,7 +69,7 @@ def test_jobs_that_do_not_pause_save_as_start_up(tmp_path):
 def test_several_runs_count_together(tmp_path):
     one = read(made.write(tmp_path / "one", made.promoted(), "promotion", **made.ETA_TWO))
     other = read(made.write(tmp_path / "other", made.trained_again(), "promotion", **made.ETA_TWO))
-    costs = measure([one.stays, other.stays])
+    costs = measure([one.jobs, other.jobs])
     assert costs.startup.observations == 6
     assert costs.resume == Measured(1.0, 2)
 
@@ -83,7 +83,7 @@ def test_failures_are_counted_by_exposed_second(tmp_path):
         made.reach(1, 122.0, 0, "continue", made.rows(102.0, (20.0, 1.0, 0.2))),
     ]
     run = read(made.write(tmp_path / "run", records))
-    assert measure([run.stays]).drop_rate == Measured(pytest.approx(1 - np.exp(-1 / 122)), 1)
+    assert measure([run.jobs]).drop_rate == Measured(pytest.approx(1 - np.exp(-1 / 122)), 1)
 
 
 @pytest.mark.parametrize("std", [0.1, 0.4])
@@ -104,16 +104,16 @@ def test_a_few_stretches_are_no_fit():
 
 
 def _noisy(factors):
-    """Return a stay a trial, whose first unit also builds the model; then stretches of 2, 6 and 18 units."""
-    stays = []
+    """Return a job a trial, whose first unit also builds the model; then stretches of 2, 6 and 18 units."""
+    jobs = []
     for trial, row in enumerate(factors):
-        stay = RecordedJob(trial, trial, 0, 0.0, 0.0, None)
+        job = RecordedJob(trial, trial, 0, 0.0, 0.0, None)
         trained = 50.0
-        stay.reports.append(JobReport(1.0, trained, 0.5))
-        stay.decided[0] = ReachedMilestone(0.5, trained)
+        job.reports.append(JobReport(1.0, trained, 0.5))
+        job.decided[0] = ReachedMilestone(0.5, trained)
         for at, (units, factor) in enumerate(zip((2, 6, 18), row, strict=True), start=1):
             trained += units * factor
-            stay.reports.append(JobReport(stay.reports[-1].resource + units, trained, 0.5))
-            stay.decided[at] = ReachedMilestone(0.5, trained)
-        stays.append(stay)
-    return stays
+            job.reports.append(JobReport(job.reports[-1].resource + units, trained, 0.5))
+            job.decided[at] = ReachedMilestone(0.5, trained)
+        jobs.append(job)
+    return jobs

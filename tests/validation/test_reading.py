@@ -1,4 +1,4 @@
-"""What a journal says of each stay, and which folders are refused."""
+"""What a journal says of each job, and which folders are refused."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.validation import made
 
 def test_seconds_of_a_stay_add_up(tmp_path):
     run = read(made.write(tmp_path / "run", made.promoted(), "promotion", **made.ETA_TWO))
-    last = run.stays[2]
+    last = run.jobs[2]
     assert (last.trained, last.wait, last.load, last.save, last.rest, last.gap) == (20, 0.5, 4, 3, 3, 1)
     assert (last.stood, last.start_resource, last.verdict) == (1, 1, "pause")
     assert last.end_time - last.start_time == 30.5
@@ -25,7 +25,7 @@ def test_a_worker_without_work_is_idle_not_starting(tmp_path):
     with pytest.raises(JournalError):  # there was a job for it
         read(made.write(tmp_path / "wrong", records, "promotion", **options))
     run = read(made.write(tmp_path / "run", made.late_start()))
-    assert [stay.gap for stay in run.stays] == [0, 0]
+    assert [job.gap for job in run.jobs] == [0, 0]
 
 
 def test_a_trial_whose_last_process_still_saves_is_held_back(tmp_path):
@@ -38,9 +38,9 @@ def test_a_trial_whose_last_process_still_saves_is_held_back(tmp_path):
         ("close", 77.0, {"why": "done"}),
     ]
     run = read(made.write(tmp_path / "run", records, "promotion", **made.ETA_TWO))
-    assert run.stays[2].held == 9
-    assert run.stays[2].rest == 3
-    assert [stay.held for stay in run.stays[:2]] == [0, 0]
+    assert run.jobs[2].held == 9
+    assert run.jobs[2].rest == 3
+    assert [job.held for job in run.jobs[:2]] == [0, 0]
 
 
 def test_jobs_end_with_the_process_that_ran_the_study(tmp_path):
@@ -54,7 +54,7 @@ def test_jobs_end_with_the_process_that_ran_the_study(tmp_path):
     ]
     del records[5][2]["point"]
     run = read(made.write(tmp_path / "run", records, "promotion"))
-    assert [(stay.end_time, stay.whole) for stay in run.stays] == [(17.5, True), (18.5, False), (54.5, True)]
+    assert [(job.end_time, job.whole) for job in run.jobs] == [(17.5, True), (18.5, False), (54.5, True)]
     assert run.resumed == 1
 
 
