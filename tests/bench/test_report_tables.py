@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+from hbsim.bench import formatting
 from hbsim.bench.conclusions import Interval
 from hbsim.bench.formatting import clean
-from hbsim.bench.report import formatting, tables
+from hbsim.bench.report import tables
 from hbsim.bench.report.model import ALL, BEST, NO_SCORE, OPEN, WORSE, Across, Pairwise, VariantInfo
 from hbsim.bench.report.render import (
     LONGEST,
