@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 import hbsim
@@ -44,16 +45,36 @@ def parameters() -> dict[str, list[str]]:
     return found
 
 
+def meanings(owner: object) -> dict[tuple[str, ...], str]:
+    """Return the first sentence of a docstring about each parameter, or about several together."""
+    text = inspect.getdoc(owner) or ""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-+$|\Z)", text, re.M | re.S)
+    entries = re.findall(
+        r"^(\S[^:\n]*?)(?: : [^\n]*)?\n((?:    [^\n]*\n?|\n)*)", section[1] if section else "", re.M
+    )
+    return {
+        tuple(name.strip() for name in names.split(",")): re.split(r"[.;](?:\s|$)", " ".join(words.split()))[
+            0
+        ]
+        for names, words in entries
+        if not words.lstrip().startswith("See ")
+    }
+
+
 def option_table() -> list[str]:
     """Return a table of all parameters of functions and classes."""
-    helps = {
-        name: one.help
-        for group in (RecordOptions, RunOptions, Options)
-        for name, one in declared(group).items()
-    }
+    together: dict[str, str] = {}
+    alone: dict[str, str] = {}
+    for owner in reversed((*FUNCTIONS, *CLASSES)):
+        for names, text in meanings(getattr(hbsim, owner)).items():
+            (alone if len(names) == 1 else together).update(dict.fromkeys(names, text))
+    for group in (RecordOptions, RunOptions, Options, hbsim.Hosts, hbsim.Dask):
+        together |= {name: one.help for name, one in declared(group).items() if one.help}
+    helps = together | alone
     rows = ["| parameter | taken by | what it means |", "| --- | --- | --- |"]
     for name, owners in sorted(parameters().items()):
-        rows.append(f"| `{name}` | {', '.join(owners)} | {helps.get(name, '').replace('|', chr(92) + '|')} |")
+        meaning = helps.get(name, "").replace("``", "`").replace("|", "\\|")
+        rows.append(f"| `{name}` | {', '.join(owners)} | {meaning} |")
     return rows
 
 
