@@ -74,18 +74,17 @@ _MODULES: Final = {
 
 
 _SUBMODULES: Final = (
-    *(
-        "autotorch",
-        "bench",
-        "core",
-        "executors",
-        "integrations",
-        "searchers",
-        "simulation",
-        "study",
-        "surrogates",
-    ),
-    *("errors", "scheduler"),
+    "autotorch",
+    "bench",
+    "core",
+    "errors",
+    "executors",
+    "integrations",
+    "scheduler",
+    "searchers",
+    "simulation",
+    "study",
+    "surrogates",
 )
 
 
