@@ -35,7 +35,9 @@ from hbsim.bench.report.build import build
 from hbsim.bench.report.diagnosis import views
 from hbsim.bench.report.model import Across, SweepReport, TaskReport
 from hbsim.bench.report.render import markdown
-from hbsim.bench.sweep import read_results, read_sweep, run_plan
+from hbsim.bench.sweep.folder import read_results
+from hbsim.bench.sweep.plan import read_sweep
+from hbsim.bench.sweep.run import run_plan
 
 # Of each study, the figures that docs/explanation/studies.md shows: a kind, and a setting or curves.
 FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {

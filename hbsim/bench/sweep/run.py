@@ -32,7 +32,6 @@ __all__ = [
     "counts",
     "estimate",
     "finish",
-    "run_cells",
     "run_plan",
     "to_run",
 ]
@@ -84,10 +83,18 @@ def run_plan(
         Where results are kept and reused.
     command : str
         The command that repeats the sweep.
-    jobs, remote, is_retrying, progress, isolated
-        As for `run_cells`.
+    jobs : int
+        How many processes of this machine; 1 runs all cells in this process.
+    remote : Remote, optional
+        The hosts, or the Dask cluster, that run the cells in place of this machine.
     force : bool
         Whether the results of another sweep in the folder may be replaced.
+    is_retrying : bool
+        Whether cells that failed are run again.
+    progress : callable, optional
+        Called with the number of different studies that are finished.
+    isolated : bool
+        Whether even a single job runs in a separate process: a cell that kills it affects no other cell.
 
     Warns
     -----
@@ -97,7 +104,7 @@ def run_plan(
     Raises
     ------
     ParameterError, OutputError
-        As `open_folder` and `run_cells`.
+        As `open_folder` and `hbsim.bench.pool.open_pool`.
     KeyboardInterrupt
         After Ctrl-C, once what was finished is on the disk.
     """
@@ -105,59 +112,20 @@ def run_plan(
         for text in () if plan.confirms else plan.warnings:
             warnings.warn(HbsimWarning(text), stacklevel=3)
         write_plan(folder, plan.cells, plan.manifest(), plan.source.text, command)
-        found = run_cells(plan, store, jobs, remote, is_retrying, progress, isolated)
+        unfinished = to_run(plan, store, is_retrying)
+        left = {study.key for study in unfinished}
+        before = sum(study.key not in left for study in plan.studies)
+        items = [(study, study.key in plan.with_timelines) for study in unfinished]
+        writer = _OutcomeWriter(store, len(plan.different) - len(unfinished), progress)
+        try:
+            if items:
+                with open_pool(jobs, _with_files(remote, unfinished), isolated) as pool:
+                    again = _run(pool.chunks(items), pool, writer)
+                    _run([(item,) for item in again], pool, writer)
+        finally:
+            writer.flush()
         finish(plan, store)
-    return found
-
-
-def run_cells(
-    plan: SweepPlan,
-    store: SweepStore,
-    jobs: int,
-    remote: Remote | None = None,
-    is_retrying: bool = False,
-    progress: Callable[[int], None] | None = None,
-    isolated: bool = False,
-) -> Counts:
-    """Run the cells of a plan that are not finished yet.
-
-    Parameters
-    ----------
-    plan : SweepPlan
-        The plan of the sweep.
-    store : SweepStore
-        The finished studies; outcomes are added as they arrive, in parts.
-    jobs : int
-        How many processes of this machine; 1 runs all cells in this process.
-    remote : Remote, optional
-        The hosts, or the Dask cluster, that run the cells in place of this machine.
-    is_retrying : bool
-        Whether cells that failed are run again.
-    progress : callable, optional
-        Called with the number of different studies that are finished.
-    isolated : bool
-        Whether even a single job runs in a separate process: a cell that kills it affects no other cell.
-
-    Raises
-    ------
-    ParameterError
-        As `hbsim.bench.pool.open_pool`.
-    KeyboardInterrupt
-        After Ctrl-C, once what was finished is on the disk.
-    """
-    unfinished = to_run(plan, store, is_retrying)
-    left = {study.key for study in unfinished}
-    before = sum(study.key not in left for study in plan.studies)
-    items = [(study, study.key in plan.with_timelines) for study in unfinished]
-    writer = _OutcomeWriter(store, len(plan.different) - len(unfinished), progress)
-    try:
-        if items:
-            with open_pool(jobs, _with_files(remote, unfinished), isolated) as pool:
-                again = _run(pool.chunks(items), pool, writer)
-                _run([(item,) for item in again], pool, writer)
-    finally:
-        writer.flush()
-    return counts(plan, store, before)
+        return counts(plan, store, before)
 
 
 def to_run(plan: SweepPlan, store: SweepStore | None, is_retrying: bool) -> list[CellStudy]:
