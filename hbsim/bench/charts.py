@@ -34,7 +34,6 @@ from hbsim.bench.chart_style import (
     level_colours,
     log_scale,
     number,
-    save,
     svg_of,
     theme,
     time_unit,
@@ -61,17 +60,6 @@ from hbsim.errors import OutputError, ParameterError
 if TYPE_CHECKING:
     from hbsim.bench.conclusions import Interval
     from hbsim.bench.report.model import VariantInfo
-
-__all__ = [
-    "Chart",
-    "VariantStyles",
-    "across_charts",
-    "overview",
-    "save",
-    "task_charts",
-    "variant_styles",
-    "write_figures",
-]
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
 
-__all__ = ["incumbent", "plot_study", "survival", "training_curves", "worker_chart", "workers"]
-
 WIDTH: Final = 560
 MARKED: Final = "#d55e00"
 
