@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import time
 import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, TypeVar
 
-from hbsim.errors import HbsimWarning
-from hbsim.executors.remote.allocation import WorkerAllocator
+from hbsim.errors import HbsimWarning, counted
+from hbsim.executors.remote.allocation import WorkerAllocator, named
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.controller import Controller, News
 from hbsim.executors.remote.fleet import Fleet
@@ -24,11 +24,57 @@ from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription, describe, load_target
 from hbsim.runner.workers import Assignment, Message
 
-__all__ = ["RemoteWorkers"]
+__all__ = ["LoopThread", "RemoteWorkers"]
 
-SHOWN: Final = 5  # hosts that are named
+POLL: Final = 0.1  # seconds between two checks for Ctrl-C
 MUCH: Final = 256 << 10  # bytes that are processed before they are acknowledged to hosts
 T = TypeVar("T")
+
+
+class LoopThread:
+    """An event loop in a thread of its own, since the caller's thread may already run one, as in a notebook.
+
+    The thread starts with the first coroutine. As a context manager it is closed at the end of the block.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self.loop.run_forever, name="hbsim-remote", daemon=True)
+
+    def __enter__(self) -> LoopThread:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def call(self, function: Callable[..., object], *given: object) -> None:
+        """Call a function in the loop, in the order of calls to this method; not once the loop is closed."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(function, *given)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop, and return its result; Ctrl-C cancels it."""
+        if not self._thread.is_alive():
+            self._thread.start()
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            # Many short waits: one endless wait would miss Ctrl-C, as Polars' handler has SA_RESTART.
+            while not future.done():
+                concurrent.futures.wait([future], timeout=POLL)
+        except BaseException:
+            future.cancel()
+            raise
+        return future.result()
+
+    def close(self) -> None:
+        """Cancel all tasks, and end the loop and its thread. May be called twice."""
+        if self.loop.is_closed():
+            return
+        with suppress(KeyboardInterrupt):  # a second interrupt ends this wait
+            self.run(_end_tasks())
+        self.call(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
 
 
 class RemoteWorkers:
@@ -90,8 +136,7 @@ class RemoteWorkers:
         carrier, machines = make_carrier(options, say), WorkerAllocator(workers, resource)
         self._news: SimpleQueue[News] = SimpleQueue()  # signal handlers may use a SimpleQueue
         self._controller = Controller(carrier, machines, {**what, **how}, trials, say, self._news.put)
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="hbsim-remote", daemon=True)
+        self._thread = LoopThread()
         self._messages: list[Message] = []
         self._notes: list[str] = []
         self._taken = 0  # bytes
@@ -124,8 +169,7 @@ class RemoteWorkers:
     def hosts(self) -> str:
         """Return the hosts as text: ``"3 hosts: a, b, c"``, ``"64 hosts: a, b, c, d, e and 59 more"``."""
         names = self._controller.hosts
-        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-        return f"{len(names)} host{'' if len(names) == 1 else 's'}: {shown}"
+        return f"{counted(len(names), 'host')}: {named(names)}"
 
     # Methods that the runner calls
 
@@ -170,7 +214,7 @@ class RemoteWorkers:
 
     def prune(self, trial: int) -> None:
         """Remove a trial's checkpoints from hosts and the store."""
-        self._call(self._controller.prune, trial)
+        self._thread.call(self._controller.prune, trial)
 
     def gather(self, trials: Sequence[int]) -> bool:
         """Wait for these trials' checkpoints in the study's folder or the store; return whether all came."""
@@ -184,40 +228,21 @@ class RemoteWorkers:
 
     def close(self) -> None:
         """End all jobs and agents. May be called twice."""
-        if self._loop.is_closed():
+        if self._thread.loop.is_closed():
             return
         try:
             self._run(self._controller.close())
         finally:
-            with suppress(KeyboardInterrupt):  # a second interrupt ends this wait
-                self._start(_end_tasks()).result()
-            self._call(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            self._thread.close()
 
     # The event loop
 
     def _order(self, act: Callable[[Fleet], None]) -> None:
-        self._call(self._controller.order, act)
-
-    def _call(self, function: Callable[..., object], *given: object) -> None:
-        """Call a function in the loop, in the order of calls to this method; not once the loop is closed."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function, *given)
-
-    def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        if not self._thread.is_alive():
-            self._thread.start()
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._thread.call(self._controller.order, act)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the loop, and return its result."""
-        future = self._start(work)
         try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+            return self._thread.run(work)
         finally:
             self._take(0.0)
 
