@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import time
 import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any, Final, TypeVar
 
 from hbsim.errors import HbsimWarning, counted
@@ -18,63 +15,17 @@ from hbsim.executors.remote.allocation import WorkerAllocator, named
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.controller import Controller, News
 from hbsim.executors.remote.fleet import Fleet
+from hbsim.executors.remote.loop_thread import LoopThread
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.remote.protocol import Carrier, cancel_tasks
+from hbsim.executors.remote.protocol import Carrier
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription, describe, load_target
 from hbsim.runner.workers import Assignment, Message
 
-__all__ = ["LoopThread", "RemoteWorkers"]
+__all__ = ["RemoteWorkers"]
 
-POLL: Final = 0.1  # seconds between two checks for Ctrl-C
 MUCH: Final = 256 << 10  # bytes that are processed before they are acknowledged to hosts
 T = TypeVar("T")
-
-
-class LoopThread:
-    """An event loop in a thread of its own, since the caller's thread may already run one, as in a notebook.
-
-    The thread starts with the first coroutine. As a context manager it is closed at the end of the block.
-    """
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self.loop.run_forever, name="hbsim-remote", daemon=True)
-
-    def __enter__(self) -> LoopThread:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def call(self, function: Callable[..., object], *given: object) -> None:
-        """Call a function in the loop, in the order of calls to this method; not once the loop is closed."""
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(function, *given)
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the loop, and return its result; Ctrl-C cancels it."""
-        if not self._thread.is_alive():
-            self._thread.start()
-        future = asyncio.run_coroutine_threadsafe(work, self.loop)
-        try:
-            # Many short waits: one endless wait would miss Ctrl-C, as Polars' handler has SA_RESTART.
-            while not future.done():
-                concurrent.futures.wait([future], timeout=POLL)
-        except BaseException:
-            future.cancel()
-            raise
-        return future.result()
-
-    def close(self) -> None:
-        """Cancel all tasks, and end the loop and its thread. May be called twice."""
-        if self.loop.is_closed():
-            return
-        with suppress(KeyboardInterrupt):  # a second interrupt ends this wait
-            self.run(_end_tasks())
-        self.call(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
 
 
 class RemoteWorkers:
@@ -136,10 +87,11 @@ class RemoteWorkers:
         carrier, machines = make_carrier(options, say), WorkerAllocator(workers, resource)
         self._news: SimpleQueue[News] = SimpleQueue()  # signal handlers may use a SimpleQueue
         self._controller = Controller(carrier, machines, {**what, **how}, trials, say, self._news.put)
-        self._thread = LoopThread()
+        self._loop = LoopThread()
         self._messages: list[Message] = []
         self._notes: list[str] = []
         self._taken = 0  # bytes
+        self._is_closed = False
 
     def launch(self) -> None:
         """Do nothing: agents start in `prepare`, which waits for them."""
@@ -214,7 +166,7 @@ class RemoteWorkers:
 
     def prune(self, trial: int) -> None:
         """Remove a trial's checkpoints from hosts and the store."""
-        self._thread.call(self._controller.prune, trial)
+        self._loop.call(self._controller.prune, trial)
 
     def gather(self, trials: Sequence[int]) -> bool:
         """Wait for these trials' checkpoints in the study's folder or the store; return whether all came."""
@@ -228,21 +180,20 @@ class RemoteWorkers:
 
     def close(self) -> None:
         """End all jobs and agents. May be called twice."""
-        if self._thread.loop.is_closed():
-            return
-        try:
-            self._run(self._controller.close())
-        finally:
-            self._thread.close()
+        if not self._is_closed:
+            self._is_closed = True
+            with self._loop:
+                self._run(self._controller.close())
 
     # The event loop
 
     def _order(self, act: Callable[[Fleet], None]) -> None:
-        self._thread.call(self._controller.order, act)
+        self._loop.call(self._controller.order, act)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop, and return its result."""
         try:
-            return self._thread.run(work)
+            return self._loop.run(work)
         finally:
             self._take(0.0)
 
@@ -262,13 +213,6 @@ class RemoteWorkers:
         notes, self._notes = self._notes, []
         for note in notes:
             warnings.warn(HbsimWarning(note), stacklevel=3)
-
-
-async def _end_tasks() -> None:
-    loop, me = asyncio.get_running_loop(), asyncio.current_task()
-    await cancel_tasks([task for task in asyncio.all_tasks() if task is not me])
-    await loop.shutdown_asyncgens()
-    await loop.shutdown_default_executor()
 
 
 def make_carrier(options: Hosts | Dask, say: Callable[[str], None]) -> Carrier:

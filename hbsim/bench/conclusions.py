@@ -16,18 +16,6 @@ from numpy.typing import NDArray
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = [
-    "ALPHA",
-    "MISSING",
-    "Call",
-    "Column",
-    "Conclusions",
-    "Interval",
-    "best_probability",
-    "conclude",
-    "mean_intervals",
-]
-
 Bools: TypeAlias = NDArray[np.bool_]
 Call: TypeAlias = Literal["best", "not told apart", "worse", "no score"]
 

@@ -36,8 +36,6 @@ from hbsim.bench.targets import median_time, reached_curve, restricted_time
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["build", "smallest_difference"]
-
 MEANS: Final = ("trials", "completed", "failed", "busy_share", "simulated_seconds", "cost")
 LEAD_SHARES: Final = (0.25, 0.5, 0.75, 1.0)  # shares of the budget at which the report names the leader
 FURTHER: Final = (1.5, 2.0, 3.0, 5.0)  # likewise, where studies go on after the budget

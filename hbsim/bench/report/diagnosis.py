@@ -24,8 +24,6 @@ from hbsim.bench.report.model import (
 from hbsim.bench.sweep.folder import SweepResults
 from hbsim.bench.sweep.scores import TASK, TaskKey
 
-__all__ = ["FEW_TASKS", "REGRETS", "SHARES", "by_setting", "diagnosis", "mean_over_groups", "views"]
-
 FEW_TASKS: Final = 6  # up to this many tasks, each has its own figures and tables
 SHARES: Final = ("training", "retrained", "overhead", "idle", "absent", "saved")
 REGRETS: Final = ("sampling", "decisions", "unfinished", "choice")

@@ -43,12 +43,6 @@ from hbsim.bench.report.model import (
     View,
 )
 
-__all__ = [
-    *("LEGEND", "MARKS", "Cell", "Heading", "ReportTable", "all_training", "best_first", "cost_table"),
-    *("diagnosis_tables", "overview_table", "heatmap_table", "leads_table", "missing_table", "pairs_table"),
-    *("ranking_table", "rankings", "reach", "row", "sections", "task_table"),
-]
-
 MARKS: Final = {BEST: "★", OPEN: "≈", WORSE: "▼", NO_SCORE: NONE}
 LEGEND: Final = (
     f"{MARKS[BEST]} best, {MARKS[OPEN]} not told apart from the best, {MARKS[WORSE]} worse, {NONE} no score"

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep import SweepPlan, SweepStore, read_results
 from hbsim.bench.sweep import run as run_module
+from hbsim.bench.sweep.folder import read_results
+from hbsim.bench.sweep.plan import SweepPlan
+from hbsim.bench.sweep.store import SweepStore
 from hbsim.errors import OutputError
 from tests.bench.sweep.made import SMALL, left, read, run
 

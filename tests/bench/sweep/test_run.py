@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbsim.bench.sweep import SweepStore, estimate, read_results, run_plan
-from hbsim.bench.sweep.run import Estimate, _places
+from hbsim.bench.sweep.folder import read_results
+from hbsim.bench.sweep.run import Estimate, _places, estimate, run_plan
+from hbsim.bench.sweep.store import SweepStore
 from tests.bench.sweep.made import SMALL, left, read, run
 from tests.profile import THOROUGH, thorough
 

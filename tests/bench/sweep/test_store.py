@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hbsim.bench.sweep import SweepStore, finish, open_folder, read_results, run_cells, write_plan
 from hbsim.bench.sweep import folder as folder_module
 from hbsim.bench.sweep import run as run_module
+from hbsim.bench.sweep.folder import open_folder, read_results
+from hbsim.bench.sweep.store import SweepStore
 from hbsim.errors import HbsimError, HbsimWarning, OutputError
 from hbsim.surrogates.parquet import parquet
 from tests.bench.sweep.made import SMALL, left, read, run
@@ -228,15 +230,17 @@ def test_a_table_with_other_columns_is_none_of_a_sweep(tmp_path):
 def test_errors_of_the_disk_are_one_line(tmp_path, monkeypatch):
     sweep, out = read(tmp_path, SHRUNK), tmp_path / "out"
 
-    def full(number: int) -> None:
-        raise OSError(28, "No space left on device")
+    written, sync = itertools.count(), os.fsync
 
-    with open_folder(out, sweep.cells, False) as store:
-        write_plan(out, sweep.cells, sweep.manifest(), sweep.source.text, "hbsim sweep study.toml")
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", full)
-            with pytest.raises(HbsimError, match=r"cannot be written: No space left on device"):
-                run_cells(sweep, store, 1)
-        run_cells(sweep, store, 1)
-        finish(sweep, store)
+    def full(number: int) -> None:
+        if next(written) >= 6:  # the plan is on the disk
+            raise OSError(28, "No space left on device")
+        sync(number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(HbsimError, match=r"cannot be written: No space left on device"):
+            run(sweep, out)
+    assert not (out / "cells.parquet").exists()
+    run(sweep, out)
     assert read_results(out).done.height == 6
