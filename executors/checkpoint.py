@@ -41,6 +41,7 @@ __all__ = [
     "describe_one",
     "discard",
     "is_later",
+    "is_number",
     "is_overtaken",
     "load",
     "load_own",
@@ -497,9 +498,9 @@ def thin_out(folder: Path, origin: Origin | None = None, job: int | None = None)
         The job's number, if jobs claim the folder: files that later jobs write are kept.
     """
     names = os.listdir(folder)  # once: a later job may save meanwhile
-    kept = _needed(folder, sorted((int(name) for name in names if _is_number(name)), reverse=True), origin)
+    kept = _needed(folder, sorted((int(name) for name in names if is_number(name)), reverse=True), origin)
     for name in names:
-        if not (_is_number(name) and int(name) in kept) and not (job is not None and is_later(name, job)):
+        if not (is_number(name) and int(name) in kept) and not (job is not None and is_later(name, job)):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -546,10 +547,11 @@ def _numbers(folder: Path) -> list[int]:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [int(name) for name in names if _is_number(name)]
+    return [int(name) for name in names if is_number(name)]
 
 
-def _is_number(name: str) -> bool:
+def is_number(name: str) -> bool:
+    """Return whether a name is a number, as the names of complete checkpoints are."""
     return name.isascii() and name.isdigit()
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hbsim.errors import ParameterError, SurrogateError
-from hbsim.surrogates.import_log import Label, RunLog, counted
+from hbsim.errors import ParameterError, SurrogateError, counted
+from hbsim.surrogates.import_log import Label, RunLog
 from hbsim.surrogates.protocol import Floats, Ints
 
 if TYPE_CHECKING:

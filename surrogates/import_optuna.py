@@ -17,8 +17,8 @@ import polars as pl
 
 from hbsim.core.space import Int, Real
 from hbsim.core.space.parameters import Parameter
-from hbsim.errors import ParameterError, SurrogateError, nearest
-from hbsim.surrogates.import_log import ImportOptions, RunLog, choice_of, counted, read_text, space_of_parts
+from hbsim.errors import ParameterError, SurrogateError, counted, nearest
+from hbsim.surrogates.import_log import ImportOptions, RunLog, choice_of, read_text, space_of_parts
 
 __all__ = [
     "OptunaStorage",

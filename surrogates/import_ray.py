@@ -9,14 +9,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from hbsim.errors import SurrogateError
+from hbsim.errors import SurrogateError, counted
 from hbsim.surrogates.import_log import (
     ImportOptions,
     Label,
     RunLog,
     as_float,
     begins_again,
-    counted,
     read_csv,
     read_json,
     read_text,

@@ -68,14 +68,7 @@ class Corrupted(Wrapper):
         end: End = "high",
         seed: int = 0,
     ) -> None:
-        options = {
-            "share": share,
-            "from_level": from_level,
-            "parameter": parameter,
-            "end": end,
-            "seed": seed,
-        }
-        super().__init__(surrogate, "corrupt", options)
+        super().__init__(surrogate, "corrupt")
         self.share = check_number("share", share, low=0.0)
         if self.share >= 1.0:
             raise ParameterError("share", share, "must be below 1")

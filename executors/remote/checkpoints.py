@@ -101,7 +101,7 @@ class Checkpoints:
     saves : bool
         Whether any trial has made a checkpoint.
     notes : list of str
-        Warnings for people; the caller that shows them empties the list.
+        Warnings for people, to which the caller may give a list of its own.
     """
 
     def __init__(self, url: bool, in_folder: Mapping[int, int], stored: Mapping[int, int]) -> None:

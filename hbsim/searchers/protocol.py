@@ -85,6 +85,16 @@ class NonLearningSearcher:
 
     model_based: bool = False
     listens: bool = False
+    _next = 0  # how many configurations were suggested
+
+    @property
+    def remaining(self) -> int | None:
+        """How many more configurations there are; None: any number."""
+        return None
+
+    def resume(self, configurations: Configurations) -> None:
+        """Go on after configurations that were suggested before a restart."""
+        self._next += len(configurations)
 
     def register_pending(self, trial: int, level: float) -> None:
         """Do nothing."""

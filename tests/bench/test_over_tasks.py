@@ -353,7 +353,7 @@ def test_a_level_that_is_none(alpha: float):
 
 # How often the tests reject
 
-REPEATS = 200
+REPEATS = 100
 
 
 def at_most(share: float, repeats: int = REPEATS) -> float:
