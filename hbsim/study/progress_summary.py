@@ -184,6 +184,7 @@ WHY: Final = {
     "max_time": "ended: the time limit (max_time) is over",
     "failures": "ended: one trial after the other failed",
     "interrupted": "interrupted",
+    "killed": "its process was killed",
 }
 RUNG: Final = "the rung waits for its last trials"
 REST: Final = {
@@ -237,6 +238,8 @@ class ProgressSummary:
         How many workers there are; None if they are on hosts that come and go.
     clock : callable
         Seconds, monotonic.
+    written : float, optional
+        The time of the clock at the study's last record; by default now.
 
     Attributes
     ----------
@@ -253,13 +256,16 @@ class ProgressSummary:
         study_folder: StudyFolder,
         workers: int | None,
         clock: Callable[[], float] = time.monotonic,
+        written: float | None = None,
     ) -> None:
         self.spec, self.study_folder = spec, study_folder
         self.scheduler, self.journal_state = state.scheduler, state.journal_state
         self.workers = WorkerSummary(self.journal_state, workers)
         self.last_failure: TrialFailure | None = None
         self._clock = clock
-        self._seen = clock()  # the time of the clock at the journal state's `now`
+        self._seen = (
+            clock() if written is None else written
+        )  # the time of the clock at the journal state's `now`
         self._in_vain = False  # whether the scheduler had no job since the last event
         self._said: dict[int, float] = {}  # study seconds of each job's last report
 
