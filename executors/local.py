@@ -28,8 +28,6 @@ from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription
 from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
 
-__all__ = ["LIMIT", "LOG", "JobProcess", "LocalWorkers", "UnfitTrial", "trial_folder", "trim"]
-
 _CHUNK: Final = 1 << 18
 LOG: Final = "log.txt"
 # Prefix of a folder in a trial's folder, for files of a trial that is not in the journal.
