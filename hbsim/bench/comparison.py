@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from hbsim.bench.report.model import SweepReport, VariantStanding
     from hbsim.executors.remote.options import Dask, Hosts
 
-__all__ = ["Sweep", "cluster_table", "compare", "confirmation", "load_sweep", "specification", "sweep"]
-
 
 @dataclass(frozen=True, repr=False)
 class Sweep:

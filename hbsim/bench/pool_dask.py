@@ -27,8 +27,6 @@ from hbsim.executors.remote.dask import (
 from hbsim.executors.remote.loop_thread import LoopThread
 from hbsim.executors.remote.options import Dask
 
-__all__ = ["open_cluster"]
-
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
