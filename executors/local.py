@@ -15,7 +15,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from hbsim.core.types import FAILURE_KINDS
+from hbsim.core.types import FAILURE_KINDS, FailureKind
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import PREFIX as CLAIM
@@ -138,7 +138,7 @@ class JobProcess:
         self.socket.close()
         self.ring.close()
 
-    def failure(self, status: int, oom: OomWatch) -> tuple[str | None, str]:
+    def failure(self, status: int, oom: OomWatch) -> tuple[FailureKind | None, str]:
         """Return the kind of failure and its line; None where the job ended as it should."""
         if self.killed is not None:
             return "lost", self.killed

@@ -22,7 +22,7 @@ from hbsim.executors.remote import workers as module
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.training_function import make_target
-from hbsim.runner.records import read_records
+from hbsim.runner.journal_reader import read_records
 from hbsim.runner.workers import Assignment
 from hbsim.study.result import RunResult
 from tests.doubles.pipe_carrier import PipeCarrier
