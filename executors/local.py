@@ -149,8 +149,8 @@ class JobProcess:
         if status == -signal.SIGKILL and oom.happened():
             return "oom", "its process was killed by the system, which ran out of memory"
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        kind = "lost" if -status in (signal.SIGKILL, signal.SIGTERM) else "error"
-        return kind, f"its process was ended by {name}"
+        was_killed = -status in (signal.SIGKILL, signal.SIGTERM)
+        return "lost" if was_killed else "error", f"its process was ended by {name}"
 
 
 def trial_folder(trials: Path, trial: int) -> Path:
