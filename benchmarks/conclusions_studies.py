@@ -12,18 +12,6 @@ from numpy.typing import NDArray
 import hbsim
 from hbsim.surrogates import Half, Surrogate, Synthetic, load
 
-__all__ = [
-    "VARIANTS",
-    "Array",
-    "Ints",
-    "digits_pool",
-    "equal_pool",
-    "halves",
-    "lcbench",
-    "synthetic",
-    "tables",
-]
-
 Array: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Variant: TypeAlias = Mapping[str, object]

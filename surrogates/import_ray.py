@@ -9,21 +9,18 @@ from typing import Any, Final
 
 import polars as pl
 
-from hbsim.errors import SurrogateError
+from hbsim.errors import SurrogateError, counted
 from hbsim.surrogates.import_log import (
     ImportOptions,
     Label,
     RunLog,
     as_float,
     begins_again,
-    counted,
     read_csv,
     read_json,
     read_text,
     typed,
 )
-
-__all__ = ["read_ray", "trial_folders"]
 
 _HIDDEN: Final = frozenset(
     {

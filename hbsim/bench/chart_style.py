@@ -13,38 +13,6 @@ import polars as pl
 
 from hbsim.errors import OutputError, ParameterError
 
-__all__ = [
-    "COLOURS",
-    "DASHES",
-    "GONE",
-    "GREY",
-    "HEIGHT",
-    "HOVER",
-    "OTHER",
-    "OTHERS",
-    "ROW",
-    "VEGA_LITE",
-    "WIDTH",
-    "Chart",
-    "Row",
-    "coloured",
-    "data",
-    "digits",
-    "file_content",
-    "legend_below",
-    "level_colours",
-    "log_scale",
-    "number",
-    "save",
-    "spread",
-    "svg_of",
-    "theme",
-    "ticks",
-    "time_unit",
-    "variant_rows",
-    "worker_bars",
-]
-
 Chart: TypeAlias = alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart
 Row: TypeAlias = dict[str, object]
 

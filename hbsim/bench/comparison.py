@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 
 from hbsim.bench.pool import default_jobs
-from hbsim.bench.sweep import SweepPlan, SweepResults, make_plan, read_results, read_sweep, run_plan
-from hbsim.bench.sweep.folder import CONFIRM, read_manifest
+from hbsim.bench.sweep.folder import CONFIRM, SweepResults, read_manifest, read_results
+from hbsim.bench.sweep.plan import SweepPlan, make_plan, read_sweep
+from hbsim.bench.sweep.run import run_plan
 from hbsim.bench.sweep.scores import anytime
 from hbsim.bench.sweep.specification import DEFAULT_SEEDS
 from hbsim.bench.sweep.store import write, writing
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     from hbsim.bench.report.model import SweepReport, VariantStanding
     from hbsim.executors.remote.options import Dask, Hosts
-
-__all__ = ["Sweep", "cluster_table", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,32 +12,6 @@ from typing import Final
 
 from hbsim.bench.conclusions import Interval
 
-__all__ = [
-    "LISTED",
-    "MEASURES",
-    "NONE",
-    "FileNames",
-    "clean",
-    "count",
-    "decimals",
-    "duration",
-    "interval",
-    "intervals",
-    "is_or_are",
-    "labels",
-    "last_if_nan",
-    "listed",
-    "number",
-    "p_value",
-    "percent",
-    "plural",
-    "quoted",
-    "short_names",
-    "shortened",
-    "slug",
-    "time_unit",
-]
-
 NONE: Final = "–"
 MOST: Final = 6  # the most decimals; smaller numbers are written with an exponent
 UNITS: Final = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))

@@ -15,24 +15,6 @@ from hbsim.bench.conclusions import Interval, mean_intervals
 from hbsim.errors import ParameterError, needs
 from hbsim.surrogates.protocol import Floats
 
-__all__ = [
-    "AcrossTasks",
-    "Pair",
-    "across_tasks",
-    "block_ranks",
-    "cliques",
-    "critical_difference",
-    "friedman",
-    "group_means",
-    "holm_pairs",
-    "improvements",
-    "interquartile_means",
-    "least_pairs",
-    "nemenyi",
-    "paired_differences",
-    "signed_rank",
-]
-
 _COUNTED: Final = 50  # the most differences for which all combinations of signs are counted
 _MANY: Final = 10  # the fewest blocks for which Iman and Davenport's F is accurate enough
 _PERMUTATIONS: Final = 9_999

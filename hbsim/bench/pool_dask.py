@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from hbsim.bench.pool import Workers
-from hbsim.bench.remote import SAME, LoopThread, Remote, find_problem, inspect_process, versions, work_for
+from hbsim.bench.remote import SAME, Remote, find_problem, inspect_process, versions, work_for
 from hbsim.errors import HbsimWarning
 from hbsim.executors.remote.dask import (
     brief,
@@ -24,9 +24,8 @@ from hbsim.executors.remote.dask import (
     logs_off_terminal,
     security_of,
 )
+from hbsim.executors.remote.loop_thread import LoopThread
 from hbsim.executors.remote.options import Dask
-
-__all__ = ["open_cluster"]
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")

@@ -14,16 +14,6 @@ from hbsim.surrogates.protocol import Floats
 if TYPE_CHECKING:
     from scipy.stats import CensoredData
 
-__all__ = [
-    "area_under",
-    "first_time",
-    "median_time",
-    "normalise",
-    "on_grid",
-    "reached_curve",
-    "restricted_time",
-]
-
 
 def normalise(regret: Floats, median_regret: float) -> Floats:
     """Divide regrets by that of the median configuration: 0 is the best there is, 1 is the median.

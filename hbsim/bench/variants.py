@@ -17,20 +17,6 @@ from hbsim.errors import ParameterError, nearest
 from hbsim.searchers import learns, takes
 from hbsim.searchers.factory import plain_options
 
-__all__ = [
-    "SEARCHER",
-    "Searching",
-    "Value",
-    "Variant",
-    "check_taken",
-    "complete",
-    "label",
-    "pairing",
-    "search_named",
-    "taken",
-    "variant_tables",
-]
-
 SEARCHER: Final = "searcher"  # an option that variants of all types have
 RANDOM: Final = "random"
 MANY: Final = 3  # the most variants that a note lists by name

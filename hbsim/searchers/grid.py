@@ -13,10 +13,8 @@ from hbsim.core.numbers import whole
 from hbsim.core.space import Bool, Choice, Int, Parameter, Real, Space
 from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, nearest
-from hbsim.searchers.protocol import Configurations, Floats, Ints, NonLearningSearcher, Searcher
+from hbsim.searchers.protocol import Floats, Ints, NonLearningSearcher
 from hbsim.searchers.task import SearchTask
-
-__all__ = ["GridSearcher", "make_grid"]
 
 POINTS: Final = 5  # values of a Real, and of an Int that has more
 MOST: Final = 10_000_000  # configurations of a grid
@@ -76,7 +74,6 @@ class GridSearcher(NonLearningSearcher):
         self.size = math.prod(map(len, self._axes)) if self._listed is None else len(self._listed)
         self.shuffle = shuffle
         self._task = task
-        self._next = 0
         if self.size > MOST:
             rule = (
                 f"makes a grid of {self.size:,} configurations, and {MOST:,} are the most: give fewer points"
@@ -115,10 +112,6 @@ class GridSearcher(NonLearningSearcher):
         found = self._points(self._next, n)
         self._next += n
         return found
-
-    def resume(self, configurations: Configurations) -> None:
-        """Go on after configurations that were suggested before a restart."""
-        self._next += len(configurations)
 
     def _points(self, first: int, n: int) -> Floats:
         places = np.arange(first, first + n, dtype=np.int64)
@@ -166,19 +159,6 @@ class GridSearcher(NonLearningSearcher):
         # Sorted draws, not `permutation`: its algorithm may change between versions of NumPy.
         draws = block_generator(self._task.seed, Purpose.DESIGN, 0).random(self.limit)
         return np.argsort(draws, kind="stable").astype(np.int64)
-
-
-def make_grid(
-    task: SearchTask, *, points: int | Mapping[str, int] = POINTS, shuffle: bool = False
-) -> Searcher:
-    """Make the searcher `grid`; the options are those of `GridSearcher`.
-
-    Raises
-    ------
-    ParameterError
-        As `GridSearcher`.
-    """
-    return GridSearcher(task, points, shuffle)
 
 
 def _space(task: SearchTask) -> Space:

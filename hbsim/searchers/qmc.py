@@ -18,17 +18,6 @@ from hbsim.searchers.task import SearchTask
 if TYPE_CHECKING:
     from scipy.stats.qmc import Sobol
 
-__all__ = [
-    "LatinHypercubes",
-    "PointDesign",
-    "PointSequence",
-    "RowDesign",
-    "SobolSequence",
-    "make_designed",
-    "make_lhs",
-    "make_sobol",
-]
-
 TRIES: Final = 1000  # rejected points in a row until the constraint counts as impossible
 ASKED: Final = 64  # points that a constraint is asked about at a time
 
@@ -52,17 +41,11 @@ class PointDesign(NonLearningSearcher):
         self.name = name
         self.space: Space = _space(name, task)
         self._task, self._sequence = task, sequence
-        self._next = 0
         self._number = -1  # of the block at hand
         self._block: Floats = np.empty((0, 0))
         self._places: list[int] = []  # of those allowed, in the sequence
         self._asked = 0
         self._rejected = 0  # in a row, until there
-
-    @property
-    def remaining(self) -> int | None:
-        """How many more configurations there are: None, any number."""
-        return None
 
     def suggest(self, n: int) -> Floats:
         """Return the next n configurations, points of the unit cube in [0, 1), shape (n, d).
@@ -82,10 +65,6 @@ class PointDesign(NonLearningSearcher):
             )
         self._next += n
         return points
-
-    def resume(self, configurations: Configurations) -> None:
-        """Go on after configurations that were suggested before a restart."""
-        self._next += len(configurations)
 
     def _between(self, first: int, n: int) -> Floats:
         """Return n points of the sequence from `first` on, shape (n, d)."""

@@ -12,8 +12,6 @@ from hbsim.runner.tables import CENSORED, FAILED, LOST, PREEMPTED
 from hbsim.simulation.cluster_state import GONE, LEFT, LOAD, NOTICE, OVER, SAVE, ClusterState
 from hbsim.simulation.jobs import ENDING, LEAVING, LOADING, PAUSING, TRAINING, SimulatedRun
 
-__all__ = ["Engine"]
-
 TIMED: Final = frozenset((GONE, NOTICE, OVER))  # what happens at a time of its own: see `Due.at`
 
 

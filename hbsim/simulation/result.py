@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from hbsim.simulation.disk import DiskUsage
     from hbsim.simulation.random_effects import RandomEffects
 
-__all__ = ["Result", "SimulationData"]
-
-
 HOUR: Final = 3600.0
 
 

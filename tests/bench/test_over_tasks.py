@@ -353,7 +353,7 @@ def test_a_level_that_is_none(alpha: float):
 
 # How often the tests reject
 
-REPEATS = 200
+REPEATS = 100
 
 
 def at_most(share: float, repeats: int = REPEATS) -> float:
@@ -442,7 +442,8 @@ def test_intervals_over_studies_hold_the_truth():
     held = np.zeros(2)
     for _ in range(20):
         made = [random.lognormal(size=(30, 2)) * scale for scale in ([1.0, 1.2], [2.0, 3.0])]
-        held += interquartile_means(made)[0].includes(mean), improvements(made)[0][1].includes(chance)
+        middle, better = interquartile_means(made)[0], improvements(made)[0][1]
+        held += middle.low <= mean <= middle.high, better.low <= chance <= better.high
     assert (held >= 16).all()  # 19 expected
     assert (held < 20).any()
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hbsim.bench.sweep import read_results
 from hbsim.bench.sweep import run as run_module
+from hbsim.bench.sweep.folder import read_results
 from tests.bench.sweep.made import left
 from tests.cli.conftest import Ran
 

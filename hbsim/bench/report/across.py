@@ -21,8 +21,6 @@ from hbsim.bench.report.model import ALL, Across, Heatmap, Pairwise, setting_of
 from hbsim.bench.sweep.scores import TaskKey, TaskScores, key_of
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["across_settings", "heatmaps"]
-
 NONE: Final = Interval(math.nan, math.nan, math.nan)
 MEASURES: Final = ("score", "area")
 OPTIONS: Final = ("brackets", "reduction_factor")

@@ -35,8 +35,6 @@ from hbsim.bench.report.model import (
     VariantStanding,
 )
 
-__all__ = ["answer", "summary", "task_answer"]
-
 TASKS: Final = 3  # the most tasks that have a sentence each
 IF_SO: Final = "if the difference is as large as it seems"
 MOST_ROWS: Final = 1000.0  # times as many rows: more is no useful advice

@@ -30,25 +30,6 @@ from hbsim.options import OTHER_WORDS
 from hbsim.simulation import Cluster
 from hbsim.toml_files import Place, dotted, shown
 
-__all__ = [
-    "BUDGETS",
-    "SEARCH",
-    "CellName",
-    "CellSettings",
-    "ClusterAxis",
-    "Layers",
-    "SurrogateAxis",
-    "VariantAxis",
-    "check_patterns",
-    "clusters",
-    "is_in",
-    "is_text_of",
-    "seeds",
-    "settings",
-    "surrogates",
-    "variants",
-]
-
 MOST: Final = 2**63 - 1  # the largest seed that the tables can hold
 MANY: Final = 1_000_000  # seeds
 PLAIN: Final = "plain"  # the name of the cluster where a specification names none

@@ -61,8 +61,6 @@ from hbsim.toml_files import Place
 if TYPE_CHECKING:
     from hbsim.simulation import Cluster
 
-__all__ = ["SweepPlan", "SweepTask", "make_plan", "read_sweep"]
-
 MOST: Final = 10_000_000  # cells
 NAMED: Final = 3  # the most names of variants in one warning
 # Settings that all variants of a task share: they are scored at one level and one time.

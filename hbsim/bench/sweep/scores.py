@@ -22,21 +22,6 @@ from hbsim.surrogates.protocol import Floats, Ints
 if TYPE_CHECKING:
     from hbsim.bench.sweep.folder import SweepResults
 
-__all__ = [
-    "Budget",
-    "Scale",
-    "Steps",
-    "TaskKey",
-    "TaskScores",
-    "anytime",
-    "budgets",
-    "grid_of",
-    "key_of",
-    "scales",
-    "steps",
-    "task_scores",
-]
-
 TASK: Final = ("surrogate", "cluster", "workers")
 POINTS: Final = 64  # points of the grid of each task
 COLUMNS: Final = ("resource", "picked", "test")  # columns of incumbents beside time and value

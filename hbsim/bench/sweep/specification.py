@@ -24,30 +24,6 @@ from hbsim.simulation.cluster_files import ClusterSchema as ClusterFields
 from hbsim.surrogates.options import SurrogateOptions
 from hbsim.toml_files import Place, TomlTable, dotted, first_problem, parse_toml, read_text, shown, to_toml
 
-__all__ = [
-    "DEFAULT_SEEDS",
-    "FIELD",
-    "LOADED",
-    "OPTIONS",
-    "STUDY",
-    "CellPattern",
-    "ClusterTable",
-    "OptionPlaces",
-    "Override",
-    "SeedPattern",
-    "SettingsTable",
-    "Specification",
-    "SurrogateTable",
-    "SweepTable",
-    "VariantTable",
-    "error_text",
-    "fields_at",
-    "line_of",
-    "make_specification",
-    "read_specification",
-    "unknown_field",
-]
-
 Names: TypeAlias = str | list[str]
 Numbers: TypeAlias = int | list[int]
 
