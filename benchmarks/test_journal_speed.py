@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.test_simulator_speed import note
 from hbsim.runner.journal import FSYNC, Journal, read_journal
-from hbsim.runner.records import read_reports
+from hbsim.runner.journal_reader import read_reports
 
 LINES = 100_000
 SYNCED = 200  # where each append waits for the disk

@@ -152,7 +152,8 @@ def _state(status: StudyStatus) -> str:
 
     since = "" if status.since is None else f"{status.since:%Y-%m-%d %H:%M}"
     if status.over:
-        return f"{status.summary.state()}, at {since} after {hms(status.elapsed)}"
+        said = "its process was killed" if status.state == "killed" else status.summary.state()
+        return f"{said}, at {since} after {hms(status.elapsed)}"
     since = f", since {since}" if since else ""
     return f"running for {hms(status.elapsed)}{since}, by {status.process}; {_busy(status)}"
 

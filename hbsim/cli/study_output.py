@@ -48,11 +48,6 @@ COLUMNS: Final = {  # columns of the rungs' table, and their headings
 }
 ALWAYS: Final = ("bracket", "level", "recorded", "share")
 FORMATS: Final = {"level": "{:g}", "share": "{:.1%}"}
-ENDED: Final = {
-    "interrupted": ", interrupted",
-    "max_time": ", cut by --max-time",
-    "max_reward": ", ended by --max-reward",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +241,7 @@ def _facts(result: Result, summary: Summary) -> list[tuple[str, str]]:
 
 def _run_facts(result: RunResult, summary: Summary) -> list[tuple[str, str]]:
     running = "running" if result.why is None else "interrupted"
+    ending = "" if result.why is None else result.why.ending
     counts, until_return = _counts(summary, running), result.spec.until_return
     wasted = "" if until_return else _wasted(summary)
     name, limit = result.spec.searcher, result.spec.limit
@@ -254,7 +250,7 @@ def _run_facts(result: RunResult, summary: Summary) -> list[tuple[str, str]]:
         *([("searcher", searcher)] if name != "random" else []),
         ("trials", f"{summary['trials']:,}{': ' if counts else ''}{counts}"),
         ("jobs", f"{summary['jobs']:,}"),
-        ("time", duration(result.end_time) + ENDED.get(str(result.why), "")),
+        ("time", duration(result.end_time) + ending),
         ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
         ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted}"),
     ]

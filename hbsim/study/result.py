@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 
 from hbsim.errors import ParameterError
 from hbsim.runner import summaries
-from hbsim.runner.records import read_records, read_reports
-from hbsim.runner.state import JournalState
+from hbsim.runner.journal_reader import read_records, read_reports, start_of
+from hbsim.runner.journal_state import JournalState
+from hbsim.runner.records import StudyClosed, StudyResumed, WorkerJoined, WorkerLeft
 from hbsim.runner.tables import DecisionTable, numbers
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, new_state, replay
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from hbsim.core.types import Mode
 
 __all__ = ["RunResult", "load"]
-
-ENDS: Final = ("resume", "close")  # records that end a session, and with it all open workers
 
 
 class RunResult:
@@ -41,8 +40,9 @@ class RunResult:
         The scheduler at the end; `scheduler.explain(trial)` says why a trial was stopped.
     workers : int
         The largest number of workers.
-    why : str or None
-        Why the study ended: done, max_reward, max_time, interrupted; None if its process was killed.
+    why : EndReason or None
+        Why the study ended, equal to the text done, max_reward, max_time, failures or interrupted; None if
+        its process was killed.
     journal_state : JournalState
         The state after the last record of the journal.
     decision_table : DecisionTable
@@ -108,13 +108,21 @@ class RunResult:
         periods: list[dict[str, Any]] = []
         open_: dict[int, dict[str, Any]] = {}
         for record in read_records(self._journal, together=True):
-            kind, time = record["e"], record.get("t")
-            ended = [record["worker"]] if kind in ("open", "shut") else list(open_) if kind in ENDS else []
+            ended: list[int] = []
+            if isinstance(record, WorkerJoined | WorkerLeft):
+                ended = [record.worker]
+            elif isinstance(record, StudyResumed | StudyClosed):
+                ended = list(open_)
             for worker in ended:
-                open_.pop(worker, {})["shut"] = time
-            if kind == "open":
-                period = {"worker": record["worker"], "host": record["host"], "opened": time, "shut": None}
-                open_[record["worker"]] = period
+                open_.pop(worker, {})["shut"] = record.time
+            if isinstance(record, WorkerJoined):
+                period = {
+                    "worker": record.worker,
+                    "host": record.host,
+                    "opened": record.time,
+                    "shut": None,
+                }
+                open_[record.worker] = period
                 periods.append(period)
         times = {"opened": pl.Float64, "shut": pl.Float64}
         return pl.DataFrame(periods, schema={"worker": pl.Int64, "host": pl.String, **times})
@@ -237,7 +245,7 @@ class RunResult:
             "best": None if best is None else best.value,
             "best_trial": None if best is None else best.trial,
             "late_reports": self.journal_state.late,
-            "why": self.why,
+            "why": None if self.why is None else self.why.value,
             "scheduler": self.scheduler.options.as_dict(),
             "train": self.spec.train,
             "metric": self.spec.metric,
@@ -331,7 +339,7 @@ def load(folder: Path | str) -> RunResult:
     study_folder = StudyFolder(folder)
     study_folder.check(resume=True)
     records = read_records(study_folder.journal, together=True)
-    spec = StudySpec.from_dict(next(records)["spec"], str(study_folder.journal))
+    spec = StudySpec.from_dict(start_of(records).spec, str(study_folder.journal))
     state = new_state(spec, spec.make_scheduler())
     replay(state, records, str(study_folder.journal), dimension=spec.space.dimension)
     workers = max(1, state.journal_state.workers_seen)

@@ -22,9 +22,9 @@ from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.training_function import FunctionDescription, describe, make_target, stop_if_loading
 from hbsim.options import named_options
 from hbsim.runner.journal import Journal
+from hbsim.runner.journal_reader import read_records, start_of
 from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.real import Limits, Observer, RealExecutor
-from hbsim.runner.records import read_records
 from hbsim.runner.workers import WorkerBackend
 from hbsim.searchers import (
     Searcher,
@@ -354,7 +354,7 @@ class StudyRun:
     def _read(self, path: str) -> StudyState:
         """Return the state at the end of a journal; check that it is of the same study."""
         records = read_records(path, together=True)
-        before = StudySpec.from_dict(next(records)["spec"], path)
+        before = StudySpec.from_dict(start_of(records).spec, path)
         before.check_same(self.spec)
         self.spec = replace(self.spec, study=before.study)
         if before.digest != self.spec.digest:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.local import trial_folder
 from hbsim.runner.lock import writer
+from hbsim.runner.records import EndReason
 from hbsim.study.folder import JOURNAL, StudyFolder
 from hbsim.study.progress_summary import ProgressSummary
 from hbsim.study.result import RunResult, load, unicode
@@ -24,7 +25,7 @@ from hbsim.study.spec import StudyState
 from hbsim.study.time_left import TimeLeft, time_left
 
 if TYPE_CHECKING:
-    from hbsim.runner.state import JobRun
+    from hbsim.runner.journal_state import RunningJob
 
 __all__ = ["RunningTrial", "StudyStatus", "TopTrial", "plain_value", "read_status"]
 
@@ -135,7 +136,7 @@ class StudyStatus:
         runs = self.summary.journal_state.workers
         return [self._running(runs[worker]) for worker in sorted(runs)]
 
-    def _running(self, run: JobRun) -> RunningTrial:
+    def _running(self, run: RunningJob) -> RunningTrial:
         return RunningTrial(
             run.trial,
             run.bracket,
@@ -245,12 +246,12 @@ def read_status(folder: Path | str, forecast: bool = True) -> StudyStatus:
     journal_state = state.journal_state
     runs = bool(process) and journal_state.why is None
     if not runs and journal_state.why is None:
-        journal_state.why = KILLED
+        journal_state.why = EndReason.INTERRUPTED  # in texts: no trial runs any more
     workers = None if journal_state.machines else result.workers
     summary = ProgressSummary(result.spec, state, study_folder, workers, time.time, min(written, time.time()))
     elapsed = summary.elapsed
     left = None
-    now = "running" if runs else str(journal_state.why)
+    now = "running" if runs else str(result.why or KILLED)
     if forecast and now in LEFT_IN:
         left = time_left(
             state,

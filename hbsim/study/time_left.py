@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hbsim.core.scheduler import Scheduler
-    from hbsim.runner.state import JobRun, JournalState
+    from hbsim.runner.journal_state import JournalState, RunningJob
     from hbsim.study.spec import StudyState
 
 Pool: TypeAlias = Sequence[float] | NDArray[np.float64]  # what is drawn from
@@ -364,7 +364,7 @@ class RestOfStudy:
         else:
             self._push(seconds, END if len(self._seen.durations) else MILESTONE, worker, job)
 
-    def _go_on(self, run: JobRun, job: Job | None) -> None:
+    def _go_on(self, run: RunningJob, job: Job | None) -> None:
         """Continue a running job; without a `job` its worker is about to be free."""
         if job is None:
             self._push(0.0, FREE, run.worker, Job(run.trial, run.bracket, 0.0, run.stop, 0))
