@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hbsim import terminal
 from hbsim.cli.output import duration, facts, table, versions, write_frame, write_json
+from hbsim.core.types import LOSSES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -274,7 +275,7 @@ def _cluster_lines(summary: Summary) -> list[tuple[str, str]]:
     lines = []
     if summary["absent_share"]:
         lines.append(("workers absent", f"{summary['absent_share']:.1%}"))
-    kinds = ", ".join(f"{summary[kind]:,} {kind}" for kind in ("lost", "preempted") if summary[kind])
+    kinds = ", ".join(f"{summary[kind]:,} {kind}" for kind in LOSSES if summary[kind])
     if kinds:
         lines.append(("jobs cut short", kinds))
     if summary["lost_saves"]:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from hbsim.runner.journal import JournalLines, encode
+from hbsim.runner.journal import JournalLines, encode, opened
 from hbsim.runner.journal_reader import parse_records
 from hbsim.runner.records import Record, line_validator
+
+
+def read_journal(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """Yield the fields of each line of a journal, as they were appended, with the line's number ``n``."""
+    with opened(path) as file:
+        lines = JournalLines(file, os.fspath(path))
+        for body in lines:
+            yield lines.fields(body)
+    lines.warn()
 
 
 def typed(fields: Mapping[str, Any]) -> Record:

@@ -22,9 +22,9 @@ from hbsim.executors.remote import workers as module
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.training_function import make_target
-from hbsim.runner.journal import read_journal
 from hbsim.runner.workers import Assignment
 from hbsim.study.result import RunResult
+from tests.doubles.journal_lines import read_journal
 from tests.doubles.pipe_carrier import PipeCarrier
 
 from . import training
