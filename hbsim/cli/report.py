@@ -74,7 +74,10 @@ def report(
         )
         files = _write(made, folders)
         if out is not None:
-            _write_page(made, out)
+            from hbsim.bench.html_page import write_page
+            from hbsim.bench.page import render
+
+            write_page(render(made), out)
     if made.missing:
         missing = sum(one.cells for one in made.missing)
         say("warning", f"{missing:,} of {made.cells:,} cells have no result: {made.missing[0].reason}")
@@ -122,20 +125,6 @@ def _write(made: SweepReport, folders: dict[str, Path]) -> dict[str, list[str]]:
 
         written["tables"] = [path.name for path in write_tables(made, folders["tables"])]
     return written
-
-
-def _write_page(made: SweepReport, out: Path) -> None:
-    """Write the page; on an error an earlier page is kept."""
-    from hbsim.bench.page import render
-    from hbsim.errors import OutputError
-
-    temporary = out.with_name(f".{out.name}.hbsim")
-    try:
-        temporary.write_text(render(made), "utf-8")
-        os.replace(temporary, out)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(str(out), f"cannot be written: {error.strerror or error}") from error
 
 
 def _show(made: SweepReport, written: dict[str, list[str]], is_full: bool) -> None:
