@@ -37,7 +37,7 @@ class TransferLane:
         self.done: list[tuple[float, int, int]] = []  # a heap: progress at the end, serial, worker
 
 
-class CheckpointStore:
+class SharedStore:
     """A shared store: each of n transfers runs at bandwidth / n, or at its own bandwidth if that is less.
 
     Parameters
@@ -192,7 +192,7 @@ class StoreEngine(Engine):
         super()._set_costs(cluster)
         assert cluster.store_bandwidth is not None
         alone = (self._save_speed, self._load_speed)
-        self._store = CheckpointStore(
+        self._store = SharedStore(
             self._env, cluster.store_bandwidth, alone, cluster.workers, self._transferred
         )
 
