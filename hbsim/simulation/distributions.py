@@ -29,6 +29,15 @@ class _NamedDistribution:
 
     __slots__ = ()
 
+    def __post_init__(self) -> None:
+        """Check the parameters, which are numbers of at least 0, and the rules of a kind."""
+        for each in fields(cast(Any, self)):
+            _set(self, each.name, _number(each.name, getattr(self, each.name)))
+        self._check()
+
+    def _check(self) -> None:
+        """Check the rules of a kind; by default there are none."""
+
     @property
     def text(self) -> str:
         """The text from which `parse` makes the same distribution."""
@@ -52,9 +61,6 @@ class Exponential(_NamedDistribution):
     """
 
     mean: float
-
-    def __post_init__(self) -> None:
-        _set(self, "mean", _number("mean", self.mean))
 
     def quantile(self, u: Floats) -> Floats:
         """Return a draw for each of `u`, shape (n,)."""
@@ -81,9 +87,7 @@ class Weibull(_NamedDistribution):
     mean: float
     shape: float
 
-    def __post_init__(self) -> None:
-        _set(self, "mean", _number("mean", self.mean))
-        _set(self, "shape", _number("shape", self.shape))
+    def _check(self) -> None:
         if self.shape < _LEAST_SHAPE:
             raise ParameterError("shape", self.shape, f"must be at least {_LEAST_SHAPE}")
 
@@ -97,7 +101,21 @@ class Weibull(_NamedDistribution):
 
 
 @dataclass(frozen=True, slots=True)
-class LogNormal(_NamedDistribution):
+class _SpreadDistribution(_NamedDistribution):
+    """The base of distributions that are given by their mean and standard deviation."""
+
+    mean: float
+    std: float
+
+    def _check(self) -> None:
+        if self.mean == 0:
+            raise ParameterError("mean", self.mean, "must be above 0")
+        if self.std > _MOST_SPREAD * self.mean:
+            raise ParameterError("std", self.std, f"must be at most {_MOST_SPREAD:g} times the mean")
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal(_SpreadDistribution):
     """The lognormal distribution, by the mean and standard deviation of the number, not of its logarithm.
 
     Parameters
@@ -113,12 +131,6 @@ class LogNormal(_NamedDistribution):
         A parameter breaks its rule.
     """
 
-    mean: float
-    std: float
-
-    def __post_init__(self) -> None:
-        _check_spread(self)
-
     def quantile(self, u: Floats) -> Floats:
         """Return a draw for each of `u`, shape (n,)."""
         from scipy.special import ndtri  # takes long to import
@@ -130,7 +142,7 @@ class LogNormal(_NamedDistribution):
 
 
 @dataclass(frozen=True, slots=True)
-class Gamma(_NamedDistribution):
+class Gamma(_SpreadDistribution):
     """The gamma distribution, by its mean and standard deviation.
 
     Parameters
@@ -145,12 +157,6 @@ class Gamma(_NamedDistribution):
     ParameterError
         A parameter breaks its rule.
     """
-
-    mean: float
-    std: float
-
-    def __post_init__(self) -> None:
-        _check_spread(self)
 
     def quantile(self, u: Floats) -> Floats:
         """Return a draw for each of `u`, shape (n,)."""
@@ -181,9 +187,7 @@ class Uniform(_NamedDistribution):
     low: float
     high: float
 
-    def __post_init__(self) -> None:
-        _set(self, "low", _number("low", self.low))
-        _set(self, "high", _number("high", self.high))
+    def _check(self) -> None:
         if self.low > self.high:
             raise ParameterError("low", self.low, f"must be at most high={plain(self.high)}")
 
@@ -244,16 +248,6 @@ def _number(name: str, value: object) -> float:
     if number < 0:
         raise ParameterError(name, value, "must be at least 0")
     return float(number)
-
-
-def _check_spread(distribution: LogNormal | Gamma) -> None:
-    for name in ("mean", "std"):
-        _set(distribution, name, _number(name, getattr(distribution, name)))
-    if distribution.mean == 0:
-        raise ParameterError("mean", distribution.mean, "must be above 0")
-    if distribution.std > _MOST_SPREAD * distribution.mean:
-        rule = f"must be at most {_MOST_SPREAD:g} times the mean"
-        raise ParameterError("std", distribution.std, rule)
 
 
 def _set(distribution: object, name: str, value: object) -> None:
