@@ -45,8 +45,6 @@ from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import default_start
 from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
 
-__all__ = ["SEVERAL", "Agent", "AgentChannel", "AgentJobs", "AgentMustEnd", "main"]
-
 CLOSE: Final = 20.0  # seconds after the grace for the controller to copy checkpoints
 _LOOK: Final = 0.2  # seconds between two checks of the lease, the server and waiting reports
 _PATIENCE: Final = 0.5  # seconds for the server to end all jobs itself
@@ -68,7 +66,7 @@ class AgentMustEnd(Exception):
 
 def main() -> NoReturn:
     """Serve the controller until the agent has to end."""
-    signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN, which is inherited
+    signal.signal(signal.SIGINT, lambda number, frame: None)  # not SIG_IGN, which is inherited
     processes.adopt_orphans()  # trials' processes of a server that dies
     channel = _take_standard_files()
     agent: Agent | None = None
@@ -330,10 +328,6 @@ class Agent:
             self._workers.cut(f"its host is taken away, and it did not leave within {self._grace:g} s")
         if now > self._leaving + self._grace + CLOSE:
             raise AgentMustEnd("hbsim: SIGTERM was sent")
-
-
-def _ignore(number: int, frame: FrameType | None) -> None:
-    """Ignore a signal."""
 
 
 @dataclass(slots=True)
