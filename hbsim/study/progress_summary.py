@@ -240,6 +240,8 @@ class ProgressSummary:
         How many workers there are; None if they are on hosts that come and go.
     clock : callable
         Seconds, monotonic.
+    written : float, optional
+        The time of the clock at the study's last record; by default now.
 
     Attributes
     ----------
@@ -256,13 +258,16 @@ class ProgressSummary:
         study_folder: StudyFolder,
         workers: int | None,
         clock: Callable[[], float] = time.monotonic,
+        written: float | None = None,
     ) -> None:
         self.spec, self.study_folder = spec, study_folder
         self.scheduler, self.journal_state = state.scheduler, state.journal_state
         self.workers = WorkerSummary(self.journal_state, workers)
         self.last_failure: TrialFailure | None = None
         self._clock = clock
-        self._seen = clock()  # the time of the clock at the journal state's `now`
+        self._seen = (
+            clock() if written is None else written
+        )  # the time of the clock at the journal state's `now`
         self._in_vain = False  # whether the scheduler had no job since the last event
         self._said: dict[int, float] = {}  # study seconds of each job's last report
 

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
 
-__all__ = ["Request", "as_json", "notes", "resume_command", "run_as_json", "show", "show_run", "write"]
+__all__ = [
+    "Request",
+    "as_json",
+    "notes",
+    "resume_command",
+    "run_as_json",
+    "rung_table",
+    "show",
+    "show_run",
+    "write",
+]
 
 Summary: TypeAlias = Mapping[str, Any]
 MANY_FAILED: Final = 0.1  # share of the trials
@@ -102,6 +112,8 @@ def run_as_json(
     result: RunResult, command: str, explain: Sequence[int], folder: Path, to_go_on: str
 ) -> dict[str, object]:
     """Return the output of ``--json`` for a real study, in plain types; `to_go_on` resumes the study."""
+    from hbsim.study.status import plain_value
+
     best = _last_incumbent(result, "any")
     failures = [{**row, "log": str(_log(folder, row["trial"]))} for row in result.failures().to_dicts()]
     return {
@@ -109,7 +121,7 @@ def run_as_json(
         "searcher": result.spec.searcher,
         "configurations": result.spec.limit,
         **_numbers(result),
-        "configuration": None if best is None else _plain(result.configuration(best["trial"])),
+        "configuration": None if best is None else plain_value(result.configuration(best["trial"])),
         "failures": failures,
         "explain": _explained(result, explain),
         "folder": str(folder),
@@ -132,15 +144,6 @@ def _explained(result: Result | RunResult, explain: Sequence[int]) -> list[dict[
 def _last_incumbent(result: Result | RunResult, at: str) -> dict[str, Any] | None:
     rows = result.incumbent("max_t" if at == "max_t" else "any").tail(1).to_dicts()
     return rows[0] if rows else None
-
-
-def _plain(value: object) -> object:
-    """Return a value, as text if it is no JSON value."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value if isinstance(value, bool | int | float | str | None) else repr(value)
 
 
 def _names(folder: Path) -> list[str]:
@@ -194,7 +197,7 @@ def _print(
     console.print(facts(lines))
     if has_rungs:
         console.print()
-        console.print(_rung_table(result))
+        console.print(rung_table(result))
     for line in failures:
         console.print(line, soft_wrap=True)
     for trial in explain:
@@ -317,7 +320,7 @@ def _configuration(configuration: Mapping[str, object]) -> str:
     return ", ".join(parts) or "it has no parameters"
 
 
-def _rung_table(result: Result | RunResult) -> Table:
+def rung_table(result: Result | RunResult) -> Table:
     """Return the numbers of trials that reached each level of each bracket, and of decisions there."""
     rows = result.rungs().to_dicts()
     first = {row["bracket"]: row["recorded"] for row in reversed(rows)}
