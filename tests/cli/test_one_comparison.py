@@ -5,10 +5,10 @@ import json
 import hbsim
 
 SPEC = """
-seeds = 40
+seeds = 12
 workers = 4
 [defaults]
-num_trials = 60
+num_trials = 30
 max_full_runs = 3
 [[variants]]
 type = "stopping"
@@ -21,8 +21,8 @@ type = "fifo"
 surrogate = "digits"
 """
 COMPARED = (
-    *("--variant", "stopping", "--variant", "promotion,brackets=3", "--variant", "fifo", "--seeds", "40"),
-    *("--workers", "4", "--trials", "60", "--max-full-runs", "3", "--surrogate", "digits"),
+    *("--variant", "stopping", "--variant", "promotion,brackets=3", "--variant", "fifo", "--seeds", "12"),
+    *("--workers", "4", "--trials", "30", "--max-full-runs", "3", "--surrogate", "digits"),
 )
 SAID = ("answer", "summary", "notes", "across", "cells", "finished", "missing", "confirmed")
 
