@@ -143,6 +143,9 @@ def test_names_of_what_is_missing(call: Callable[..., Ran], name: str):
     assert r"\x1b[2J" in ran.err
 
 
+COMPARED = ("--trials", "3", "--variant", "fifo", "--seeds", "2", "--jobs", "1", "--surrogate")
+
+
 def test_a_table_of_others(call: Callable[..., Ran], tmp_path: Path):
     """Names of columns, of the folder, and of what is in it."""
     path = tmp_path / "curves.csv"
@@ -154,7 +157,7 @@ def test_a_table_of_others(call: Callable[..., Ran], tmp_path: Path):
     for command in (
         ["surrogates", str(path), *words],
         ["simulate", "--scheduler", "stopping", "--trials", "3", "--surrogate", str(path), *words],
-        ["compare", "--trials", "3", "--variant", "fifo", "--seeds", "2", "--surrogate", str(path), *words],
+        ["compare", *COMPARED, str(path), *words],
     ):
         ran = call(*command)
         check(ran.out + ran.err)
@@ -169,7 +172,7 @@ def test_a_sweep_and_its_report(call: Callable[..., Ran], tmp_path: Path):
     (tmp_path / "sweep.toml").write_text(SWEEP % ((f'"{text}"',) * 3), "utf-8")
     for command in (
         ["sweep", "sweep.toml", "--out", "out", "--dry-run"],
-        ["sweep", "sweep.toml", "--out", "out"],
+        ["sweep", "sweep.toml", "--out", "out", "--jobs", "1"],
         ["report", "out"],
         ["report", "out", "--out", "page.html"],
     ):
