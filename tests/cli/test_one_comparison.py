@@ -5,7 +5,7 @@ import json
 import hbsim
 
 SPEC = """
-seeds = 20
+seeds = 40
 workers = 4
 [defaults]
 num_trials = 60
@@ -21,7 +21,7 @@ type = "fifo"
 surrogate = "digits"
 """
 COMPARED = (
-    *("--variant", "stopping", "--variant", "promotion,brackets=3", "--variant", "fifo", "--seeds", "20"),
+    *("--variant", "stopping", "--variant", "promotion,brackets=3", "--variant", "fifo", "--seeds", "40"),
     *("--workers", "4", "--trials", "60", "--max-full-runs", "3", "--surrogate", "digits", "--jobs", "1"),
 )
 SAID = ("answer", "summary", "notes", "across", "cells", "finished", "missing", "confirmed")
