@@ -8,16 +8,14 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import is_overtaken
-from hbsim.executors.trial_session import TrialEnd, TrialSession, leave_process
-
-__all__ = ["Reporter", "TrialEnd", "take_done"]
+from hbsim.executors.trial_session import TrialSession, leave_process
 
 _NEEDED = "every report must have it"
 Function = TypeVar("Function", bound=Callable[[], object])
@@ -245,12 +243,10 @@ class Reporter:
         reward = self._reward
         if reward is not None and reward not in metrics:
             if report.get(reward, "") is not None:
-                self._no_reward(reward, report)
+                rule = f"{_NEEDED}, as a number; got {_shown(report, reward)}"
+                self._session.fatal("metric", reward, rule)
             metrics[reward] = None
         return metrics
-
-    def _no_reward(self, name: str, report: Mapping[str, object]) -> NoReturn:
-        self._session.fatal("metric", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
 
 
 def _say(text: str) -> None:

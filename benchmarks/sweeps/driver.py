@@ -21,12 +21,11 @@ import polars as pl
 from benchmarks.measure import ROOT, describe_machine, say
 from benchmarks.pages import rounded, shrink, write_json
 from benchmarks.sweeps.show import shown
+from hbsim.bench.chart_style import Chart, save
 from hbsim.bench.charts import (
-    Chart,
     across_charts,
     diagnosis_charts,
     heatmap,
-    save,
     task_charts,
     variant_styles,
 )

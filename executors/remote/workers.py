@@ -10,8 +10,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
-from hbsim.errors import HbsimWarning
-from hbsim.executors.remote.allocation import WorkerAllocator
+from hbsim.errors import HbsimWarning, counted
+from hbsim.executors.remote.allocation import WorkerAllocator, named
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.controller import Controller, News
 from hbsim.executors.remote.fleet import Fleet
@@ -22,9 +22,6 @@ from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription, describe, load_target
 from hbsim.runner.workers import Assignment, Message
 
-__all__ = ["RemoteWorkers"]
-
-SHOWN: Final = 5  # hosts that are named
 MUCH: Final = 256 << 10  # bytes that are processed before they are acknowledged to hosts
 T = TypeVar("T")
 
@@ -122,8 +119,7 @@ class RemoteWorkers:
     def hosts(self) -> str:
         """Return the hosts as text: ``"3 hosts: a, b, c"``, ``"64 hosts: a, b, c, d, e and 59 more"``."""
         names = self._controller.hosts
-        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-        return f"{len(names)} host{'' if len(names) == 1 else 's'}: {shown}"
+        return f"{counted(len(names), 'host')}: {named(names)}"
 
     # Methods that the runner calls
 

@@ -26,8 +26,6 @@ from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.protocol import AgentEnded, AgentLine, CarrierEvent, HostFailed, Joined
 from hbsim.executors.remote.ssh import SshCarrier
 
-__all__ = ["decode", "encode", "main", "open_hosts"]
-
 LONGEST: Final = 64 << 20  # the most bytes in a line
 MANY: Final = 10**9
 

@@ -16,16 +16,6 @@ from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.allocation import differences
 from hbsim.executors.remote.options import Dask, Hosts
 
-__all__ = [
-    "SAME",
-    "Remote",
-    "find_problem",
-    "inspect_process",
-    "on_host",
-    "versions",
-    "work_for",
-]
-
 DANGER: Final = "whoever answers there, or sits between, can run anything here: results come as pickles"
 SAME: Final = "the same version of hbsim and Python must be there as here"
 PACKAGES: Final = {  # how results may differ where their versions differ

@@ -26,16 +26,6 @@ from hbsim.bench.sweep.scores import anytime
 from hbsim.bench.sweep.store import DONE, FAILED, KEY, MAIN, TABLES, Frames, SweepStore
 from hbsim.errors import HbsimWarning
 
-__all__ = [
-    "Counts",
-    "Estimate",
-    "counts",
-    "estimate",
-    "finish",
-    "run_plan",
-    "to_run",
-]
-
 SHARE: Final = 0.02  # share of the time so far that a kill may lose, and that writing takes
 LONGEST: Final = 5.0  # the most seconds that a kill may lose
 TRIED: Final = 12  # the most cells that an estimate tries
