@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -243,12 +243,10 @@ class Reporter:
         reward = self._reward
         if reward is not None and reward not in metrics:
             if report.get(reward, "") is not None:
-                self._no_reward(reward, report)
+                rule = f"{_NEEDED}, as a number; got {_shown(report, reward)}"
+                self._session.fatal("metric", reward, rule)
             metrics[reward] = None
         return metrics
-
-    def _no_reward(self, name: str, report: Mapping[str, object]) -> NoReturn:
-        self._session.fatal("metric", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
 
 
 def _say(text: str) -> None:

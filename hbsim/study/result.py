@@ -13,7 +13,7 @@ from hbsim.errors import ParameterError
 from hbsim.runner import summaries
 from hbsim.runner.journal_reader import read_records, read_reports, start_of
 from hbsim.runner.journal_state import JournalState
-from hbsim.runner.records import StudyClosed, StudyResumed, WorkerJoined, WorkerLeft
+from hbsim.runner.records import SessionEnded, WorkerJoined, WorkerLeft
 from hbsim.runner.tables import DecisionTable, numbers
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, new_state, replay
@@ -111,7 +111,7 @@ class RunResult:
             ended: list[int] = []
             if isinstance(record, WorkerJoined | WorkerLeft):
                 ended = [record.worker]
-            elif isinstance(record, StudyResumed | StudyClosed):
+            elif isinstance(record, SessionEnded):
                 ended = list(open_)
             for worker in ended:
                 open_.pop(worker, {})["shut"] = record.time

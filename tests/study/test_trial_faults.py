@@ -298,7 +298,7 @@ def test_a_resource_that_counts_down_is_told():
 
 
 def test_what_runs_on_after_the_function_is_killed_and_the_trial_has_not_failed():
-    result = run("lingers", trials=1, args={"epochs": 3}, hang_timeout=4.0)
+    result = run("lingers", trials=1, args={"epochs": 3}, hang_timeout=2.0)
     assert result.failures().is_empty()
     assert result.summary()["returned"] == 1
 
