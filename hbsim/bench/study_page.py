@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 CURVES: Final = 300  # the most trials with a learning curve, or a line over the hyperparameters
 POINTS: Final = 50  # the most points of a learning curve
 DOTS: Final = 1500  # the most trials in a chart of one hyperparameter
+EXPLAINED: Final = 1000  # the most trials, the best, whose reasons have ranks
 FAILURES: Final = 200  # the most failures in the table
 FEWEST: Final = 20  # the fewest trials at a level for the importance of hyperparameters
 MOST: Final = 2000  # the most trials that it is computed from
@@ -277,7 +277,7 @@ class StudyPage:
                 yield (place + 0.5) / count, _short(value)
         elif isinstance(parameter, Bool):
             yield from ((0.25, "False"), (0.75, "True"))
-        else:
+        elif isinstance(parameter, Real | Int):
             yield from ((0.0, _short(parameter.low)), (1.0, _short(parameter.high)))
 
     def _slice(self, name: str) -> Chart:
@@ -310,7 +310,7 @@ class StudyPage:
             axis=alt.Axis(format="~g", tickCount=5),
         )
         if isinstance(parameter, Real | Int):
-            along = (
+            along: dict[str, Any] = (
                 log_scale(parameter.low, parameter.high)
                 if parameter.log
                 else {
@@ -343,9 +343,10 @@ class StudyPage:
 
     def _importance(self, charts: dict[str, Chart]) -> PageSection:
         title = "Importance of hyperparameters"
-        if importlib.util.find_spec("optuna") is None:
+        try:
+            found = self._importances()
+        except ImportError:
             return PageSection(title, [], [f"It {needs('optuna', 'search')}."])
-        found = self._importances()
         if not found:
             text = f"It is computed once {FEWEST} trials have come to a level."
             return PageSection(title, [], [text])
@@ -353,7 +354,7 @@ class StudyPage:
         sums = {name: sum(share for one, share, _ in found if one == name) for name in last}
         order = sorted(sums, key=lambda name: -sums[name])
         levels = list(dict.fromkeys(level for _, _, level in found))
-        rows = [
+        rows: list[Row] = [
             {"name": plain(name), "importance": digits(share), "level": level} for name, share, level in found
         ]
         bars = (
@@ -439,9 +440,10 @@ class StudyPage:
         numeric = {name for name in names if isinstance(result.spec.space[name], Real | Int)}
         cells = [f"<th>{escape(plain(name))}</th>" for name in (*head, *names, "why")]
         made = ["<table><thead><tr>", *cells, "</tr></thead><tbody>"]
+        reasons = self._reasons(trials["trial"].to_list())
         for row in trials.iter_rows(named=True):
             configuration = result.configuration(row["trial"])
-            why = "" if result.spec.until_return else result.scheduler.explain(row["trial"]).text
+            why = reasons.get(row["trial"], "")
             status = "interrupted" if row["status"] == "running" and self._status.over else row["status"]
             value = "" if row["best"] is None else number_text(row["best"])
             reached = "" if row["reached"] is None else amount(row["reached"])
@@ -455,6 +457,21 @@ class StudyPage:
             made += [_table_cell(text, "number" if is_number else "") for text, is_number in texts]
             made += [_table_cell(why, "long"), "</tr>"]
         return "".join([*made, "</tbody></table>"])
+
+    def _reasons(self, trials: Sequence[int]) -> dict[int, str]:
+        """Say why each trial stopped, paused or went on last; with its rank, which costs, for the first."""
+        if self._result.spec.until_return:
+            return {}
+        reasons = {}
+        last = self._result.decisions.unique("trial", keep="last", maintain_order=True)
+        for row in last.iter_rows(named=True):
+            value = "no number" if row["value"] is None else f"{row['value']:g}"
+            cutoff = "" if row["cutoff"] is None else f", against a cutoff of {row['cutoff']:g}"
+            came = (
+                f"Trial {row['trial']} (bracket {row['bracket']}) came to level {row['level']:g} with {value}"
+            )
+            reasons[row["trial"]] = f"{came}, {row['n_before']:,} before it{cutoff}: {row['verdict']}."
+        return reasons | {trial: self._result.scheduler.explain(trial).text for trial in trials[:EXPLAINED]}
 
 
 def _table_cell(text: str, kind: str) -> str:

@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,13 +14,12 @@ from hbsim.cli.command import command_line, say
 from hbsim.cli.output import output_folder, print_json, wide_console
 from hbsim.cli.sweep import MATTERS, WIDTH
 from hbsim.errors import ParameterError
+from hbsim.study.page import PAGES
 
 if TYPE_CHECKING:
     from hbsim.bench.report.model import SweepReport
 
 __all__ = ["report"]
-
-PAGES: Final = (".html", ".htm")
 
 
 def report(

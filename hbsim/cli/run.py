@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hbsim.cli.command import command_line, is_given, say, spelling_of
+from hbsim.cli.command import PageCommand, command_line, is_given, say, spelling_of
 from hbsim.cli.groups import CLUSTER, CURVES, OUTPUT, SCHEDULER, STUDY, load_curves
 from hbsim.cli.options import Given
 from hbsim.cli.output import print_json
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from hbsim.study.result import RunResult
     from hbsim.surrogates import Surrogate
 
-__all__ = ["run"]
+__all__ = ["COMMAND", "run"]
+
+COMMAND: Final = PageCommand
 
 FOLDER: Final = "exp"
 EXECUTORS: Final = ("local", "hosts", "dask", "sim")

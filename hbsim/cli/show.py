@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hbsim import terminal
-from hbsim.cli.command import command_line
+from hbsim.cli.command import PageCommand, command_line
 from hbsim.cli.output import facts, print_json, table, wide_console
 from hbsim.cli.study_output import resume_command, rung_table
 from hbsim.errors import ParameterError
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 
     from hbsim.study.status import StudyStatus
 
-__all__ = ["picture", "show"]
+__all__ = ["COMMAND", "picture", "show"]
+
+COMMAND: Final = PageCommand
 
 EVERY: Final = 2.0  # seconds between two pictures with --watch
 SHARE: Final = 0.1  # the share of time spent on reading, at most
+PAGE_EVERY: Final = 15.0  # seconds between two pages, at least
+PAGE_SHARE: Final = 0.03  # the share of time spent on pages, at most
+POLL: Final = 0.25  # seconds between two looks at whether the study is over
+REFRESH: Final = 15  # seconds after which a browser loads the page again, while the study runs
 PLAIN_WIDTH: Final = 110  # columns where stdout is no terminal
 NARROWEST: Final = 44  # columns that hyperparameters take in one column
 FAILED_SHOWN: Final = 5
+PAGE_HELP: Final = "Write a page that needs no network (default: study.html in the study's folder)."
 UNTIL_OVER: Final = "Read it again every two seconds until the study is over."
 
 
@@ -35,23 +42,30 @@ def show(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a study of hbsim run.")],
     *,
     watch: Annotated[bool, typer.Option("--watch", help=UNTIL_OVER)] = False,
+    html: Annotated[str | None, typer.Option("--html", metavar="[FILE.html]", help=PAGE_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show how a study stands, while it runs and after it: what trains, the best trials, rungs, failures.
 
     It only reads the study's folder, from any terminal, and does not disturb the process that runs the
     study. The time that is left is simulated: the study's scheduler decides, and seconds, values and failures
-    are drawn from those so far; the range is that of four in five simulations.
+    are drawn from those so far; the range is that of four in five simulations. The page has learning curves,
+    hyperparameters, workers and all trials; with --watch it is written again until the study is over.
 
     For example:
       hbsim show exp
       hbsim show exp --watch
+      hbsim show exp --html
       hbsim show exp --json
     """
+    from hbsim.study.page import PAGE
     from hbsim.study.status import read_status
 
-    if watch and as_json:
-        raise ParameterError("as_json", None, "goes without --watch")
+    if as_json and (watch or html is not None):
+        raise ParameterError("as_json", None, f"goes without {'--watch' if watch else '--html'}")
+    if html is not None:
+        _write_pages(folder, Path(html) if html else folder / PAGE, watch)
+        return
     if watch:
         _watch(folder)
         return
@@ -189,3 +203,33 @@ def _failures(status: StudyStatus) -> Iterator[RenderableType]:
         yield Text(terminal.shown(f"  {one['log']}"), "dim", overflow="fold")
     if len(failures) > FAILED_SHOWN:
         yield Text(f"and {len(failures) - FAILED_SHOWN} more: hbsim show --json has all")
+
+
+def _write_pages(folder: Path, out: Path, watch: bool) -> None:
+    """Write the page; with `watch` again and again, until the study is over or Ctrl-C."""
+    import os
+
+    from hbsim.bench.html_page import write_page
+    from hbsim.bench.study_page import render_study
+    from hbsim.study.page import check_page
+    from hbsim.study.status import ended, read_status
+
+    status = read_status(folder, forecast=False)
+    check_page("html", out)
+    if watch:
+        os.nice(10)
+    try:
+        while True:
+            begin = time.monotonic()
+            status = read_status(folder)
+            again = watch and not status.over
+            write_page(render_study(status, REFRESH if again else None), out)
+            if not again:
+                break
+            took = time.monotonic() - begin
+            due = begin + max(PAGE_EVERY, took / PAGE_SHARE)
+            while time.monotonic() < due and not ended(folder):
+                time.sleep(POLL)
+    except KeyboardInterrupt:
+        return
+    terminal.print_out(str(out))

@@ -41,6 +41,7 @@ from hbsim.study.checkpoint_retention import CheckpointRetention
 from hbsim.study.folder import RemoteRuns, StudyFolder, environment
 from hbsim.study.interrupts import Interrupted, interruptible
 from hbsim.study.options import RunOptions, check_names
+from hbsim.study.page import PageProcess
 from hbsim.study.progress_display import printer, shown
 from hbsim.study.spec import StudySpec, StudyState, new_state, replay
 from hbsim.study.workers import Executor, StudyWorkers, check_executor, check_share, make_workers
@@ -76,6 +77,7 @@ def run(
     start: Literal["fork", "spawn"] | None = None,
     until_return: bool = False,
     visualizer: Literal["none", "tensorboard"] = "none",
+    html: bool | Path | str = False,
     progress: Literal["auto", "table", "lines", "none"] = "auto",
     executor: Executor = "local",
 ) -> RunResult:
@@ -132,6 +134,9 @@ def run(
         A trial is complete when its function returns, and is never interrupted: for fifo without max_t.
     visualizer : str
         ``"tensorboard"`` writes event files into the folder (extra ``tensorboard``).
+    html : bool or path
+        Keep a page of the study up to date while it runs, in this file or in ``study.html`` in the folder:
+        learning curves, hyperparameters, workers, and all trials. A process of low priority writes it.
     progress : str
         The progress shown on stderr: a live ``"table"``, ``"lines"`` or ``"none"``; by default a table on
         a terminal, else lines.
@@ -183,6 +188,7 @@ def run(
         start=start,
         until_return=until_return,
         visualizer=visualizer,
+        html=html,
         progress=progress,
         executor=executor,
     )
@@ -220,6 +226,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         if text := about(study.searcher):
             say(text)
         made.prepare()
+        page = stack.enter_context(PageProcess(study_folder.path, options.html)) if options.html else None
         journal, state = study.open(study_folder, resume, options.fsync, _how(remote, options))
         stack.enter_context(journal)
         unused.pop_all()
@@ -229,6 +236,8 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         )
         if resume:
             retention.catch_up()
+        if page is not None:
+            page.start()
         observers: list[Observer] = [retention]
         observers += shown(stack, study.spec, state, study_folder, options, made)
         save_completed = options.keep in ("completed", "all")

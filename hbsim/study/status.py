@@ -33,6 +33,7 @@ __all__ = [
     "RunningTrial",
     "StudyStatus",
     "TopTrial",
+    "ended",
     "plain_value",
     "read_status",
     "short_span",
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 KILLED: Final = "killed"  # the state of a study whose process is gone, and did not end it
+TAIL: Final = 1000  # bytes, in which the last line of a study that is over fits
 LONGEST: Final = 40  # characters of a value
 LEFT_IN: Final = ("running", "interrupted", KILLED)  # states in which there is work left
 
@@ -249,6 +251,19 @@ def plain_value(value: object) -> object:
     if isinstance(value, list | tuple):
         return [plain_value(part) for part in value]
     return value if isinstance(value, bool | int | float | str | None) else repr(value)
+
+
+def ended(folder: Path) -> bool:
+    """Return whether a study's journal has ended, by its last line, or no process writes it any more."""
+    study_folder = StudyFolder(folder)
+    try:
+        with study_folder.journal.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            if b'"e":"close"' in file.read().rstrip(b"\n").rpartition(b"\n")[2]:
+                return True
+    except OSError:
+        return True
+    return not writer(study_folder.journal, _last_run(study_folder).get("host") == platform.node())
 
 
 def value_text(value: object) -> str:
