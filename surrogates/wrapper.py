@@ -35,6 +35,7 @@ __all__ = [
     "check_seed",
     "configuration_keys",
     "mid_ranks",
+    "named_rows",
     "points_or_rows",
     "settled",
 ]
@@ -122,6 +123,18 @@ class Wrapper(SurrogateBase):
         values = {name: getattr(self, name) for name in defaults}
         items = [f"{name}={_shown(value)}" for name, value in values.items() if value != defaults[name]]
         return self._word + (":" + ",".join(items) if items else "")
+
+
+def named_rows(surrogate: Surrogate) -> polars.DataFrame | None:
+    """Return the hyperparameters of a table's rows, a column each; None if there are none."""
+    if isinstance(surrogate, Table):
+        return (
+            surrogate.configurations.select(surrogate.hyperparameters) if surrogate.hyperparameters else None
+        )
+    if not isinstance(surrogate, Wrapper):
+        return None
+    inner = named_rows(surrogate.wrapped)
+    return inner if inner is None or surrogate.chosen is None else inner[surrogate.chosen.tolist()]
 
 
 def _shown(value: object) -> str:
