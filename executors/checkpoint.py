@@ -29,29 +29,6 @@ from hbsim.errors import HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint_values
 from hbsim.executors.checkpoint_values import Unreadable
 
-__all__ = [
-    "NAME",
-    "PREFIX",
-    "SETTLED",
-    "Meta",
-    "Origin",
-    "Overtaken",
-    "claim",
-    "describe",
-    "describe_one",
-    "discard",
-    "is_later",
-    "is_number",
-    "is_overtaken",
-    "load",
-    "load_own",
-    "newest",
-    "remove",
-    "save",
-    "temporary_name",
-    "thin_out",
-]
-
 PREFIX: Final = ".claim-"  # of the files by which jobs claim a trial
 _VALUES: Final = "values"  # the kind of checkpoint, and the name of its file
 _FOLDER: Final = "folder"

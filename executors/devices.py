@@ -17,19 +17,6 @@ from typing import Any, Protocol, cast
 
 from hbsim.errors import ParameterError
 
-__all__ = [
-    "Board",
-    "Gpu",
-    "Nvml",
-    "boards",
-    "cpu_group",
-    "cpu_limit",
-    "cpus",
-    "driver_version",
-    "gpus",
-    "open_nvml",
-]
-
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
 _ROOT = Path("/")
 

@@ -16,7 +16,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from hbsim.core.types import FAILURE_KINDS
+from hbsim.core.types import FAILURE_KINDS, FailureKind
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import PREFIX as CLAIM
@@ -27,8 +27,6 @@ from hbsim.executors.server_client import Server
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription
 from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
-
-__all__ = ["LIMIT", "LOG", "JobProcess", "LocalWorkers", "UnfitTrial", "trial_folder", "trim"]
 
 _CHUNK: Final = 1 << 18
 LOG: Final = "log.txt"
@@ -137,7 +135,7 @@ class JobProcess:
         self.socket.close()
         self.ring.close()
 
-    def failure(self, status: int, oom: OomWatch) -> tuple[str | None, str]:
+    def failure(self, status: int, oom: OomWatch) -> tuple[FailureKind | None, str]:
         """Return the kind of failure and its line; None where the job ended as it should."""
         if self.killed is not None:
             return "lost", self.killed
@@ -148,8 +146,8 @@ class JobProcess:
         if status == -signal.SIGKILL and oom.happened():
             return "oom", "its process was killed by the system, which ran out of memory"
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        kind = "lost" if -status in (signal.SIGKILL, signal.SIGTERM) else "error"
-        return kind, f"its process was ended by {name}"
+        was_killed = -status in (signal.SIGKILL, signal.SIGTERM)
+        return "lost" if was_killed else "error", f"its process was ended by {name}"
 
 
 def trial_folder(trials: Path, trial: int) -> Path:

@@ -15,9 +15,7 @@ import numpy as np
 from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import is_overtaken
-from hbsim.executors.trial_session import TrialEnd, TrialSession, leave_process
-
-__all__ = ["Reporter", "TrialEnd", "take_done"]
+from hbsim.executors.trial_session import TrialSession, leave_process
 
 _NEEDED = "every report must have it"
 Function = TypeVar("Function", bound=Callable[[], object])

@@ -34,8 +34,6 @@ from hbsim.executors.processes import JobProcesses, Lease
 from hbsim.executors.slots import limit_threads
 from hbsim.executors.training_function import describe, label_of, load_target, source_of
 
-__all__ = ["fork_obstacle", "main", "use_huge_pages", "uses", "warm_up"]
-
 _HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 _LOOK: Final = 1.0  # seconds between two checks of the lease
 _COLLAPSE: Final = 25  # MADV_COLLAPSE, from Linux 6.1 on

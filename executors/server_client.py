@@ -22,8 +22,6 @@ from hbsim.executors.json_lines import LineReader, dump_line
 from hbsim.executors.slots import thread_variables
 from hbsim.executors.training_function import FunctionDescription, label_of
 
-__all__ = ["ENTRY", "Server"]
-
 ENTRY: Final = "hbsim.executors.trial:run"
 _CHUNK: Final = 1 << 16
 _CLOSE_SECONDS: Final = 1.0  # seconds for the server to end all jobs; then the controller kills them

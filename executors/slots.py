@@ -14,20 +14,6 @@ from typing import Final
 from hbsim.errors import ParameterError, counted, nearest
 from hbsim.executors.devices import Gpu
 
-__all__ = [
-    "THREAD_VARIABLES",
-    "Need",
-    "Slot",
-    "check_workers",
-    "describe",
-    "limit_threads",
-    "make_slots",
-    "models",
-    "read_resource",
-    "thread_variables",
-    "with_threads",
-]
-
 # Read by a library when it is loaded, and by the processes that a trial starts.
 THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS",

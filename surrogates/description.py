@@ -13,8 +13,6 @@ from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_levels
 from hbsim.surrogates.table import Table
 
-__all__ = ["SurrogateDescription", "describe", "rank_correlation", "spread_levels"]
-
 
 @dataclass(frozen=True)
 class SurrogateDescription:

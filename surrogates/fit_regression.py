@@ -18,14 +18,6 @@ import numpy as np
 from hbsim.surrogates.fit_curves import rounded
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = [
-    "GaussianProcess",
-    "Regression",
-    "RegressionKind",
-    "fit_gaussian_process",
-    "fit_regression",
-]
-
 TUNED_ON: Final = 250  # the most rows used to find the kernel's parameters
 KEPT: Final = 600  # the most rows used for predictions
 STEPS: Final = 20

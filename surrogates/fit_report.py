@@ -17,16 +17,6 @@ from hbsim.surrogates.fit_outcomes import DivergenceKind
 from hbsim.surrogates.fit_regression import RegressionKind
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = [
-    "INTERVALS",
-    "FitReport",
-    "HeldOut",
-    "LevelReport",
-    "cross_validate",
-    "hold_out",
-    "spearman",
-]
-
 FOLDS: Final = 5
 DRAWS: Final = 200  # curves drawn for each row, for intervals
 CHOSEN: Final = 0.2  # with a greater share of rows that end early, rows that went further are selected ones

@@ -22,8 +22,6 @@ from hbsim.surrogates.options import Censored, check_number, parse_options
 from hbsim.surrogates.protocol import Floats, Ints, SurrogateBase, check_levels, check_points
 from hbsim.surrogates.table import SUFFIXES, Table
 
-__all__ = ["PREFIX", "Fitted", "fit", "split_name"]
-
 PREFIX: Final = "fit:"
 SAMPLE: Final = 1000  # new configurations that are drawn for the best value
 

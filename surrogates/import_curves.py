@@ -17,8 +17,6 @@ from hbsim.surrogates.protocol import Floats, Ints
 if TYPE_CHECKING:
     from hbsim.surrogates.import_table import Chosen
 
-__all__ = ["LoggedCurves", "counted_from_one", "curves_of", "without_gaps"]
-
 _HIGHEST: Final = 2.0**53  # beyond this, floats do not distinguish whole numbers
 
 

@@ -23,23 +23,6 @@ from hbsim.core.space import Bool, Choice, Space
 from hbsim.core.space.parameters import Parameter
 from hbsim.errors import ParameterError, SurrogateError, counted
 
-__all__ = [
-    "ImportOptions",
-    "Label",
-    "RunLog",
-    "as_float",
-    "begins_again",
-    "choice_of",
-    "join_params",
-    "labels_of",
-    "params_table",
-    "read_csv",
-    "read_json",
-    "read_text",
-    "space_of_parts",
-    "typed",
-]
-
 Label: TypeAlias = int | str
 
 _RUN: Final = ("run_id", "Run ID", "run.id", "ID", "id", "Name", "Run Name", "Run", "name", "run_name", "run")

@@ -20,17 +20,6 @@ from hbsim.core.space.parameters import Parameter
 from hbsim.errors import ParameterError, SurrogateError, counted, nearest
 from hbsim.surrogates.import_log import ImportOptions, RunLog, choice_of, read_text, space_of_parts
 
-__all__ = [
-    "OptunaStorage",
-    "OptunaStudy",
-    "OptunaTrial",
-    "read_journal",
-    "read_optuna",
-    "read_sqlite",
-    "sqlite_path",
-    "value_of",
-]
-
 _UNFINISHED: Final = ("RUNNING", "WAITING", "FAIL")
 T = TypeVar("T")
 

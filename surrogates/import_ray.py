@@ -22,8 +22,6 @@ from hbsim.surrogates.import_log import (
     typed,
 )
 
-__all__ = ["read_ray", "trial_folders"]
-
 _HIDDEN: Final = frozenset(
     {
         "timestamp",

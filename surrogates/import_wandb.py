@@ -20,8 +20,6 @@ from hbsim.surrogates.import_log import (
     typed,
 )
 
-__all__ = ["read_wandb"]
-
 _RUN: Final = ("run_id", "run.id", "run", "run_name", "run.name", "name", "Name", "Run", "id", "trial")
 _RUNS_TABLE: Final = {"Name", "State", "Runtime", "Created", "Sweep", "User", "Tags", "Notes"}
 _CONFIG: Final = ("config.", "config/", "config_", "config:")

@@ -12,19 +12,6 @@ from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
 
-__all__ = [
-    "Floats",
-    "Ints",
-    "Surrogate",
-    "SurrogateBase",
-    "check_levels",
-    "check_points",
-    "check_positive_levels",
-    "check_rows",
-    "level_places",
-    "surrogate_repr",
-]
-
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 

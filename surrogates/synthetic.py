@@ -22,8 +22,6 @@ from hbsim.surrogates.protocol import (
     check_rows,
 )
 
-__all__ = ["Family", "Ideal", "Synthetic"]
-
 Family: TypeAlias = Literal["power", "exponential"]
 
 BEST: Final = 0.95  # accuracy of the best configuration at max_resource

@@ -24,18 +24,6 @@ if TYPE_CHECKING:
 
     from hbsim.surrogates.table_files import RecordedCurves
 
-__all__ = [
-    "LONGEST",
-    "Table",
-    "clock_jump",
-    "ends_of",
-    "row_points",
-    "settle_rows",
-    "settle_time",
-    "settle_values",
-    "stop_time",
-]
-
 SUFFIXES: Final = (".npz", ".csv", ".parquet")
 _VALIDATION: Final = ("val_", "valid_", "validation_")
 

@@ -19,13 +19,6 @@ from hbsim.source import load_module
 from hbsim.surrogates.protocol import Floats, Ints, SurrogateBase
 from hbsim.surrogates.table import LONGEST
 
-__all__ = [
-    "Checked",
-    "describe_exception",
-    "load_file",
-    "placeless",
-]
-
 _PLACES: Final = re.compile(r" at 0x[0-9a-fA-F]+|\b_hbsim_user_[0-9a-f]+\.")
 _NOTHING: Final = object()
 _ROWS: Final = 10**8  # the most rows whose order is drawn at once

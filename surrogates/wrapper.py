@@ -25,21 +25,6 @@ from hbsim.surrogates.table import Table
 if TYPE_CHECKING:
     import polars
 
-__all__ = [
-    "SEPARATOR",
-    "Axis",
-    "RowAxis",
-    "SpaceAxis",
-    "Wrapper",
-    "axis_of",
-    "check_seed",
-    "configuration_keys",
-    "mid_ranks",
-    "named_rows",
-    "points_or_rows",
-    "settled",
-]
-
 SEPARATOR = " + "  # between the parts of a name
 
 

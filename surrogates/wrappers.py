@@ -16,15 +16,6 @@ from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_rows
 from hbsim.surrogates.wrap_corrupted import Corrupted
 from hbsim.surrogates.wrapper import Wrapper, axis_of, check_seed, configuration_keys
 
-__all__ = [
-    "Delayed",
-    "Half",
-    "Negated",
-    "Noisy",
-    "ScaledCost",
-    "wrap_all",
-]
-
 _CONFIGURATION: Final = 11  # the purposes of draws: no two share a key
 _LEVEL: Final = 12
 

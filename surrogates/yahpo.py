@@ -26,14 +26,6 @@ from hbsim.surrogates.yahpo_files import (
     read_json,
 )
 
-__all__ = [
-    "PREFIX",
-    "CurveNetwork",
-    "Float32s",
-    "Yahpo",
-    "instances",
-]
-
 PREFIX: Final = "yahpo:"
 _DIRECTION: Final = {"max": "higher", "min": "lower"}
 _KEPT: Final = 16384  # curves in the cache, some 16 MB: compared variants use the same ones

@@ -45,8 +45,6 @@ from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import default_start
 from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
 
-__all__ = ["SEVERAL", "Agent", "AgentChannel", "AgentJobs", "AgentMustEnd", "main"]
-
 CLOSE: Final = 20.0  # seconds after the grace for the controller to copy checkpoints
 _LOOK: Final = 0.2  # seconds between two checks of the lease, the server and waiting reports
 _PATIENCE: Final = 0.5  # seconds for the server to end all jobs itself

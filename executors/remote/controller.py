@@ -38,8 +38,6 @@ from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import label_of
 from hbsim.runner.workers import Message, WorkerOpened
 
-__all__ = ["Controller", "News", "SessionFile", "wait_for_earlier_runs"]
-
 News: TypeAlias = tuple[list[Message], list[str], int]
 """Messages for the runner, warnings for people, and the bytes that the messages were made of."""
 

@@ -42,17 +42,6 @@ from hbsim.executors.remote.protocol import (
 if TYPE_CHECKING:
     from hbsim.executors.remote.options import Dask
 
-__all__ = [
-    "DaskCarrier",
-    "brief",
-    "check_scheduler",
-    "client_of",
-    "is_trusted",
-    "logs_off_terminal",
-    "scheduler_in_process",
-    "security_of",
-]
-
 PATIENCE: Final = 10.0  # seconds for an answer
 _LOGGERS: Final = ("distributed", "distributed.client", "tornado", "tornado.application")
 PART: Final = 4 << 20  # bytes of a file in one message,

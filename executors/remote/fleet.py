@@ -24,12 +24,10 @@ from hbsim.executors.remote.allocation import (
     versions,
 )
 from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Get
-from hbsim.executors.remote.fleet_agents import MARGIN, Clocks, FleetAgent, FleetHost
+from hbsim.executors.remote.fleet_agents import Clocks, FleetAgent, FleetHost
 from hbsim.executors.remote.fleet_jobs import Effects, FleetJobs
 from hbsim.executors.remote.protocol import ROOM, Body, message_of
 from hbsim.runner.workers import Assignment, JobEnded
-
-__all__ = ["MARGIN", "Effects", "Fleet"]
 
 RETRY: Final = 1.0  # seconds between two attempts to start waiting jobs
 FAILURES: Final = 3  # failures of a host in a row after which the study begins without it

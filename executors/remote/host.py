@@ -23,8 +23,6 @@ from hbsim.executors.remote import store
 from hbsim.executors.remote.allocation import versions
 from hbsim.executors.remote.protocol import Body
 
-__all__ = ["VARIABLE", "AgentFolders", "find_folders", "gpu_problem", "hello", "touch_all", "work_folder"]
-
 VARIABLE: Final = "HBSIM_WORK"
 HOUR: Final = 3600.0  # seconds
 _SOME: Final = 20  # files and folders that are touched in a step

@@ -12,8 +12,6 @@ from typing import Any, Final, TypeVar
 
 from hbsim.executors.remote.protocol import cancel_tasks
 
-__all__ = ["LoopThread"]
-
 POLL: Final = 0.1  # seconds between two checks for Ctrl-C
 T = TypeVar("T")
 

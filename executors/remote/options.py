@@ -14,8 +14,6 @@ from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError, nearest
 from hbsim.options import declared, named_options, option
 
-__all__ = ["LEASE", "Dask", "HostAddress", "Hosts", "RemoteOptions", "parse_host"]
-
 LEASE: Final = 30.0  # seconds
 SEND: Final = ("file", "folder")
 _STORAGE: Final = ("auto", "shared", "pull")

@@ -50,25 +50,6 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from hbsim.runner.workers import NEVER, Assignment, JobEnded, Reported, ReportRow
 
-__all__ = [
-    "ROOM",
-    "AgentEnded",
-    "AgentLine",
-    "Body",
-    "Carrier",
-    "CarrierEvent",
-    "CopyError",
-    "HostFailed",
-    "Joined",
-    "Lost",
-    "body_of",
-    "cancel_tasks",
-    "dump",
-    "message_of",
-    "task_from",
-    "task_of",
-]
-
 Body: TypeAlias = dict[str, Any]  # JSON has no narrower type
 # Bytes of reports and ends that an agent may send beyond what the runner has taken; then trials wait.
 ROOM: Final = 1 << 20

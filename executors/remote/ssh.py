@@ -30,8 +30,6 @@ from hbsim.executors.remote.protocol import (
     dump,
 )
 
-__all__ = ["HostError", "SshCarrier", "SshHost", "SshProcess", "brief"]
-
 PART: Final = 8 << 20  # bytes of a file at a time; asyncssh requests the blocks of a part in parallel
 DEEPEST: Final = 64  # levels of nested folders
 ANSWER: Final = 60.0  # seconds for a part: disks may be slow

@@ -35,8 +35,6 @@ from typing import Any, Final
 from hbsim.errors import HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint
 
-__all__ = ["FILES", "STAGING", "CheckpointStore", "download", "install", "newest", "newest_of_all", "recover"]
-
 FILES: Final = "files"  # the folder of a trial's own files, in the trial's folder
 _STAGE: Final = ".install"
 _OLD: Final = "old"  # the trial's previous files, in the stage

@@ -22,8 +22,6 @@ from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription, describe, load_target
 from hbsim.runner.workers import Assignment, Message
 
-__all__ = ["RemoteWorkers"]
-
 MUCH: Final = 256 << 10  # bytes that are processed before they are acknowledged to hosts
 T = TypeVar("T")
 

@@ -86,7 +86,7 @@ def theme(*, dark: bool = False) -> dict[str, Any]:
     }
 
 
-def save(chart: Chart, path: Path, *, scale: float = 2.0) -> None:
+def save(chart: Chart, path: Path) -> None:
     """Write a chart as ``.png``, ``.svg`` or ``.pdf``.
 
     The same chart gives the same bytes, except as a PDF, whose fonts are in no fixed order.
@@ -102,7 +102,7 @@ def save(chart: Chart, path: Path, *, scale: float = 2.0) -> None:
     if kind not in (".png", ".svg", ".pdf"):
         raise ParameterError("filename", str(path), "must end in .png, .svg or .pdf")
     try:
-        path.write_bytes(file_content(svg_of(chart), kind, scale))
+        path.write_bytes(file_content(svg_of(chart), kind))
     except OSError as error:
         raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
 
@@ -119,7 +119,7 @@ def svg_of(chart: Chart) -> str:
     return re.sub(pattern, lambda m: f"{m[1]}{m[2]}{places.setdefault(m[2] + m[3], len(places))}", svg)
 
 
-def file_content(svg: str, kind: str, scale: float) -> bytes:
+def file_content(svg: str, kind: str) -> bytes:
     """Convert a chart's SVG to the content of a file of a `kind`, such as ``.png``."""
     import vl_convert
 
@@ -127,7 +127,7 @@ def file_content(svg: str, kind: str, scale: float) -> bytes:
         return svg.encode()
     if kind == ".pdf":
         return bytes(vl_convert.svg_to_pdf(svg))
-    return bytes(vl_convert.svg_to_png(svg, scale=scale))
+    return bytes(vl_convert.svg_to_png(svg, scale=2.0))
 
 
 def _without_hover(part: Any) -> Any:

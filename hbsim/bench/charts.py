@@ -730,7 +730,7 @@ def write_figures(report: SweepReport, folder: Path) -> list[Path]:
             name, svg = names.make(kind, texts), svg_of(chart)
             for suffix in (".png", ".svg"):
                 written.append(folder / f"{name}{suffix}")
-                written[-1].write_bytes(file_content(svg, suffix, 2.0))
+                written[-1].write_bytes(file_content(svg, suffix))
     except OSError as error:
         raise OutputError(str(folder), f"a figure cannot be written: {error}") from error
     return written

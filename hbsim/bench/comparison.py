@@ -20,7 +20,7 @@ from hbsim.bench.sweep.run import run_plan
 from hbsim.bench.sweep.scores import anytime
 from hbsim.bench.sweep.specification import DEFAULT_SEEDS
 from hbsim.bench.sweep.store import write, writing
-from hbsim.bench.variants import Value, label, variant_tables
+from hbsim.bench.variants import Value, label, value_text, variant_tables
 from hbsim.core.numbers import whole
 from hbsim.errors import ParameterError
 from hbsim.options import named_options
@@ -264,7 +264,7 @@ def compare(
         raise ParameterError("seeds", seeds, "must be a number, or a range in steps of 1")
     content, options = specification(
         variants,
-        [f"{name}={','.join(map(_text, values))}" for name, values in (vary or {}).items()],
+        [f"{name}={','.join(map(value_text, values))}" for name, values in (vary or {}).items()],
         curves,
         cluster_of(workers, made),
         {**defaults, **({"replace": True} if replace else {})},
@@ -405,10 +405,6 @@ def confirmation(plan: SweepPlan, folder: Path, count: int) -> tuple[SweepPlan, 
     if not chosen:
         return None
     return plan.confirming(chosen, count, read_manifest(folder)["plan"]), folder / CONFIRM
-
-
-def _text(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def specification(

@@ -187,11 +187,10 @@ def simulated_study(study: Mapping[str, Any], values: Mapping[str, Any], cluster
 
 
 def _read_spec(folder: StudyFolder) -> StudySpec:
-    from hbsim.runner.records import read_records
+    from hbsim.runner.journal_reader import read_start
     from hbsim.study.spec import StudySpec
 
-    first = next(iter(read_records(folder.journal)))
-    return StudySpec.from_dict(first["spec"], str(folder.journal))
+    return StudySpec.from_dict(read_start(folder.journal).spec, str(folder.journal))
 
 
 def _same(spec: StudySpec, scheduler: Mapping[str, Any], values: Mapping[str, Any]) -> StudySpec:

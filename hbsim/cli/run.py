@@ -26,8 +26,8 @@ from hbsim.cli.real_study import (
     run_to_end,
     simulated_study,
 )
-from hbsim.cli.show_study import notes, resume_command, run_as_json, show_run
 from hbsim.cli.simulate import check_trials
+from hbsim.cli.study_output import notes, resume_command, run_as_json, show_run
 from hbsim.errors import ParameterError
 from hbsim.options import declared, one_of
 from hbsim.study.folder import StudyFolder

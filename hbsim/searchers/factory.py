@@ -18,19 +18,6 @@ from hbsim.searchers.points_to_evaluate import FirstPoints, first_points
 from hbsim.searchers.protocol import Searcher
 from hbsim.searchers.task import SearchTask, constraint_of
 
-__all__ = [
-    "SEARCHERS",
-    "about",
-    "check_searcher",
-    "ends",
-    "learns",
-    "limit_trials",
-    "make_searcher",
-    "plain_options",
-    "takes",
-]
-
-
 # The module and name of what makes a searcher of a task; the searcher's options are its other parameters.
 # Of a kind ``base:NAME`` the function makes, of what stands for NAME, the function that does so.
 KINDS: Final = {

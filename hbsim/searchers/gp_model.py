@@ -23,22 +23,6 @@ from scipy.optimize import minimize
 from hbsim.searchers.encoding import Encoding
 from hbsim.searchers.protocol import Floats
 
-__all__ = [
-    "ExpectedImprovement",
-    "Fit",
-    "LevelTerms",
-    "Loss",
-    "Predicted",
-    "Predictor",
-    "Terms",
-    "candidates",
-    "fit",
-    "is_new",
-    "log_improvement",
-    "refine",
-    "terms",
-]
-
 SHORTEST: Final = 0.025  # length scale in the unit cube
 
 

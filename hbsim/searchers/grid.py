@@ -16,8 +16,6 @@ from hbsim.errors import ParameterError, nearest
 from hbsim.searchers.protocol import Floats, Ints, NonLearningSearcher
 from hbsim.searchers.task import SearchTask
 
-__all__ = ["GridSearcher"]
-
 POINTS: Final = 5  # values of a Real, and of an Int that has more
 MOST: Final = 10_000_000  # configurations of a grid
 ASKED: Final = 4096  # configurations that a constraint is asked about at a time

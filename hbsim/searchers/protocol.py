@@ -7,8 +7,6 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Configurations", "Floats", "Ints", "NonLearningSearcher", "Searcher"]
-
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Configurations: TypeAlias = Floats | Ints

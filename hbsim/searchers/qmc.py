@@ -18,17 +18,6 @@ from hbsim.searchers.task import SearchTask
 if TYPE_CHECKING:
     from scipy.stats.qmc import Sobol
 
-__all__ = [
-    "LatinHypercubes",
-    "PointDesign",
-    "PointSequence",
-    "RowDesign",
-    "SobolSequence",
-    "make_designed",
-    "make_lhs",
-    "make_sobol",
-]
-
 TRIES: Final = 1000  # rejected points in a row until the constraint counts as impossible
 ASKED: Final = 64  # points that a constraint is asked about at a time
 

@@ -14,8 +14,6 @@ from hbsim.errors import ParameterError
 from hbsim.searchers.protocol import Floats, Ints, NonLearningSearcher, Searcher
 from hbsim.searchers.task import Constraint, SearchTask
 
-__all__ = ["RandomSearcher", "RowSearcher", "allowed_rows", "make_random", "too_few_rows"]
-
 TRIES: Final = 1000  # rejected draws for a trial until the constraint counts as impossible
 
 

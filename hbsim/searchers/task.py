@@ -17,8 +17,6 @@ from hbsim.errors import ParameterError, nearest
 from hbsim.searchers.protocol import Floats
 from hbsim.source import load_module
 
-__all__ = ["FIELD", "Constraint", "SearchTask", "constraint_of", "split_constraint"]
-
 Constraint = Callable[[Mapping[str, object]], bool]
 
 

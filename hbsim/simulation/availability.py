@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from hbsim.simulation.cluster import Cluster
     from hbsim.simulation.trace import Trace
 
-__all__ = ["Absence", "MachineAvailability", "WorkerAvailability"]
-
 CHUNK: Final = 64  # pairs of times that are drawn at once; part of the meaning of a seed
 
 

@@ -18,8 +18,6 @@ from hbsim.simulation.disk import DiskUsage
 from hbsim.simulation.jobs import LEAVING, SimulatedRun, TrainingProgress, WorkerEvent
 from hbsim.simulation.random_effects import RandomEffects
 
-__all__ = ["GONE", "LEFT", "LOAD", "NOTICE", "OVER", "SAVE", "WAKE", "ClusterState"]
-
 
 class InnerEvent(IntEnum):
     """The kinds of events on workers that the loop does not receive, or receives as a FAILURE."""

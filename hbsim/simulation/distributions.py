@@ -18,18 +18,6 @@ from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError, nearest
 from hbsim.surrogates.protocol import Floats
 
-__all__ = [
-    "Distribution",
-    "Empirical",
-    "Exponential",
-    "Gamma",
-    "LogNormal",
-    "Uniform",
-    "Weibull",
-    "parse",
-    "plain",
-]
-
 _SPLIT: Final = 2.0**29 + 1.0  # leaves 24 of 53 bits
 _LEAST_U: Final = 2.0**-54  # 0 is drawn as what lies between it and the next number
 _LEAST_SHAPE: Final = 0.01

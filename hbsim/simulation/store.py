@@ -17,8 +17,6 @@ from hbsim.simulation.cluster_state import GONE, LEFT, LOAD, SAVE, WAKE
 from hbsim.simulation.engine import Engine
 from hbsim.simulation.jobs import LEAVING, PAUSING, TRAINING, WAITING, SimulatedRun, WorkerEvent
 
-__all__ = ["CheckpointStore", "StoreEngine"]
-
 FIRST = EventPriority(-1)  # of simultaneous events transfers end first
 
 

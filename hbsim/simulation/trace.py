@@ -13,8 +13,6 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Absence", "Trace", "joined", "read_trace"]
-
 
 class Absence(NamedTuple):
     """From when to when a machine is not there.

@@ -18,6 +18,7 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import Space
 from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
 from hbsim.executors.training_function import FunctionDescription, describe, load_target, make_target
+from hbsim.runner.records import EndReason
 from hbsim.searchers import FirstPoints, Searcher, SearchTask, check_searcher, make_searcher
 from hbsim.searchers.factory import plain_options
 from hbsim.simulation.result import Result
@@ -156,20 +157,18 @@ class SimulatedResult(Result):
         return super().__repr__().replace("<Result of", f"<SimulatedResult of {self.spec.train}:", 1)
 
     @property
-    def why(self) -> str | None:
-        """Why the study ended: done, max_reward, max_time, interrupted; None if no worker was left."""
+    def why(self) -> EndReason | None:
+        """Why the study ended; None if no worker was left."""
         if self.interrupted:
-            return "interrupted"
+            return EndReason.INTERRUPTED
         if self.scheduler.done:
-            return "done"
+            return EndReason.DONE
         if self.no_worker_after is not None:
             return None
-        values = self.incumbent()["value"]
-        good = None if self._max_reward is None or values.is_empty() else self._max_reward
-        better = good is not None and (
-            values[-1] >= good if self.scheduler.mode == "max" else values[-1] <= good
-        )
-        return "max_reward" if better else "max_time"
+        best, good = self.incumbent()["value"].tail(1).to_list(), self._max_reward
+        is_max = self.scheduler.mode == "max"
+        reached = good is not None and any(value >= good if is_max else value <= good for value in best)
+        return EndReason.MAX_REWARD if reached else EndReason.MAX_TIME
 
     @cached_property
     def failures(self) -> pl.DataFrame:

@@ -13,8 +13,8 @@ import pytest
 import hbsim
 from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.runner.journal import read_journal
 from hbsim.searchers import SearchTask, make_searcher
+from tests.doubles.journal_lines import read_journal
 
 from .functions import climb
 

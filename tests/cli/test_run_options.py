@@ -14,9 +14,9 @@ import pytest
 import hbsim.study.run
 from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError
-from hbsim.runner.journal import read_journal
 from hbsim.study.result import load
 from tests.cli.run_studies import START, TRAIN, TWELVE, printed
+from tests.doubles.journal_lines import read_journal
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import hbsim as package
-from hbsim.cli.show_study import _wasted
+from hbsim.cli.study_output import _wasted
 from hbsim.core import make_scheduler
 
 WORDS = "simulate --surrogate synthetic --scheduler promotion --trials 200 --seed 3"

@@ -13,7 +13,7 @@ import pytest
 
 from hbsim import terminal
 from hbsim.cli.command import _warnings_as_lines
-from hbsim.cli.show_study import show_run
+from hbsim.cli.study_output import show_run
 from hbsim.errors import HbsimWarning, OutputError, SurrogateError
 from hbsim.terminal import STEERS, shown
 from tests.cli.conftest import Ran

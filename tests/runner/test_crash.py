@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.errors import HbsimWarning
-from hbsim.runner.journal import Journal, read_journal
+from hbsim.runner.journal import Journal
 from tests.doubles.fake_trials import Fault
+from tests.doubles.journal_lines import read_journal
 from tests.doubles.pair import round_trip
 from tests.profile import examples
 

@@ -9,12 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-import hbsim.runner.records
+import hbsim.runner.journal_reader
 import hbsim.study.result
 from hbsim.errors import JournalError
 from hbsim.runner.journal import encode
-from hbsim.runner.records import read_records, read_reports
-from hbsim.runner.state import JournalState
+from hbsim.runner.journal_reader import read_records, read_reports
+from hbsim.runner.journal_state import JournalState
 from hbsim.runner.tables import DecisionTable
 from hbsim.study.result import load
 from hbsim.study.spec import StudyState, replay
@@ -140,9 +140,9 @@ def test_the_end_of_a_study_reads_no_reports(made, monkeypatch):
 def test_many_reports_are_not_read_one_by_one(made, monkeypatch):
     """What is read as JSON is what is no plain report, a little at the ends of blocks, and mixed metrics."""
     made.result()
-    read, reader = [], hbsim.runner.records._read
+    read, reader = [], hbsim.runner.journal_reader._read
     monkeypatch.setattr(
-        hbsim.runner.records, "_read", lambda lines, body: read.append(body) or reader(lines, body)
+        hbsim.runner.journal_reader, "_read", lambda lines, body: read.append(body) or reader(lines, body)
     )
     list(read_records(made.study_folder.journal, together=True))
     size = made.study_folder.journal.stat().st_size

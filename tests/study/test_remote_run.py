@@ -17,10 +17,10 @@ from hbsim.errors import ExecutorError, HbsimWarning, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
 from hbsim.executors.remote.store import CheckpointStore, newest
-from hbsim.runner.journal import read_journal
 from hbsim.study.folder import RemoteRuns, StudyFolder
 from hbsim.study.run import run
 from tests.doubles.fake_remote import FakeRemote, standing_in
+from tests.doubles.journal_lines import read_journal
 from tests.doubles.trial import of_job
 
 from .training import from_zero, steady, train_fn

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from hbsim.bench.conclusions import ALPHA, Interval
+from hbsim.bench.conclusions import Interval
 from hbsim.bench.formatting import (
     MEASURES,
     NONE,
@@ -453,7 +453,7 @@ def _ranking_notes(measures: Sequence[Across]) -> Iterable[str]:
 def _untested(across: Across) -> str:
     """Explain why no pair was tested; empty where pairs were."""
     pairs = len(across.variants) * (len(across.variants) - 1) // 2
-    needed = least_pairs(ALPHA, pairs)
+    needed = least_pairs(pairs)
     if across.is_tested:
         return ""
     if len(across.groups) < needed:

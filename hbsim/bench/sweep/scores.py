@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from hbsim.bench.sweep.store import DONE, KEY, PLANNED
-from hbsim.bench.targets import area_under, first_time, normalise, on_grid
+from hbsim.bench.targets import area_under, first_time, on_grid
 from hbsim.surrogates.protocol import Floats, Ints
 
 if TYPE_CHECKING:
@@ -61,11 +61,8 @@ class Scale:
         return np.maximum(signed, 0.0)
 
     def score(self, values: Floats) -> Floats:
-        """Return the normalised regret of values at R: 0 is the best there is."""
-        if math.isnan(self.unit):
-            none: Floats = np.full(np.shape(values), math.nan)
-            return none
-        return normalise(self.regret(values), self.unit)
+        """Return the normalised regret of values at R: 0 is the best there is; NaN where the unit is."""
+        return self.regret(values) / self.unit
 
 
 @dataclass(frozen=True)
