@@ -321,6 +321,7 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
         table = load(file, **{"censored": "extrapolate", **given, "wrap": None})
     assert isinstance(table, Table)
     table.name = os.path.basename(os.path.abspath(folder))
+    _check_names(table, function)
     early = table.censored_rows
     if early and "censored" not in given:
         text = f"{early} of {study.scheduler.started} trials in {folder} ended early: their last values stay "
