@@ -160,7 +160,7 @@ class Replay:
         try:
             journal_state.apply(record)
             if NEW_TRIAL_COUNT in record:
-                self._scheduler.grow(record[NEW_TRIAL_COUNT])
+                self._scheduler.extend(record[NEW_TRIAL_COUNT])
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             self._wrong(record, f"{kind} does not fit what came before: {error!r}")
 

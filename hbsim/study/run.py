@@ -89,8 +89,8 @@ def run(
     train : str or callable
         The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``.
     scheduler : Scheduler
-        A new scheduler by `make_scheduler`. To resume, with the same options; fifo may have more
-        `num_trials`.
+        A new scheduler by `make_scheduler`. To resume, with the same options, or a higher `num_trials`: the
+        study is extended.
     workers : int, optional
         How many trials run at the same time; by default as many as `resource` allows.
     resource : mapping, optional
@@ -372,9 +372,9 @@ class StudyRun:
         if trials in (now, first) or trials is None or now is None:
             return
         if trials < now:
-            rule = f"the study has grown to {now}; it goes on with as many or more"
+            rule = f"the study was extended to {now}; it goes on with as many or more"
             raise ParameterError("num_trials", trials, rule)
-        self.scheduler.grow(trials)
+        self.scheduler.extend(trials)
         self._grown = trials
 
     def drive(
