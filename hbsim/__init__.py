@@ -73,9 +73,24 @@ _MODULES: Final = {
 }
 
 
+_SUBMODULES: Final = (
+    "autotorch",
+    "bench",
+    "core",
+    "errors",
+    "executors",
+    "integrations",
+    "scheduler",
+    "searchers",
+    "simulation",
+    "study",
+    "surrogates",
+)
+
+
 def __getattr__(name: str) -> object:
-    if name == "scheduler":  # a module, as AutoTorch has it
-        return import_module("hbsim.scheduler")
+    if name in _SUBMODULES:
+        return import_module(f"hbsim.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module 'hbsim' has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

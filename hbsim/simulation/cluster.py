@@ -11,13 +11,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from fractions import Fraction
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from hbsim.core.numbers import exact, whole
 from hbsim.errors import ParameterError
-from hbsim.options import declared, option
+from hbsim.options import Check, declared, option
 from hbsim.simulation.distributions import LARGEST, Distribution, Exponential, parse, plain
 from hbsim.simulation.trace import Trace, read_trace
 
@@ -98,16 +98,20 @@ def _workers(field: str, value: object) -> int:
     return checked
 
 
-def _speed(field: str, value: object) -> float | tuple[float, ...]:
-    """Return the training speed of all workers, or of each."""
-    is_one = isinstance(value, str) or not isinstance(value, Iterable)
-    given: Iterable[object] = [value] if is_one else cast(Iterable[object], value)
-    numbers = tuple(float(exact(field, one)) for one in given)
-    if any(one <= 0 for one in numbers):
+def _speed(field: str, value: object) -> float:
+    checked = float(exact(field, value))
+    if checked <= 0:
         raise ParameterError(field, value, "must be above 0")
-    if not all(SLOWEST <= one <= LARGEST for one in numbers):
+    if not SLOWEST <= checked <= LARGEST:  # others make times that no float holds
         raise ParameterError(field, value, f"must lie in [{SLOWEST:g}, {LARGEST:g}]")
-    return numbers[0] if is_one else numbers
+    return checked
+
+
+def _speeds(field: str, value: object) -> float | tuple[float, ...]:
+    """Return the training speed of all workers, or of each."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return _speed(field, value)
+    return tuple(_speed(field, one) for one in value)
 
 
 def _schedule(field: str, value: object) -> tuple[tuple[float, int], ...]:
@@ -168,22 +172,31 @@ def _at_least_one(field: str, value: object) -> int:
     return whole(field, value, 1)
 
 
-def _machine_speed(field: str, value: object) -> float:
-    checked = float(exact(field, value))
-    if checked <= 0:
-        raise ParameterError(field, value, "must be above 0")
-    if not SLOWEST <= checked <= LARGEST:  # others make times that no float holds
-        raise ParameterError(field, value, "must lie in [1e-09, 1e12]")
-    return checked
+# Declarations of parameters that are alike
 
 
-def _machine_price(field: str, value: object) -> float:
-    checked = float(exact(field, value))
-    if checked < 0:
-        raise ParameterError(field, value, "must be at least 0")
-    if checked > LARGEST:
-        raise ParameterError(field, value, "must lie in [0, 1e12]")
-    return checked
+def _number(help: str, panel: str, check: Check = _not_negative, default: float = 0.0) -> Any:
+    return option(default, help=help, takes="number", check=check, panel=panel)
+
+
+def _amount(help: str, panel: str, check: Check = parse) -> Any:
+    return option(0.0, help=help, takes="amount", check=check, panel=panel)
+
+
+def _time_until(help: str) -> Any:
+    return option(None, help=help, takes="amount", check=_time_there, panel=FAILURES, can_be_none=True)
+
+
+def _rate(help: str) -> Any:
+    return option(
+        None,
+        help=help,
+        takes="number",
+        check=_bandwidth,
+        metavar="GB/s",
+        panel=CHECKPOINTS,
+        can_be_none=True,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,8 +225,8 @@ class Machines:
     kind: str = option(help="The name of the kind.", check=_machine_kind)
     count: int = option(help="How many machines there are.", takes="whole", check=_at_least_one)
     gpus: int = option(1, help="GPUs of each.", takes="whole", check=_at_least_one)
-    speed: float = option(1.0, help="Training speed.", takes="number", check=_machine_speed)
-    price: float = option(0.0, help="Money for an hour of one.", takes="number", check=_machine_price)
+    speed: float = option(1.0, help="Training speed.", takes="number", check=_speed)
+    price: float = option(0.0, help="Money for an hour of one.", takes="number", check=_not_negative)
 
     def __post_init__(self) -> None:
         for name, declaration in declared(Machines).items():
@@ -333,58 +346,21 @@ class Cluster:
         1.0,
         help="Training speed of all workers, or of each (default: 1).",
         takes="numbers",
-        check=_speed,
+        check=_speeds,
         panel=CLUSTER,
     )
-    startup: float | str | Distribution = option(
-        0.0,
-        help="From a job's start until it trains or loads. DIST is a number, or lognormal:mean=5,std=2, "
+    startup: float | str | Distribution = _amount(
+        "From a job's start until it trains or loads. DIST is a number, or lognormal:mean=5,std=2, "
         "exponential:mean=5, weibull, gamma, uniform, empirical:3|4|9.",
-        takes="amount",
-        check=parse,
-        panel=CLUSTER,
+        CLUSTER,
     )
-    report_delay: float | str | Distribution = option(
-        0.0, help="From a milestone until it is decided on.", takes="amount", check=parse, panel=CLUSTER
-    )
-    decision_delay: float | str | Distribution = option(
-        0.0, help="From a decision until the worker has it.", takes="amount", check=parse, panel=CLUSTER
-    )
-    suggest_delay: float = option(
-        0.0,
-        help="Seconds to choose a new trial's configuration.",
-        takes="number",
-        check=_not_negative,
-        panel=CLUSTER,
-    )
-    save: float = option(
-        0.0,
-        help="Seconds to save one when a trial pauses.",
-        takes="number",
-        check=_not_negative,
-        panel=CHECKPOINTS,
-    )
-    load: float = option(
-        0.0,
-        help="Seconds to load it when the trial goes on.",
-        takes="number",
-        check=_not_negative,
-        panel=CHECKPOINTS,
-    )
-    straggler_std: float = option(
-        0.0,
-        help="Stretches take 1 + |z| times as long, z ~ N(0, std).",
-        takes="number",
-        check=_not_negative,
-        panel=CLUSTER,
-    )
-    drop_rate: float = option(
-        0.0,
-        help="Probability a second that a job is lost.",
-        takes="number",
-        check=_probability,
-        panel=FAILURES,
-    )
+    report_delay: float | str | Distribution = _amount("From a milestone until it is decided on.", CLUSTER)
+    decision_delay: float | str | Distribution = _amount("From a decision until the worker has it.", CLUSTER)
+    suggest_delay: float = _number("Seconds to choose a new trial's configuration.", CLUSTER)
+    save: float = _number("Seconds to save one when a trial pauses.", CHECKPOINTS)
+    load: float = _number("Seconds to load it when the trial goes on.", CHECKPOINTS)
+    straggler_std: float = _number("Stretches take 1 + |z| times as long, z ~ N(0, std).", CLUSTER)
+    drop_rate: float = _number("Probability a second that a job is lost.", FAILURES, _probability)
     resume: bool = option(
         True,
         help="Go on from checkpoints (default), or train from zero.",
@@ -397,35 +373,13 @@ class Cluster:
         choices=("blocking", "async"),
         panel=CLUSTER,
     )
-    mtbf: float | str | Distribution | None = option(
-        None,
-        help="Seconds until a machine breaks; a number is a mean.",
-        takes="amount",
-        check=_time_there,
-        panel=FAILURES,
-        can_be_none=True,
+    mtbf: float | str | Distribution | None = _time_until(
+        "Seconds until a machine breaks; a number is a mean."
     )
-    mttr: float | str | Distribution = option(
-        0.0, help="Seconds until it is repaired.", takes="amount", check=_time_away, panel=FAILURES
-    )
-    preempted_every: float | str | Distribution | None = option(
-        None,
-        help="Seconds until one is taken away.",
-        takes="amount",
-        check=_time_there,
-        panel=FAILURES,
-        can_be_none=True,
-    )
-    preempted_for: float | str | Distribution = option(
-        0.0, help="Seconds until it is back.", takes="amount", check=_time_away, panel=FAILURES
-    )
-    notice: float = option(
-        0.0,
-        help="Seconds before it is taken away, to save.",
-        takes="number",
-        check=_not_negative,
-        panel=FAILURES,
-    )
+    mttr: float | str | Distribution = _amount("Seconds until it is repaired.", FAILURES, _time_away)
+    preempted_every: float | str | Distribution | None = _time_until("Seconds until one is taken away.")
+    preempted_for: float | str | Distribution = _amount("Seconds until it is back.", FAILURES, _time_away)
+    notice: float = _number("Seconds before it is taken away, to save.", FAILURES)
     schedule: Sequence[tuple[float, int]] = option(
         (),
         help="How many machines are there from when on: 0:4,3600:16.",
@@ -450,60 +404,22 @@ class Cluster:
         choices=("milestone", "checkpoint", "zero"),
         panel=FAILURES,
     )
-    checkpoint_size: float | str | Distribution = option(
-        0.0, help="GB of a trial's checkpoint (default: 0).", takes="amount", check=parse, panel=CHECKPOINTS
+    checkpoint_size: float | str | Distribution = _amount(
+        "GB of a trial's checkpoint (default: 0).", CHECKPOINTS
     )
-    save_bandwidth: float | None = option(
-        None,
-        help="Of one worker that saves.",
-        takes="number",
-        check=_bandwidth,
-        metavar="GB/s",
-        panel=CHECKPOINTS,
-        can_be_none=True,
-    )
-    load_bandwidth: float | None = option(
-        None,
-        help="Of one that loads.",
-        takes="number",
-        check=_bandwidth,
-        metavar="GB/s",
-        panel=CHECKPOINTS,
-        can_be_none=True,
-    )
-    store_bandwidth: float | None = option(
-        None,
-        help="Of the store that all share.",
-        takes="number",
-        check=_bandwidth,
-        metavar="GB/s",
-        panel=CHECKPOINTS,
-        can_be_none=True,
-    )
+    save_bandwidth: float | None = _rate("Of one worker that saves.")
+    load_bandwidth: float | None = _rate("Of one that loads.")
+    store_bandwidth: float | None = _rate("Of the store that all share.")
     machines: Sequence[Machines] = option(
         (), help="Kinds of machines, with their GPUs, speeds and prices.", takes="tables", check=_machines
     )
-    gpus_per_trial: float = option(
-        1,
-        help="GPUs of a trial, on machines that --cluster has.",
-        takes="number",
-        check=_gpus_per_trial,
-        panel=CLUSTER,
+    gpus_per_trial: float = _number(
+        "GPUs of a trial, on machines that --cluster has.", CLUSTER, _gpus_per_trial, 1
     )
-    slowdown: float = option(
-        1.0,
-        help="Times as long training takes where trials share a GPU.",
-        takes="number",
-        check=_slowdown,
-        panel=CLUSTER,
+    slowdown: float = _number(
+        "Times as long training takes where trials share a GPU.", CLUSTER, _slowdown, 1.0
     )
-    price: float = option(
-        0.0,
-        help="Money for an hour of a worker (default: 0).",
-        takes="number",
-        check=_not_negative,
-        panel=CLUSTER,
-    )
+    price: float = _number("Money for an hour of a worker (default: 0).", CLUSTER)
 
     def __repr__(self) -> str:
         given = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}

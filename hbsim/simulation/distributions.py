@@ -37,13 +37,13 @@ _MOST_SPREAD: Final = 100.0
 
 
 class _Written:
-    """The base of values that are written as a name and fields."""
+    """The base of distributions whose text is a name and parameters."""
 
     __slots__ = ()
 
     @property
     def text(self) -> str:
-        """What `parse` makes it from."""
+        """The text from which `parse` makes the same distribution."""
         values = ((each.name, getattr(self, each.name)) for each in fields(cast(Any, self)))
         return f"{type(self).__name__.lower()}:" + ",".join(f"{name}={plain(x)}" for name, x in values)
 
@@ -238,7 +238,7 @@ class Empirical:
 
     @property
     def text(self) -> str:
-        """What `parse` makes it from."""
+        """The text from which `parse` makes the same distribution."""
         return "empirical:" + "|".join(plain(value) for value in self.values)
 
     def quantile(self, u: Floats) -> Floats:
@@ -296,7 +296,7 @@ class Distribution(Protocol):
     mean : float
         The mean.
     text : str
-        What `parse` makes the same distribution from.
+        The text from which `parse` makes the same distribution.
     """
 
     @property
@@ -344,7 +344,7 @@ def parse(field: str, value: object, *, least: float = 0.0, positive: bool = Fal
     Raises
     ------
     ParameterError
-        It breaks a rule; names `field`.
+        It breaks a rule, or is above 1e12 (its mean), or a draw may be above 1e15; names `field`.
     """
     parsed: float | Distribution
     if isinstance(value, str):

@@ -1,16 +1,21 @@
-"""The table of options in ``docs/reference/cli.md``: what the commands have, made from their declarations.
+"""The tables of options in docs/reference, ``cli.md`` and ``cluster.md``, made from the declarations.
 
-``python -m tests.cli.test_reference`` writes it anew.
+``python -m tests.cli.test_reference`` writes them anew.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 from hbsim.cli.main import COMMANDS, list_options
+from hbsim.options import declared
+from hbsim.simulation import Cluster, Machines
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+PAGE = REFERENCE / "cli.md"
+CLUSTER_PAGE = REFERENCE / "cluster.md"
 TABLE = re.compile(r"(?<=<!-- options: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 
 
@@ -30,8 +35,24 @@ def make_table() -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def test_the_page_has_all_options():
+def make_cluster_table(group: type) -> str:
+    """Return a table of the parameters of a class of the cluster: a row each."""
+    lines = ["", "| parameter | default | meaning |", "| --- | --- | --- |"]
+    for one in declared(group).values():
+        default = "" if one.default is dataclasses.MISSING else f"`{one.default!r}`"
+        meaning = one.help.replace("|", "\\|")
+        lines.append(f"| `{one.name}` | {default} | {meaning} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def cluster_tables() -> list[str]:
+    return [make_cluster_table(Cluster), make_cluster_table(Machines)]
+
+
+def test_the_pages_have_all_options():
     assert TABLE.findall(PAGE.read_text("utf-8")) == [make_table()], f"python -m {__name__} writes it"
+    found = TABLE.findall(CLUSTER_PAGE.read_text("utf-8"))
+    assert found == cluster_tables(), f"python -m {__name__} writes them"
 
 
 def test_options_are_listed_by_command_with_their_names_and_aliases():
@@ -50,3 +71,5 @@ def test_options_are_listed_by_command_with_their_names_and_aliases():
 if __name__ == "__main__":
     text = PAGE.read_text("utf-8")
     PAGE.write_text(TABLE.sub(lambda match: make_table(), text), "utf-8")
+    text, tables = CLUSTER_PAGE.read_text("utf-8"), iter(cluster_tables())
+    CLUSTER_PAGE.write_text(TABLE.sub(lambda match: next(tables), text), "utf-8")
