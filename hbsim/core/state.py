@@ -214,7 +214,7 @@ def _same_options(scheduler: Scheduler, theirs: dict[str, object], before: Seque
                 f"the state is of a scheduler with {name}={theirs.get(name)!r}; the options must be the same"
             )
             raise ParameterError(name, ours.get(name), rule)
-    return replace(scheduler.options, num_trials=ours["num_trials"])
+    return replace(scheduler.options, num_trials=cast(int | None, ours["num_trials"]))
 
 
 def integers(value: object) -> list[int]:

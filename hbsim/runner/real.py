@@ -433,7 +433,7 @@ class RealExecutor:
         jobs : sequence of Job
             The scheduler's `running_jobs()`.
         trials : int, optional
-            How many trials there are in all from now on, if the scheduler has grown.
+            How many trials there are in all from now on, if the study was extended.
         """
         runs = {run.trial: run for run in self.journal_state.runs.values() if run.ended is None}
         self._writer.write({"e": "resume"} if trials is None else {"e": "resume", "trials": trials})
