@@ -72,7 +72,7 @@ class Reporter:
         self._owner = (os.getpid(), threading.get_ident())
         self._on_pause: Callable[[], object] | None = None
         self._saved_at = 0  # how many reports there were when `on_pause` was called last for a best state
-        self._best = BestStates(setup.get("keeps_best"), task["best"])
+        self._best = BestStates(setup.get("keeps_best"), task.get("best"))
         self._unreported: int | None = None  # the number of a checkpoint that may be ahead of the reports
         session.pause = self._pause
         session.returned = self._returned
@@ -208,11 +208,15 @@ class Reporter:
                 checkpoint.mark_best(self._folder / checkpoint.NAME, best.report)
         elif best.may_save(session.trained):
             before = session.seconds["save"]
-            with session.measure("save"):
-                obj = self._on_pause()
-                if obj is not None:
-                    self._save(obj, best.report, session.reports + 1, resource)
-                    self._saved_at = session.reports + 1
+            try:
+                with session.measure("save"):
+                    obj = self._on_pause()
+                    if obj is not None:
+                        self._save(obj, best.report, session.reports + 1, resource)
+                        self._saved_at = session.reports + 1
+            except Exception as error:  # the trial can go on without; at a pause it is an error
+                problem = f"{type(error).__name__}: {error}"
+                _say(f"the state of the best report, at {resource:g}, is not kept: {problem}")
             best.took(session.seconds["save"] - before)
 
     def _pause(self) -> None:

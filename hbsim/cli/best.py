@@ -47,9 +47,8 @@ def best(
         raise OutputError(str(folder), "no trial has reported a number yet")
     if copy_to is not None:
         _copy(found, copy_to)
-    config = {
-        name: value if isinstance(value, PLAIN) else repr(value) for name, value in found.config.items()
-    }
+    values = found.config.items()
+    config = {name: value if isinstance(value, PLAIN) else repr(value) for name, value in values}
     if as_json:
         checkpoint = None if found.checkpoint is None else str(found.checkpoint)
         names = {"folder": str(folder), "metric": result.spec.metric, "time_attr": result.spec.time_attr}
