@@ -19,19 +19,6 @@ from typing import Any, Final
 import hbsim
 from hbsim.core import make_scheduler
 
-__all__ = [
-    "DROPS",
-    "LIMIT",
-    "POLICIES",
-    "SEEDS",
-    "STDS",
-    "UNDROPPED",
-    "VARIANTS",
-    "Cell",
-    "cells",
-    "run_cells",
-]
-
 R: Final = 256
 WORKERS: Final = 25
 LIMIT: Final = 2000.0  # time units

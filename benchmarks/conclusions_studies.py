@@ -12,18 +12,6 @@ from numpy.typing import NDArray
 import hbsim
 from hbsim.surrogates import Half, Surrogate, Synthetic, load
 
-__all__ = [
-    "VARIANTS",
-    "Array",
-    "Ints",
-    "digits_pool",
-    "equal_pool",
-    "halves",
-    "lcbench",
-    "synthetic",
-    "tables",
-]
-
 Array: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Variant: TypeAlias = Mapping[str, object]
@@ -123,17 +111,17 @@ def regret(
     return np.nan if found is None else float(found)
 
 
-def tables(population: Rows, rows: int, count: int, studies: int, first: int = 0) -> Array:
+def tables(population: Rows, rows: int, count: int, studies: int) -> Array:
     """Return scores on tables that share no row, shape (count, variants, studies), in halves of the rows."""
     full_run = float(np.median(population.seconds[:, -1]))
     scores = np.empty((count, len(VARIANTS), studies))
-    for place_of, number in enumerate(range(first, first + count)):
+    for number in range(count):
         table = population.cut(number, rows)
         sides = {at: Half(table, split=at[0], part=at[1]) for at in np.ndindex(SPLITS, 2)}
         for study, at in enumerate(zip(*(one.tolist() for one in halves(studies)), strict=True)):
             for place, variant in enumerate(VARIANTS.values()):
                 seed = number * studies + study
-                scores[place_of, place, study] = regret(
+                scores[number, place, study] = regret(
                     sides[at], variant, seed, rows // 2, rows // ROWS_PER_WORKER, full_run
                 )
     return scores

@@ -25,7 +25,7 @@ from typing import Any, Final
 import psutil
 
 from benchmarks.measure import ROOT, describe_machine, environment, run, say, versions
-from benchmarks.pages import joined, publish, rounded
+from benchmarks.pages import joined, publish, rounded, table
 from benchmarks.remote_study import KINDS
 from tests.remote.machines import dask_machines, processes, ssh_machines
 
@@ -175,13 +175,11 @@ def rounds(count: int, ray: Path | None) -> dict[str, list[Outcome]]:
 
 def render(content: Mapping[str, Any]) -> str:
     """Return the page."""
-    lines = [
-        "| | " + " | ".join(head for head, _ in COLUMNS.values()) + " |",
-        "| --- |" + " --- |" * len(COLUMNS),
+    rows = [
+        [name, *(_cell([run[key] for run in runs if key in run], form) for key, (_, form) in COLUMNS.items())]
+        for name, runs in content["rounds"].items()
     ]
-    for name, runs in content["rounds"].items():
-        cells = [_cell([one[key] for one in runs if key in one], form) for key, (_, form) in COLUMNS.items()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    shown = table(["", *(head for head, _ in COLUMNS.values())], rows)
     machine = content["machine"]
     about = f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}"
     tools = ", ".join(f"{name} {machine[name]}" for name in ("hbsim", "distributed", "asyncssh"))
@@ -189,7 +187,7 @@ def render(content: Mapping[str, Any]) -> str:
     rounds = f"Medians of {content['count']} rounds, the least and the most in brackets."
     head = f"Written by `{content['command']}`, with the figures in `remote.json`. {rounds}"
     machine_line = f"- {about}; the controller, the hosts and the trials share it; {load}"
-    parts = [TITLE, head, f"{machine_line}\n- {tools}{content['ray']}", "\n".join(lines), NOTES]
+    parts = [TITLE, head, f"{machine_line}\n- {tools}{content['ray']}", shown, NOTES]
     return joined(*parts)
 
 

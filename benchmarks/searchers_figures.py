@@ -20,7 +20,9 @@ from hbsim.bench.conclusions import ALPHA, mean_intervals
 from hbsim.bench.over_tasks import block_ranks, friedman, paired_differences, signed_rank
 from hbsim.bench.pool import default_jobs
 from hbsim.bench.report.model import OPEN
-from hbsim.bench.sweep import SweepResults, read_results, read_sweep, run_plan
+from hbsim.bench.sweep.folder import SweepResults, read_results
+from hbsim.bench.sweep.plan import read_sweep
+from hbsim.bench.sweep.run import run_plan
 from hbsim.bench.sweep.scores import Scale, Steps, TaskScores, task_scores
 from hbsim.searchers import Searcher, SearchTask, make_searcher
 from hbsim.surrogates import load

@@ -12,10 +12,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.stats import norm, studentized_range, t
 
 import hbsim
-from hbsim.bench.conclusions import ALPHA
+from hbsim.bench.conclusions import ALPHA, critical_errors
 from hbsim.core import make_scheduler
 from hbsim.core.rungs import RULES
 from hbsim.surrogates import Surrogate, load
@@ -430,21 +429,13 @@ def _against(values: Mapping[str, Floats], ends: Ends, mode: str) -> dict[str, R
     for rule, one in kept.items():
         differences = one - kept[BASE]
         n, mean = len(differences), float(differences.mean())
-        half = _errors(len(kept), n - 1) * float(differences.std(ddof=1)) / math.sqrt(n)
+        half = critical_errors(ALPHA, len(kept), n - 1) * float(differences.std(ddof=1)) / math.sqrt(n)
         found[rule] = {
             "regret": float(np.median(one)),
             "beyond_middle": int((~(regrets[rule] <= ends.middle)).sum()),
             "difference": {"mean": mean, "low": mean - half, "high": mean + half},
         }
     return found
-
-
-def _errors(rules: int, df: int) -> float:
-    """Return how many standard errors of a difference an interval has, that holds for all rules together.
-
-    As `hbsim.bench.conclusions`: no two of rules that are the same differ by more, with probability 0.95.
-    """
-    return float(t.isf(norm.sf(studentized_range.isf(ALPHA, rules, np.inf) / math.sqrt(2)), df))
 
 
 def _mean(values: Floats) -> float:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.test_simulator_speed import note
-from hbsim.runner.journal import FSYNC, Journal, read_journal
-from hbsim.runner.records import read_reports
+from hbsim.runner.journal import FSYNC, Journal
+from hbsim.runner.journal_reader import read_records, read_reports
 
 LINES = 100_000
 SYNCED = 200  # where each append waits for the disk
@@ -27,7 +27,7 @@ def test_append(benchmark, tmp_path, fsync):
 
     benchmark.pedantic(append_all, setup=start, rounds=5)
     note(benchmark, "append", len(records))
-    assert sum(1 for _ in read_journal(path)) == 1 + len(records)
+    assert sum(1 for _ in read_records(path)) == 1 + len(records)
 
 
 @pytest.mark.benchmark(group="journal: read and verify 100,000 reports")
@@ -76,10 +76,10 @@ def append_all(journal, records):
 
 
 def read_all(path):
-    return sum(1 for _ in read_journal(path))
+    return sum(1 for _ in read_records(path))
 
 
 def open_all(path):
     """Verify the whole file, then read it again, as a study that is resumed does."""
     with Journal.open(path, fsync="never"):
-        return sum(1 for _ in read_journal(path))
+        return sum(1 for _ in read_records(path))

@@ -10,13 +10,15 @@ import gc
 import numpy as np
 import pytest
 
-from benchmarks import measure, study
+from benchmarks import measure
 from hbsim import make_scheduler, simulate
+from hbsim.core import Report, Scheduler
 from hbsim.surrogates import load
 
 MILLION = 1_000_000
 TELLS = 20_000
 EVENTS = 150_000  # a tenth of what a million trials take
+LEVELS = 5  # of R = 81, eta = 3
 KINDS = pytest.mark.parametrize("kind", ["stopping", "promotion"])
 
 
@@ -69,27 +71,93 @@ def test_other_types(benchmark, kind, options, surrogate):
     assert result.summary()["trials"] == trials
 
 
+def scheduler(kind: str, num_trials: int | None = None) -> Scheduler:
+    """Make a scheduler of R = 81, eta = 3, one bracket."""
+    return make_scheduler(kind, max_t=81, reduction_factor=3, num_trials=num_trials)
+
+
+def uniforms(count: int, seed: int = 0) -> list[float]:
+    """Return random values."""
+    return np.random.default_rng(seed).random(count).tolist()
+
+
+def drive_engine(kind: str, values: list[float]) -> int:
+    """Ask and reach, as the simulator does, one job after the other; return how many milestones."""
+    core = scheduler(kind, len(values) // LEVELS)
+    ask, reach = core.ask, core.reach
+    milestones = 0
+    while (job := ask()) is not None:
+        trial = job.trial
+        while not reach(trial, values[milestones]):
+            milestones += 1
+        milestones += 1
+    return milestones
+
+
+def drive_people(kind: str, values: list[float]) -> int:
+    """Ask and tell, as people do; return how many milestones."""
+    core = scheduler(kind, len(values) // LEVELS)
+    milestones = 0
+    while (job := core.ask()) is not None:
+        stop: float | None = job.stop
+        while stop is not None:
+            stop = core.tell(Report(job.trial, stop, values[milestones])).stop
+            milestones += 1
+    return milestones
+
+
+def loaded(kind: str, recorded: int) -> Scheduler:
+    """Return a scheduler whose lowest rung has `recorded` values."""
+    core = scheduler(kind)
+    for value in uniforms(recorded):
+        job = core.ask()
+        assert job is not None
+        while job.start:  # a promotion: it goes on, so that a new trial comes next
+            core.reach(job.trial, value)
+            job = core.ask()
+            assert job is not None
+        core.reach(job.trial, value)
+    return core
+
+
+def pending(core: Scheduler, count: int) -> list[Report]:
+    """Start `count` trials, and return what they will report at their first milestones."""
+    reports = []
+    for value in uniforms(count, seed=1):
+        job = core.ask()
+        assert job is not None
+        reports.append(Report(job.trial, job.stop, value))
+    return reports
+
+
+def tell_all(core: Scheduler, reports: list[Report]) -> None:
+    """Tell of all of them."""
+    tell = core.tell
+    for report in reports:
+        tell(report)
+
+
 @pytest.mark.benchmark(group="the core alone, 100,000 values")
-@pytest.mark.parametrize("driver", [study.drive_engine, study.drive_people], ids=["reach", "tell"])
+@pytest.mark.parametrize("driver", [drive_engine, drive_people], ids=["reach", "tell"])
 @KINDS
 def test_core(benchmark, kind, driver):
-    values = study.uniforms(100_000)
+    values = uniforms(100_000)
     milestones = benchmark.pedantic(driver, (kind, values), rounds=5, warmup_rounds=1)
     note(benchmark, "milestone", milestones)
-    assert len(values) // study.LEVELS < milestones <= len(values)
+    assert len(values) // LEVELS < milestones <= len(values)
 
 
 @pytest.mark.benchmark(group="tell: 20,000 of them, after so many values at the lowest rung")
 @pytest.mark.parametrize("recorded", [10_000, MILLION])
 @KINDS
 def test_tell(benchmark, kind, recorded):
-    scheduler = study.loaded(kind, recorded)
+    scheduler = loaded(kind, recorded)
     before = scheduler.started
 
     def start():
-        return (scheduler, study.pending(scheduler, TELLS)), {}
+        return (scheduler, pending(scheduler, TELLS)), {}
 
-    benchmark.pedantic(study.tell_all, setup=start, rounds=5)
+    benchmark.pedantic(tell_all, setup=start, rounds=5)
     note(benchmark, "tell", TELLS)
     assert before >= recorded
     assert scheduler.started > before

@@ -29,32 +29,6 @@ from hbsim.errors import HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint_values
 from hbsim.executors.checkpoint_values import Unreadable
 
-__all__ = [
-    "NAME",
-    "PREFIX",
-    "SETTLED",
-    "Best",
-    "Meta",
-    "Origin",
-    "Overtaken",
-    "claim",
-    "describe",
-    "describe_one",
-    "discard",
-    "find_best",
-    "is_later",
-    "is_overtaken",
-    "load",
-    "load_one",
-    "load_own",
-    "mark_best",
-    "newest",
-    "remove",
-    "save",
-    "temporary_name",
-    "thin_out",
-]
-
 PREFIX: Final = ".claim-"  # of the files by which jobs claim a trial
 _VALUES: Final = "values"  # the kind of checkpoint, and the name of its file
 _FOLDER: Final = "folder"
@@ -559,9 +533,9 @@ def thin_out(folder: Path, origin: Origin | None = None, job: int | None = None)
         The job's number, if jobs claim the folder: files that later jobs write are kept.
     """
     names = os.listdir(folder)  # once: a later job may save meanwhile
-    kept = _needed(folder, sorted((int(name) for name in names if _is_number(name)), reverse=True), origin)
+    kept = _needed(folder, sorted((int(name) for name in names if is_number(name)), reverse=True), origin)
     for name in names:
-        if not (_is_number(name) and int(name) in kept) and not (job is not None and is_later(name, job)):
+        if not (is_number(name) and int(name) in kept) and not (job is not None and is_later(name, job)):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -609,10 +583,11 @@ def _numbers(folder: Path) -> list[int]:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [int(name) for name in names if _is_number(name)]
+    return [int(name) for name in names if is_number(name)]
 
 
-def _is_number(name: str) -> bool:
+def is_number(name: str) -> bool:
+    """Return whether a name is a number, as the names of complete checkpoints are."""
     return name.isascii() and name.isdigit()
 
 

@@ -26,8 +26,6 @@ from numpy.lib.format import descr_to_dtype, dtype_to_descr
 
 from hbsim.errors import ParameterError
 
-__all__ = ["TensorReader", "Tensors", "Unkept", "Unreadable", "read", "write"]
-
 _END: Final = struct.Struct("<QI4s")
 _MAGIC: Final = b"hbv1"
 _CHUNK: Final = 1 << 20  # bytes that are checked and written at once: they fit into the processor's cache

@@ -10,26 +10,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from hbsim.errors import ParameterError
-
-__all__ = [
-    "Board",
-    "Device",
-    "Gpu",
-    "Nvml",
-    "boards",
-    "cpu_group",
-    "cpu_limit",
-    "cpus",
-    "driver_version",
-    "gpus",
-    "open_nvml",
-]
 
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
 _ROOT = Path("/")
@@ -55,24 +41,26 @@ class Nvml(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """A device for CUDA: a whole GPU, or an instance of a GPU in MIG mode.
+class Gpu:
+    """A GPU, or an instance of one in MIG mode, that trials may use.
 
     Attributes
     ----------
-    uuid, name : str
-        As ``nvidia-smi -L`` shows them.
+    visible : str
+        What to write into a process's ``CUDA_VISIBLE_DEVICES`` to give it this GPU: the entry of this
+        process's own ``CUDA_VISIBLE_DEVICES`` where it has one, else the UUID.
+    name : str
+        The model, as ``nvidia-smi -L`` shows it.
     memory : int or None
-        Bytes of memory in all; None where NVML does not say.
-    alias : str
-        An older name of a MIG instance, ``MIG-<UUID of the GPU>/<GPU instance>/<compute instance>``; empty
-        for a whole GPU.
+        Bytes of memory in all; None where the driver does not say.
+    uuid : str
+        The UUID, as ``nvidia-smi -L`` shows it.
     """
 
-    uuid: str
+    visible: str
     name: str
     memory: int | None
-    alias: str = ""
+    uuid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +71,16 @@ class Board:
     ----------
     uuid : str
         The UUID of the whole GPU.
-    devices : tuple of Device
+    gpus : tuple of Gpu
         The GPU itself; in MIG mode its instances, possibly none.
+    aliases : tuple of str
+        Older names of MIG instances, ``MIG-<UUID of the GPU>/<GPU instance>/<compute instance>``, in the same
+        order; empty for a whole GPU.
     """
 
     uuid: str
-    devices: tuple[Device, ...]
+    gpus: tuple[Gpu, ...]
+    aliases: tuple[str, ...] = ()
 
 
 def open_nvml(nvml: Nvml | None = None) -> Nvml | None:
@@ -131,8 +123,9 @@ def driver_version(nvml: Nvml | None = None) -> str | None:
 def _board(nvml: Nvml, handle: Any) -> Board:
     uuid = nvml.nvmlDeviceGetUUID(handle)
     if not _in_mig_mode(nvml, handle):
-        return Board(uuid, (_device(nvml, handle),))
-    return Board(uuid, tuple(_instances(nvml, handle, uuid)))
+        return Board(uuid, (_gpu(nvml, handle),))
+    found = list(_instances(nvml, handle, uuid))
+    return Board(uuid, tuple(gpu for gpu, _ in found), tuple(alias for _, alias in found))
 
 
 def _in_mig_mode(nvml: Nvml, handle: Any) -> bool:
@@ -142,42 +135,21 @@ def _in_mig_mode(nvml: Nvml, handle: Any) -> bool:
         return False
 
 
-def _instances(nvml: Nvml, handle: Any, uuid: str) -> Iterator[Device]:
+def _instances(nvml: Nvml, handle: Any, uuid: str) -> Iterator[tuple[Gpu, str]]:
+    """Yield the instances of a GPU in MIG mode, each with its older name."""
     for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
         with suppress(nvml.NVMLError):  # most places for an instance are empty
             instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
             ids = nvml.nvmlDeviceGetGpuInstanceId(instance), nvml.nvmlDeviceGetComputeInstanceId(instance)
-            yield _device(nvml, instance, f"MIG-{uuid}/{ids[0]}/{ids[1]}")
+            yield _gpu(nvml, instance), f"MIG-{uuid}/{ids[0]}/{ids[1]}"
 
 
-def _device(nvml: Nvml, handle: Any, alias: str = "") -> Device:
+def _gpu(nvml: Nvml, handle: Any) -> Gpu:
     memory = None
     with suppress(nvml.NVMLError):  # GPUs that share the memory of the CPU have none of their own
         memory = int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
-    return Device(nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle), memory, alias)
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """A GPU, or an instance of one in MIG mode, that trials may use.
-
-    Attributes
-    ----------
-    visible : str
-        What to write into a process's ``CUDA_VISIBLE_DEVICES`` to give it this GPU: the entry of this
-        process's own ``CUDA_VISIBLE_DEVICES`` where it has one, else the UUID.
-    name : str
-        The model.
-    memory : int or None
-        Bytes of memory in all; None where the driver does not say.
-    uuid : str
-        The UUID.
-    """
-
-    visible: str
-    name: str
-    memory: int | None
-    uuid: str
+    uuid = nvml.nvmlDeviceGetUUID(handle)
+    return Gpu(uuid, nvml.nvmlDeviceGetName(handle), memory, uuid)
 
 
 def cpus() -> list[int]:
@@ -250,7 +222,7 @@ def gpus(environ: Mapping[str, str], nvml: Nvml | None = None) -> list[Gpu]:
     found = boards(module)
     wanted = environ.get(_VARIABLE)
     if wanted is None:
-        return [_gpu(device.uuid, device) for board in found for device in board.devices]
+        return [gpu for board in found for gpu in board.gpus]
     return _visible(wanted, found)
 
 
@@ -259,21 +231,21 @@ def _visible(wanted: str, found: Sequence[Board]) -> list[Gpu]:
     kind = next((prefix for prefix in ("GPU-", "MIG-") if entries[0].startswith(prefix)), "")
     chosen: list[Gpu] = []
     for entry in entries:
-        device = _named(entry, kind, found)
-        if device is None:
+        gpu = _named(entry, kind, found)
+        if gpu is None:
             break
-        if any(device.uuid == gpu.uuid for gpu in chosen):
+        if any(gpu.uuid == other.uuid for other in chosen):
             raise ParameterError(
                 _VARIABLE, wanted, f"{entry} is there twice, and CUDA shows no GPU then; name each GPU once"
             )
-        chosen.append(_gpu(entry, device))
+        chosen.append(replace(gpu, visible=entry))
     return chosen
 
 
-def _named(entry: str, kind: str, found: Sequence[Board]) -> Device | None:
+def _named(entry: str, kind: str, found: Sequence[Board]) -> Gpu | None:
     if kind == "MIG-":
-        instances = (device for board in found for device in board.devices if device.alias)
-        return next((device for device in instances if entry in (device.uuid, device.alias)), None)
+        instances = (pair for board in found for pair in zip(board.gpus, board.aliases, strict=False))
+        return next((gpu for gpu, alias in instances if entry in (gpu.uuid, alias)), None)
     board: Board | None = None
     if kind == "GPU-":
         alike = [one for one in found if entry.startswith(kind) and one.uuid.startswith(entry)]
@@ -281,11 +253,7 @@ def _named(entry: str, kind: str, found: Sequence[Board]) -> Device | None:
     elif number := re.match(r"\+?([0-9]+)", entry):  # CUDA reads digits as far as they go
         index = int(number[1])
         board = found[index] if index < len(found) else None
-    return board.devices[0] if board and board.devices else None
-
-
-def _gpu(visible: str, device: Device) -> Gpu:
-    return Gpu(visible, device.name, device.memory, device.uuid)
+    return board.gpus[0] if board and board.gpus else None
 
 
 def _groups(root: Path) -> Iterator[Path]:

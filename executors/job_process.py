@@ -26,8 +26,6 @@ from hbsim.executors.json_lines import dump_line, fatal
 from hbsim.executors.slots import limit_threads, thread_variables
 from hbsim.executors.training_function import load_target
 
-__all__ = ["Entry", "Order", "find_entry", "main", "open_log", "run_job", "spawn", "start_python"]
-
 _AT_ONCE: Final = 1e-3  # a timer of 0 seconds never rings
 Entry = Callable[[Callable[..., object], socket.socket], int]
 _ROOT: Final = str(Path(str(sys.modules["hbsim"].__file__)).parents[1])

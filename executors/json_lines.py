@@ -11,8 +11,6 @@ from typing import Any, Final
 
 from hbsim.errors import ParameterError
 
-__all__ = ["LineReader", "SocketLines", "dump_line", "fatal"]
-
 _CHUNK: Final = 1 << 16
 
 

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from hbsim.core.types import FAILURE_KINDS
+from hbsim.core.types import FAILURE_KINDS, FailureKind
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import PREFIX as CLAIM
@@ -27,14 +28,10 @@ from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription
 from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
 
-__all__ = ["LIMIT", "LOG", "JobProcess", "LocalWorkers", "UnfitTrial", "trial_folder", "trim"]
-
 _CHUNK: Final = 1 << 18
-CHUNK: Final = 1 << 18
 LOG: Final = "log.txt"
-EARLIER: Final = (
-    "earlier-"  # prefix of a folder in a trial's folder, for files of a trial that is not in the journal
-)
+# Prefix of a folder in a trial's folder, for files of a trial that is not in the journal.
+EARLIER: Final = "earlier-"
 LOOK: Final = 1.0  # seconds between two checks of the logs' sizes
 COLLECT: Final = 0.03  # seconds between two collections of reports
 CUT: Final = 0.5  # seconds to wait for jobs that are killed because the time is up
@@ -138,7 +135,7 @@ class JobProcess:
         self.socket.close()
         self.ring.close()
 
-    def failure(self, status: int, oom: OomWatch) -> tuple[str | None, str]:
+    def failure(self, status: int, oom: OomWatch) -> tuple[FailureKind | None, str]:
         """Return the kind of failure and its line; None where the job ended as it should."""
         if self.killed is not None:
             return "lost", self.killed
@@ -149,8 +146,8 @@ class JobProcess:
         if status == -signal.SIGKILL and oom.happened():
             return "oom", "its process was killed by the system, which ran out of memory"
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        kind = "lost" if -status in (signal.SIGKILL, signal.SIGTERM) else "error"
-        return kind, f"its process was ended by {name}"
+        was_killed = -status in (signal.SIGKILL, signal.SIGTERM)
+        return "lost" if was_killed else "error", f"its process was ended by {name}"
 
 
 def trial_folder(trials: Path, trial: int) -> Path:
@@ -226,7 +223,7 @@ class LocalWorkers:
         self._wake_out, self._wake_in = os.pipe()
         os.set_blocking(self._wake_in, False)
         os.set_blocking(self._wake_out, False)
-        self._selector.register(self._wake_out, selectors.EVENT_READ, None)
+        self._selector.register(self._wake_out, selectors.EVENT_READ, self._clear_wake)
         self._server: Server | None = None
         self._closed = False
         self._looked = self._collected = time.monotonic()
@@ -246,7 +243,9 @@ class LocalWorkers:
         `prepare` must not call `start` before `server` is ready.
         """
         self._server = Server(self._train, self._start, self._grace, lease=self._lease)
-        self._selector.register(self._server, selectors.EVENT_READ, self._server)
+        self._selector.register(
+            self._server, selectors.EVENT_READ, partial(self._handle_server, self._server)
+        )
 
     def prepare(self) -> None:
         """Wait until the warm server has loaded the training function."""
@@ -286,9 +285,9 @@ class LocalWorkers:
             if watched:
                 self._selector.unregister(source)
         elif watched:
-            self._selector.modify(source, events, callback)
+            self._selector.modify(source, events, lambda events: callback())
         else:
-            self._selector.register(source, events, callback)
+            self._selector.register(source, events, lambda events: callback())
 
     def hold(self, holds: bool) -> None:
         """Stop reading jobs' messages and reports, or resume; ends of jobs are still handled."""
@@ -305,11 +304,11 @@ class LocalWorkers:
             events |= selectors.EVENT_WRITE if child.outgoing else 0
         before = self._selector.get_map().get(child.socket)
         if before is None and events:
-            self._selector.register(child.socket, events, child)
+            self._selector.register(child.socket, events, partial(self._exchange, child))
         elif before is not None and not events:
             self._selector.unregister(child.socket)
         elif before is not None and events != before.events:
-            self._selector.modify(child.socket, events, child)
+            self._selector.modify(child.socket, events, before.data)
 
     # Methods that the runner calls
 
@@ -356,7 +355,7 @@ class LocalWorkers:
         if self._children:
             timeout = COLLECT if timeout is None else min(timeout, COLLECT)
         for key, events in self._selector.select(timeout):
-            self._dispatch(key.data, events)
+            key.data(events)
         if self._server is not None and (problem := self._server.look()) is not None:
             self._lose_server(self._server, problem)
         self._collect()
@@ -369,17 +368,9 @@ class LocalWorkers:
         messages, self._messages = self._messages, []
         return messages
 
-    def _dispatch(self, source: JobProcess | Server | Callable[[], object] | None, events: int) -> None:
-        if isinstance(source, JobProcess):
-            if source.task.job in self._children:  # else the server has just reported its end
-                self._exchange(source, events)
-        elif isinstance(source, Server):
-            self._handle_server(source)
-        elif source is not None:
-            source()
-        else:
-            with suppress(BlockingIOError):
-                os.read(self._wake_out, CHUNK)
+    def _clear_wake(self, events: int) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._wake_out, _CHUNK)
 
     def wake(self) -> None:
         """Let `wait` return at once."""
@@ -444,6 +435,8 @@ class LocalWorkers:
 
     def _exchange(self, child: JobProcess, events: int) -> None:
         """Handle a child's messages, and send the rest of the lines to it."""
+        if child.task.job not in self._children:  # the server has just reported its end
+            return
         if events & selectors.EVENT_READ:
             child.talks = self._read(child)
             if not child.talks and child.garbled and self._server is not None:
@@ -496,7 +489,7 @@ class LocalWorkers:
     def _take_reports(self, child: JobProcess) -> bool:
         """Collect some of a trial's reports; return whether there were any."""
         first = child.said
-        rows, waits = child.ring.read(CHUNK)
+        rows, waits = child.ring.read(_CHUNK)
         if rows:
             child.said += len(rows)
             self._reported = True
@@ -509,7 +502,7 @@ class LocalWorkers:
 
     # The server
 
-    def _handle_server(self, server: Server) -> None:
+    def _handle_server(self, server: Server, events: int) -> None:
         for message in server.receive():
             if "exited" in message:
                 self._exited(message["exited"], message["status"])

@@ -16,24 +16,6 @@ from math import inf, nan
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = [
-    "JobProcesses",
-    "Lease",
-    "OomWatch",
-    "adopt_orphans",
-    "children",
-    "descendants",
-    "die_with_parent",
-    "in_session",
-    "is_stopped",
-    "kill",
-    "kill_group",
-    "latest",
-    "lease_clock",
-    "outlive_parent",
-    "thread_count",
-]
-
 LINUX: Final = sys.platform == "linux"
 _PDEATHSIG: Final = 1
 _CHILD_SUBREAPER: Final = 36

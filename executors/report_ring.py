@@ -19,8 +19,6 @@ from zlib import crc32
 
 from hbsim.runner.workers import ReportRow
 
-__all__ = ["ReportRing"]
-
 SIZE: Final = 1 << 20  # bytes at most; the system allocates only pages that were written
 _HEAD: Final = 128
 _WRITTEN, _READ = 0, 8  # indices of the two counters, 64-bit numbers on a cache line each

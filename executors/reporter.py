@@ -8,16 +8,14 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import is_overtaken
-from hbsim.executors.trial_session import TrialEnd, TrialSession, leave_process
-
-__all__ = ["Reporter", "TrialEnd", "take_done"]
+from hbsim.executors.trial_session import TrialSession, leave_process
 
 FREE: Final = 5.0  # seconds of a job that saving best states may take, whatever it has trained
 SHARE: Final = 0.1  # of its training time, beside these
@@ -283,12 +281,10 @@ class Reporter:
         reward = self._reward
         if reward is not None and reward not in metrics:
             if report.get(reward, "") is not None:
-                self._no_reward(reward, report)
+                rule = f"{_NEEDED}, as a number; got {_shown(report, reward)}"
+                self._session.fatal("metric", reward, rule)
             metrics[reward] = None
         return metrics
-
-    def _no_reward(self, name: str, report: Mapping[str, object]) -> NoReturn:
-        self._session.fatal("metric", name, f"{_NEEDED}, as a number; got {_shown(report, name)}")
 
 
 class BestStates:

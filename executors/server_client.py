@@ -22,8 +22,6 @@ from hbsim.executors.json_lines import LineReader, dump_line
 from hbsim.executors.slots import thread_variables
 from hbsim.executors.training_function import FunctionDescription, label_of
 
-__all__ = ["ENTRY", "Server"]
-
 ENTRY: Final = "hbsim.executors.trial:run"
 _CHUNK: Final = 1 << 16
 _CLOSE_SECONDS: Final = 1.0  # seconds for the server to end all jobs; then the controller kills them
@@ -56,8 +54,6 @@ class Server:
         Whether jobs are forked from the server, or load everything themselves.
     grace : float
         Seconds between SIGTERM and SIGKILL.
-    env : mapping, optional
-        Environment variables of the server and of all jobs, beside this process's own; None removes one.
     entry : str, optional
         The ``module:function`` that a job's process calls with the training function and its socket.
     lease : Path, optional
@@ -85,7 +81,6 @@ class Server:
         train: Mapping[str, Any],
         start: str,
         grace: float,
-        env: Mapping[str, str | None] | None = None,
         entry: str = ENTRY,
         lease: Path | None = None,
     ) -> None:
@@ -100,7 +95,7 @@ class Server:
         self._looked, self._asked_at = time.monotonic(), -inf
         self._asked = False  # a ``ping`` has no answer yet
         self._silent = self._stopped = 0.0  # seconds
-        environment, unset = _environment(env or {})
+        environment, unset = _environment()
         setup = {"train": train, "start": start, "grace": grace, "entry": entry, "unset": unset}
         setup["lease"] = None if lease is None else str(lease)
         self._socket, theirs = socket.socketpair()
@@ -314,12 +309,11 @@ class Server:
             self.ready, self.about = float(message["ready"]), FunctionDescription.from_dict(message["about"])
 
 
-def _environment(changes: Mapping[str, str | None]) -> tuple[dict[str, str | None], list[str]]:
+def _environment() -> tuple[dict[str, str], list[str]]:
     """Return the server's environment, and the names of the variables that its jobs do not get."""
-    given = {**os.environ, **changes}
     # Libraries must start no threads before the fork.
-    variables: dict[str, str | None] = {**given, **thread_variables(1)}
+    variables = {**os.environ, **thread_variables(1)}
     # If a file asks for CUDA when it is imported, PyTorch only asks the driver: CUDA does not survive a fork.
     ours = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
-    unset = [name for name in ours if given.get(name) is None]
+    unset = [name for name in ours if name not in os.environ]
     return {**variables, **{name: ours[name] for name in unset}}, unset

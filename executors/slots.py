@@ -11,22 +11,8 @@ from math import ceil, floor, isfinite
 from numbers import Real
 from typing import Final
 
-from hbsim.errors import ParameterError, nearest
+from hbsim.errors import ParameterError, counted, nearest
 from hbsim.executors.devices import Gpu
-
-__all__ = [
-    "THREAD_VARIABLES",
-    "Need",
-    "Slot",
-    "check_workers",
-    "describe",
-    "limit_threads",
-    "make_slots",
-    "models",
-    "read_resource",
-    "thread_variables",
-    "with_threads",
-]
 
 # Read by a library when it is loaded, and by the processes that a trial starts.
 THREAD_VARIABLES: Final = (
@@ -236,16 +222,16 @@ def describe(slots: Sequence[Slot]) -> str:
     """
     first = slots[0]
     if first.cpus is None:
-        share = _count(first.threads, "thread") + " on shared CPU cores"
+        share = counted(first.threads, "thread") + " on shared CPU cores"
     else:
-        share = _count(len(first.cpus), "CPU core")
+        share = counted(len(first.cpus), "CPU core")
     if first.gpus:
         share += f" and {_gpus_in_words(len(first.gpus), first.sharing)}"
     elif first.env.get(_VISIBLE) == "":
         share += " and no GPU"
     names = models({gpu.uuid: gpu for slot in slots for gpu in slot.gpus}.values())
     return (
-        f"{_count(len(slots), 'worker')}: {share}"
+        f"{counted(len(slots), 'worker')}: {share}"
         f"{' each' if len(slots) > 1 else ''}{f' ({names})' if names else ''}"
     )
 
@@ -269,20 +255,20 @@ class _Machine:
     name: str
 
     def cpus_in_words(self) -> str:
-        words = _count(len(self.cpus), "CPU core")
+        words = counted(len(self.cpus), "CPU core")
         return words if self.cores == len(self.cpus) else f"{words} (a quota allows {self.cores})"
 
     def gpus_in_words(self) -> str:
         if not self.gpus:
             return "no visible GPU"
-        return f"{_count(len(self.gpus), 'GPU')} ({models(self.gpus)})"
+        return f"{counted(len(self.gpus), 'GPU')} ({models(self.gpus)})"
 
 
 def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
     """Return the number of workers; raise an error if they do not fit."""
     cpus, gpus = machine.cpus_in_words(), machine.gpus_in_words()
     for needed, there, needs, has in (
-        (need.cpus or 0, machine.cores, _count(need.cpus or 0, "CPU core"), cpus),
+        (need.cpus or 0, machine.cores, counted(need.cpus or 0, "CPU core"), cpus),
         (need.gpus or 0, len(machine.gpus), _gpus_in_words(need.gpus or 0, need.sharing), gpus),
     ):
         if needed > there:
@@ -312,13 +298,9 @@ def _gpus_of(worker: int, gpus: Sequence[Gpu], need: Need) -> tuple[Gpu, ...]:
     return tuple(gpus[worker * each : (worker + 1) * each])
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
 def _gpus_in_words(number: int, sharing: int) -> str:
     if sharing == 1:
-        return _count(number, "GPU")
+        return counted(number, "GPU")
     return f"{_PARTS.get(sharing, f'1/{sharing}')} of a GPU"
 
 

@@ -25,24 +25,6 @@ from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimError, ParameterError, nearest
 from hbsim.source import source_spec
 
-__all__ = [
-    "Definitions",
-    "DefinitionsOnly",
-    "FunctionDescription",
-    "default_start",
-    "definitions_only",
-    "describe",
-    "execute",
-    "file_spec",
-    "label_of",
-    "load_target",
-    "loading",
-    "make_target",
-    "source_of",
-    "split_target",
-    "stop_if_loading",
-]
-
 _loading = False
 Function = Callable[..., object]
 

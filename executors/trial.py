@@ -33,8 +33,6 @@ from hbsim.executors.trial_session import (
     write_out,
 )
 
-__all__ = ["run", "seed_everything"]
-
 _FOLDER = Path(__file__).parent
 _NO_MEMORY = ("out of memory", "can't allocate memory")  # PyTorch's texts in a plain RuntimeError
 

@@ -18,16 +18,6 @@ from hbsim.executors.json_lines import LineReader
 from hbsim.executors.processes import Lease
 from hbsim.executors.report_ring import ReportRing
 
-__all__ = [
-    "ControllerGone",
-    "TrialChannel",
-    "TrialEnd",
-    "TrialSession",
-    "do_nothing",
-    "leave_process",
-    "write_out",
-]
-
 _CHUNK: Final = 256 * 1024
 _LOOK: Final = 0.005  # seconds between two checks of a full ring
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode

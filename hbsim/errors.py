@@ -30,6 +30,7 @@ __all__ = [
     "ProtocolError",
     "SurrogateError",
     "brief",
+    "counted",
     "nearest",
     "needs",
 ]
@@ -46,6 +47,11 @@ def nearest(name: object, names: Iterable[str]) -> str:
 def needs(package: str, extra: str) -> str:
     """Return the rule that a package is needed, and how to install it by an extra of hbsim."""
     return f'needs {package}: pip install -e ".[{extra}]" in the clone of hbsim'
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun: ``1 trial``, ``2,000 trials``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def brief(value: object) -> str:

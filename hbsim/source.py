@@ -1,13 +1,16 @@
-"""Specs of users' Python files as modules."""
+"""Users' Python files as modules."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import sys
 from collections.abc import Mapping
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
-__all__ = ["source_spec"]
+__all__ = ["load_module", "source_spec"]
 
 
 class _Source(SourceFileLoader):
@@ -27,3 +30,22 @@ def source_spec(name: str, path: Path) -> ModuleSpec | None:
     if path.suffix != ".py":
         return None
     return importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
+
+
+def load_module(prefix: str, path: Path) -> ModuleType:
+    """Run a Python file as a module of its own, whose name is a prefix and a digest of the path.
+
+    An error that the file raises is passed on.
+    """
+    name = f"{prefix}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = source_spec(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("a .py file is needed")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look up their module there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module

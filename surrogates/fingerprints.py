@@ -30,8 +30,6 @@ from hbsim.surrogates.yahpo_files import MODEL
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["fingerprint"]
-
 VERSION: Final = "hbsim curves 1"  # to change with the hashed bytes or the curves of a formula
 BLOCK: Final = 1 << 18  # the most values that are evaluated at a time
 ALL: Final = 1 << 18  # up to this many rows of a user's own surrogate, all values are read

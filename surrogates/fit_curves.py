@@ -15,19 +15,6 @@ import numpy as np
 
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = [
-    "Interpolation",
-    "MetricScale",
-    "Posterior",
-    "Shapes",
-    "choose_levels",
-    "fit_scale",
-    "fit_shapes",
-    "interpolation",
-    "rounded",
-    "single",
-]
-
 Base: TypeAlias = Literal["odds", "log", "plain"]
 
 QUANTILES: Final = 65

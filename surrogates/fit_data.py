@@ -18,16 +18,6 @@ from hbsim.surrogates.table import Table
 if TYPE_CHECKING:
     import polars
 
-__all__ = [
-    "FitData",
-    "collect",
-    "derive_space",
-    "encode_columns",
-    "features",
-    "snap",
-    "space_of",
-]
-
 ROWS: Final = 20  # the fewest rows for a regression
 COMPLETE: Final = 5  # the fewest complete curves for the last level
 

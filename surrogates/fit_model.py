@@ -26,8 +26,6 @@ from hbsim.surrogates.fit_outcomes import DivergenceModel, TimeModel, fit_diverg
 from hbsim.surrogates.fit_regression import Regression, fit_regression
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = ["CurveModel", "Expectation", "fit_model"]
-
 ROUNDS: Final = 10
 # At least so many rows, and as large a share as what hyperparameters do not explain, lend their distance from
 # what was expected of them. At both ends fewer do, down to twice EDGE: the chance of a worse row would carry

@@ -12,13 +12,6 @@ from hbsim.surrogates.fit_curves import rounded
 from hbsim.surrogates.fit_regression import Regression, fit_regression
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = [
-    "DivergenceModel",
-    "TimeModel",
-    "fit_divergence",
-    "fit_time",
-]
-
 ROUNDS: Final = 30
 SAME: Final = 1e-6  # rates that differ by less count as equal
 

@@ -19,16 +19,14 @@ from hbsim.surrogates.fit_data import FitData, collect, snap
 from hbsim.surrogates.fit_model import fit_model
 from hbsim.surrogates.fit_report import FitReport, cross_validate
 from hbsim.surrogates.options import Censored, check_number, parse_options
-from hbsim.surrogates.protocol import Floats, Ints, check_levels, check_points, surrogate_repr
+from hbsim.surrogates.protocol import Floats, Ints, SurrogateBase, check_levels, check_points
 from hbsim.surrogates.table import SUFFIXES, Table
-
-__all__ = ["PREFIX", "Fitted", "fit", "split_name"]
 
 PREFIX: Final = "fit:"
 SAMPLE: Final = 1000  # new configurations that are drawn for the best value
 
 
-class Fitted:
+class Fitted(SurrogateBase):
     """Curves of any configuration, drawn from a model of recorded ones; made by `fit`.
 
     A curve is the expectation for its configuration plus a residual, which a hash of the configuration
@@ -49,19 +47,15 @@ class Fitted:
         data = collect(table, settled)
         self._model = fit_model(data, self._seed)
         self._key = hashing.scalar_key(self._seed, 0)
-        self._space = data.space
+        self._space: Space = data.space
         self.name = f"{PREFIX}{table.name}" + (f",seed={seed}" if seed else "")
         self.metric = table.metric
         self.mode: Mode = table.mode
         self.max_resource = table.max_resource
-        self.resources: tuple[float, ...] | None = table.resources
-        self.rows: int | None = None
-        self.space: Space | None = data.space
+        self.resources = table.resources
+        self.space = data.space
         self.notes = (*data.notes, *_early(data))
         self._warn()
-
-    def __repr__(self) -> str:
-        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds, shapes (n, m), in single precision.
@@ -89,14 +83,6 @@ class Fitted:
         """Return the values that are expected, shape (n, m): the median if nothing diverges."""
         points, levels = self._points(configurations), self._levels(levels)
         return self._model.median(self._model.expect(points), levels)
-
-    def optimum(self, level: float) -> float | None:
-        """Return None: the best of the whole space is not known."""
-        return None
-
-    def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
-        """Return None: there is no held-out metric."""
-        return None
 
     @cached_property
     def report(self) -> FitReport:

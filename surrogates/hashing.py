@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["Keys", "combine", "float_keys", "mix", "normal", "scalar_key", "uniform"]
-
 Keys: TypeAlias = NDArray[np.uint64]
 
 _MASK: Final = (1 << 64) - 1

@@ -10,14 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hbsim.errors import ParameterError, SurrogateError
-from hbsim.surrogates.import_log import Label, RunLog, counted
+from hbsim.errors import ParameterError, SurrogateError, counted
+from hbsim.surrogates.import_log import Label, RunLog
 from hbsim.surrogates.protocol import Floats, Ints
 
 if TYPE_CHECKING:
     from hbsim.surrogates.import_table import Chosen
-
-__all__ = ["LoggedCurves", "counted_from_one", "curves_of", "without_gaps"]
 
 _HIGHEST: Final = 2.0**53  # beyond this, floats do not distinguish whole numbers
 

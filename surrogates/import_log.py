@@ -21,25 +21,7 @@ import polars as pl
 
 from hbsim.core.space import Bool, Choice, Space
 from hbsim.core.space.parameters import Parameter
-from hbsim.errors import ParameterError, SurrogateError
-
-__all__ = [
-    "ImportOptions",
-    "Label",
-    "RunLog",
-    "as_float",
-    "begins_again",
-    "choice_of",
-    "counted",
-    "join_params",
-    "labels_of",
-    "params_table",
-    "read_csv",
-    "read_json",
-    "read_text",
-    "space_of_parts",
-    "typed",
-]
+from hbsim.errors import ParameterError, SurrogateError, counted
 
 Label: TypeAlias = int | str
 
@@ -215,11 +197,6 @@ def as_float(value: float) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number and its noun: ``1 trial``, ``2 trials``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def begins_again(trials: Sequence[Label], counter: pl.Series) -> pl.Series:

@@ -24,8 +24,6 @@ from hbsim.surrogates.import_log import (
 )
 from hbsim.surrogates.import_table import choose_metric
 
-__all__ = ["columns_of", "read_mlflow"]
-
 _NAMES: Final = {
     "run": ("run_id", "Run ID", "run_uuid", "Run", "run", "run_name"),
     "key": ("key", "metric", "Metric"),

@@ -27,8 +27,6 @@ from hbsim.surrogates.import_log import (
     typed,
 )
 
-__all__ = ["read_syne_tune"]
-
 _RESULTS: Final = ("results.csv.zip", "results.csv")
 _EXPERIMENT: Final = "counts from the start of the experiment, waiting and other trials included"
 _TIMES: Final = ("st_worker_time", "elapsed_time")  # the simulator writes only the second one

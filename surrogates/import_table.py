@@ -16,8 +16,6 @@ from hbsim.surrogates.import_curves import LoggedCurves
 from hbsim.surrogates.import_log import ImportOptions, Label, RunLog
 from hbsim.surrogates.table_files import check_out, fitting_space, free_name, write_curves
 
-__all__ = ["Chosen", "Imported", "choose", "choose_metric", "imported_table"]
-
 _LEVELS: Final = ("resource", "epoch", "step", "level")  # possible names of a table's column of levels
 _TAKEN: Final = frozenset({"config", "row", "trial", "seconds", *_LEVELS})
 

@@ -24,8 +24,6 @@ from hbsim.surrogates.import_table import Imported, choose, imported_table
 from hbsim.surrogates.import_wandb import read_wandb
 from hbsim.surrogates.options import MODES, check_choice, check_texts
 
-__all__ = ["KINDS", "import_runs"]
-
 KINDS: Final = ("syne-tune", "ray", "optuna", "wandb", "mlflow")
 _SQLITE: Final = b"SQLite format 3\x00"
 _FILES: Final = "a folder of Syne Tune or Ray Tune, a storage of Optuna, or a CSV of W&B or MLflow"

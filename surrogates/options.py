@@ -17,18 +17,6 @@ if TYPE_CHECKING:
 
     from hbsim.core.types import Mode
 
-__all__ = [
-    "CENSORED",
-    "MODES",
-    "Censored",
-    "Parsers",
-    "SurrogateOptions",
-    "check_choice",
-    "check_number",
-    "check_texts",
-    "parse_options",
-]
-
 Censored: TypeAlias = Literal["fail", "exclude", "extrapolate", "final"]
 Value: TypeAlias = str | int | float
 Parsers: TypeAlias = Mapping[str, Callable[[str], Value]]

@@ -21,8 +21,6 @@ import polars as pl
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["Damaged", "parquet", "read_parquet", "read_sealed"]
-
 Notes: TypeAlias = dict[str, str]
 
 SEAL: Final = "hbsim.sha256"

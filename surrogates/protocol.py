@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,6 @@ from numpy.typing import NDArray
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError
-
-__all__ = [
-    "Floats",
-    "Ints",
-    "Surrogate",
-    "check_levels",
-    "check_points",
-    "check_positive_levels",
-    "check_rows",
-    "surrogate_repr",
-]
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -52,13 +41,15 @@ class Surrogate(Protocol):
     of the unit cube of `space`, for searchers that use hyperparameters.
     """
 
-    name: str
     metric: str
     mode: Mode
     max_resource: float
     resources: tuple[float, ...] | None
     rows: int | None
     space: Space | None
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - among the attributes above
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and the time at each level.
@@ -91,6 +82,25 @@ class Surrogate(Protocol):
         ...
 
 
+class SurrogateBase:
+    """The base of hbsim's own surrogates: any point and any level, no known optimum, no held-out metric."""
+
+    resources: tuple[float, ...] | None = None
+    rows: int | None = None
+    space: Space | None = None
+
+    def __repr__(self) -> str:
+        return surrogate_repr(cast(Surrogate, self))
+
+    def optimum(self, level: float) -> float | None:
+        """Return None: the best value of the space is not known."""
+        return None
+
+    def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
+        """Return None: there is no held-out metric."""
+        return None
+
+
 def check_points(configurations: Floats | Ints, dimension: int) -> Floats:
     """Return points of the unit cube, shape (n, dimension), as floats."""
     points = np.asarray(configurations, dtype=np.float64)
@@ -121,6 +131,17 @@ def check_positive_levels(levels: Floats, max_resource: float) -> Floats:
         bad = float(levels[np.flatnonzero(~inside)[0]])
         raise ParameterError("levels", bad, f"must lie in (0, {max_resource:g}]")
     return levels
+
+
+def level_places(name: str, known: Floats, levels: Floats) -> Ints:
+    """Return the places of levels, shape (m,), among the ascending levels that the curves of `name` have."""
+    levels = np.asarray(levels, dtype=np.float64)
+    if levels.ndim != 1:
+        raise ParameterError("levels.shape", levels.shape, "must be (m,)")
+    missing = levels[~np.isin(levels, known)]
+    if missing.size:
+        raise ParameterError("levels", missing.tolist(), f"the curves of {name} have no such level")
+    return np.searchsorted(known, levels).astype(np.int64)
 
 
 def check_levels(surrogate: Surrogate, levels: Sequence[float]) -> None:

@@ -20,8 +20,6 @@ from hbsim.surrogates.wrapper import Wrapper
 from hbsim.surrogates.wrappers import wrap_all
 from hbsim.surrogates.yahpo import PREFIX, Yahpo
 
-__all__ = ["available", "load"]
-
 _SHIPPED: Final = ("digits", "ideal", "synthetic")
 _TABLES: Final = ("numpy", "pandas", "polars")
 _YAHPO: Final = ("metric", "mode", "test_metric")  # the options of recorded curves that YAHPO takes

@@ -16,13 +16,11 @@ from hbsim.surrogates.options import check_choice, check_number
 from hbsim.surrogates.protocol import (
     Floats,
     Ints,
+    SurrogateBase,
     check_points,
     check_positive_levels,
     check_rows,
-    surrogate_repr,
 )
-
-__all__ = ["Family", "Ideal", "Synthetic"]
 
 Family: TypeAlias = Literal["power", "exponential"]
 
@@ -35,7 +33,7 @@ WEIGHTS: Final = (0.5, 0.2, 0.3)
 RATES: Final = {"power": (1.0, 0.4), "exponential": (12.0, 4.0)}
 
 
-class Synthetic:
+class Synthetic(SurrogateBase):
     """Learning curves given by a formula, over three parameters: see `docs/reference/surrogates.md`.
 
     A curve runs from an early value at level 1 to a final value at `max_resource`. The final value
@@ -102,9 +100,7 @@ class Synthetic:
         self.mode: Mode = mode
         self.seed = int(check_number("seed", seed, low=0, high=2**53, whole=True))
         self.metric = "accuracy" if mode == "max" else "error"
-        self.resources: tuple[float, ...] | None = None
-        self.rows: int | None = None
-        self.space: Space | None = Space(
+        self.space = Space(
             {
                 "learning_rate": Real(1e-4, 1.0, log=True),
                 "weight_decay": Real(1e-6, 1e-1, log=True),
@@ -129,9 +125,6 @@ class Synthetic:
         self._scales = [w / max(c, 1.0 - c) ** 2 for w, c in zip(WEIGHTS, best.tolist(), strict=True)]
         self._early_weight = _mixing_weight(self.early_rank, _distance_std(best, self._scales))
         self._cheapest = 2.0 * self.seconds / (1.0 + self.cost_spread)
-
-    def __repr__(self) -> str:
-        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds, shapes (n, m).
@@ -167,10 +160,6 @@ class Synthetic:
         if level != self.max_resource:
             return None
         return BEST if self.mode == "max" else 1.0 - BEST
-
-    def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
-        """Return None: there is no held-out metric."""
-        return None
 
     def _distance(self, points: Floats) -> Floats:
         """Return each point's distance from the optimum, shape (n,), in [0, 1]."""
@@ -250,7 +239,7 @@ def _distance_std(best: Floats, scales: list[float]) -> float:
     return math.sqrt(variance)
 
 
-class Ideal:
+class Ideal(SurrogateBase):
     """Flat curves: every level shows a configuration's true quality, and every unit takes the same time.
 
     Parameters
@@ -290,9 +279,7 @@ class Ideal:
         self.mode: Mode = mode
         self.name = "ideal"
         self.metric = "quality"
-        self.resources: tuple[float, ...] | None = None
-        self.rows: int | None = None
-        self.space: Space | None = Space({"quality": Real(0.0, 1.0)})
+        self.space = Space({"quality": Real(0.0, 1.0)})
         self._qualities: Floats | None = None
         if qualities is not None:
             self._qualities = np.array(qualities, dtype=np.float64)
@@ -322,10 +309,6 @@ class Ideal:
             return 1.0 if self.mode == "max" else 0.0
         numbers = self._qualities[np.isfinite(self._qualities)]
         return float(numbers.max() if self.mode == "max" else numbers.min())
-
-    def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
-        """Return None: there is no held-out metric."""
-        return None
 
     def _quality(self, configurations: Floats | Ints) -> Floats:
         if self._qualities is None:

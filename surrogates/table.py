@@ -17,30 +17,18 @@ from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, ParameterError, SurrogateError
 from hbsim.surrogates.options import CENSORED, Censored, check_choice, check_number, check_texts
-from hbsim.surrogates.protocol import Floats, Ints, check_rows, surrogate_repr
+from hbsim.surrogates.protocol import Floats, Ints, SurrogateBase, check_rows, level_places
 
 if TYPE_CHECKING:
     import polars
 
     from hbsim.surrogates.table_files import RecordedCurves
 
-__all__ = [
-    "LONGEST",
-    "Table",
-    "clock_jump",
-    "ends_of",
-    "row_points",
-    "settle_rows",
-    "settle_time",
-    "settle_values",
-    "stop_time",
-]
-
 SUFFIXES: Final = (".npz", ".csv", ".parquet")
 _VALIDATION: Final = ("val_", "valid_", "validation_")
 
 
-class Table:
+class Table(SurrogateBase):
     """Learning curves that were recorded, one row a configuration; made by `Table.load`.
 
     Parameters
@@ -107,10 +95,10 @@ class Table:
         self.excluded_rows = len(ends) - len(keep)
         self.censored = censored
         self.configurations: polars.DataFrame = recorded.configurations[keep]
-        self.resources: tuple[float, ...] | None = tuple(recorded.levels.tolist())
+        self.resources = tuple(recorded.levels.tolist())
         self.max_resource = float(recorded.levels[-1])
-        self.rows: int | None = len(keep)
-        self.space: Space | None = recorded.space
+        self.rows = len(keep)
+        self.space = recorded.space
         self.hyperparameters = recorded.hyperparameters
 
     @classmethod
@@ -199,9 +187,6 @@ class Table:
         """
         return row_points(self.source, self.configurations, self.space)
 
-    def __repr__(self) -> str:
-        return surrogate_repr(self)
-
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds of rows, shapes (n, m).
 
@@ -218,12 +203,12 @@ class Table:
             A row or a level is not in the table.
         """
         rows = check_rows(configurations, len(self._values))[:, None]
-        places = self._places(np.asarray(levels, dtype=np.float64))
+        places = self._places(levels)
         return self._values[rows, places], self._seconds[rows, places]
 
     def optimum(self, level: float) -> float | None:
         """Return the best finite value of any row at `level`, None where there is none."""
-        values = self._values[:, self._places(np.array([level], dtype=np.float64))[0]]
+        values = self._values[:, self._places(np.array([level]))[0]]
         values = values[np.isfinite(values)]
         if not values.size:
             return None
@@ -234,16 +219,11 @@ class Table:
         if self._tests is None:
             return None
         rows = check_rows(configurations, len(self._values))
-        tests: Floats = self._tests[rows, self._places(np.array([level], dtype=np.float64))[0]]
+        tests: Floats = self._tests[rows, self._places(np.array([level]))[0]]
         return tests
 
     def _places(self, levels: Floats) -> Ints:
-        places = np.searchsorted(self._levels, levels)
-        found = self._levels[np.minimum(places, len(self._levels) - 1)]
-        if levels.ndim != 1 or not np.array_equal(found, levels):
-            bad = levels[found != levels].tolist() if levels.ndim == 1 else levels.shape
-            raise ParameterError("levels", bad, f"the curves of {self.name} have no such level")
-        return places.astype(np.int64)
+        return level_places(self.name, self._levels, levels)
 
 
 def _read(

@@ -21,21 +21,6 @@ from hbsim.errors import OutputError, ParameterError, SurrogateError, nearest
 from hbsim.surrogates.parquet import parquet, read_parquet
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = [
-    "TEXT_KEYS",
-    "FileMetadata",
-    "RecordedCurves",
-    "beside",
-    "check_out",
-    "fitting_space",
-    "free_name",
-    "metadata_beside",
-    "read_long",
-    "read_metadata",
-    "read_npz",
-    "write_curves",
-]
-
 TEXT_KEYS: Final = ("metric", "mode", "test_metric", "time")  # the text keys of a file's metadata
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import os
 import re
 import sys
@@ -17,16 +15,9 @@ import numpy as np
 from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import SurrogateError, brief, nearest
-from hbsim.source import source_spec
-from hbsim.surrogates.protocol import Floats, Ints, surrogate_repr
+from hbsim.source import load_module
+from hbsim.surrogates.protocol import Floats, Ints, SurrogateBase
 from hbsim.surrogates.table import LONGEST
-
-__all__ = [
-    "Checked",
-    "describe_exception",
-    "load_file",
-    "placeless",
-]
 
 _PLACES: Final = re.compile(r" at 0x[0-9a-fA-F]+|\b_hbsim_user_[0-9a-f]+\.")
 _NOTHING: Final = object()
@@ -35,7 +26,7 @@ _MOST: Final = 2.0**53  # the largest resource: larger whole numbers are not exa
 _REQUIRED: Final = ("metric", "mode", "max_resource", "evaluate")
 
 
-class Checked:
+class Checked(SurrogateBase):
     """A wrapper of any object with `evaluate`, which turns faults of the object into a SurrogateError.
 
     It needs `metric`, `mode`, `max_resource` and `evaluate`, and `space` or `rows`. The rest of
@@ -85,9 +76,6 @@ class Checked:
         if not ((points >= 0.0) & (points <= 1.0)).all():
             raise self._error("points must lie in [0, 1]")
         return points
-
-    def __repr__(self) -> str:
-        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the wrapped surrogate's metric and seconds, shapes (n, m), checked.
@@ -280,21 +268,14 @@ def _import(path: Path) -> ModuleType:
     """Import the file as a separate module, with its folder first on the import path meanwhile."""
     if not os.path.isfile(path):
         raise SurrogateError(str(path), "no such file")
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    name = f"_hbsim_user_{digest}"
-    spec = source_spec(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise SurrogateError(str(path), "cannot be imported: give a .py file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look up their module there
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
+        return load_module("_hbsim_user", path)
     except (Exception, SystemExit) as error:
-        sys.modules.pop(name, None)
         raise SurrogateError(str(path), f"raised {describe_exception(error)}") from error
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
-    return module

@@ -16,15 +16,6 @@ from hbsim.surrogates.options import check_choice, check_number
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_points
 from hbsim.surrogates.wrapper import Axis, RowAxis, Wrapper, axis_of, check_seed, mid_ranks, settled
 
-__all__ = [
-    "Bools",
-    "Corrupted",
-    "End",
-    "Region",
-    "end_region",
-    "random_region",
-]
-
 
 class Corrupted(Wrapper):
     """Curves with a region of the space where the metric and the held-out metric are NaN; time continues.
@@ -68,14 +59,7 @@ class Corrupted(Wrapper):
         end: End = "high",
         seed: int = 0,
     ) -> None:
-        options = {
-            "share": share,
-            "from_level": from_level,
-            "parameter": parameter,
-            "end": end,
-            "seed": seed,
-        }
-        super().__init__(surrogate, "corrupt", options)
+        super().__init__(surrogate, "corrupt")
         self.share = check_number("share", share, low=0.0)
         if self.share >= 1.0:
             raise ParameterError("share", share, "must be below 1")

@@ -6,8 +6,9 @@ The wrappers follow the nested experimenters of Open Source Vizier's benchmarks 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -18,30 +19,16 @@ from hbsim.errors import ParameterError, nearest
 from hbsim.surrogates import hashing
 from hbsim.surrogates.hashing import Keys
 from hbsim.surrogates.options import check_number
-from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_points, check_rows, surrogate_repr
+from hbsim.surrogates.protocol import Floats, Ints, Surrogate, SurrogateBase, check_points, check_rows
 from hbsim.surrogates.table import Table
 
 if TYPE_CHECKING:
     import polars
 
-__all__ = [
-    "SEPARATOR",
-    "Axis",
-    "RowAxis",
-    "SpaceAxis",
-    "Wrapper",
-    "axis_of",
-    "check_seed",
-    "configuration_keys",
-    "mid_ranks",
-    "points_or_rows",
-    "settled",
-]
-
 SEPARATOR = " + "  # between the parts of a name
 
 
-class Wrapper:
+class Wrapper(SurrogateBase):
     """A surrogate around another one; by default all attributes are those of the wrapped one.
 
     Parameters
@@ -49,9 +36,8 @@ class Wrapper:
     surrogate : Surrogate
         Or anything else that `hbsim.surrogates.load` takes.
     word : str
-        The name of the wrapper in `load(..., wrap=[...])`.
-    options : mapping of str to value
-        The options of the wrapper; those that differ from their defaults are shown in the name.
+        The name of the wrapper in `load(..., wrap=[...])`. Its options, the keywords of its constructor, are
+        attributes; those that differ from their defaults are in the name.
 
     Attributes
     ----------
@@ -68,11 +54,11 @@ class Wrapper:
 
     chosen: Ints | None = None
 
-    def __init__(self, surrogate: object, word: str, options: Mapping[str, object]) -> None:
+    def __init__(self, surrogate: object, word: str) -> None:
         from hbsim.surrogates.registry import load  # which knows the wrappers
 
         self.wrapped = load(surrogate)
-        self.name = self.wrapped.name + SEPARATOR + self._text(word, options)
+        self._word = word
         self.metric = self.wrapped.metric
         self.mode: Mode = self.wrapped.mode
         self.max_resource = self.wrapped.max_resource
@@ -87,9 +73,6 @@ class Wrapper:
         """The rows as points of the unit cube, shape (rows, d); None where they are not known."""
         points: Floats | None = getattr(self.wrapped, "points", None)
         return points
-
-    def __repr__(self) -> str:
-        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds, shapes (n, m), as `Surrogate.evaluate`."""
@@ -115,11 +98,16 @@ class Wrapper:
             self._best_of_rows[level] = float(pick(finite)) if finite.size else None
         return self._best_of_rows[level]
 
-    def _text(self, word: str, options: Mapping[str, object]) -> str:
+    @cached_property
+    def name(self) -> str:
+        """The name of the wrapped surrogate, and the text of this wrapper."""
+        return self.wrapped.name + SEPARATOR + self._text()
+
+    def _text(self) -> str:
         defaults = type(self).__init__.__kwdefaults__ or {}
-        changed = {name: value for name, value in options.items() if value != defaults[name]}
-        items = [f"{name}={_shown(value)}" for name, value in changed.items()]
-        return word + (":" + ",".join(items) if items else "")
+        values = {name: getattr(self, name) for name in defaults}
+        items = [f"{name}={_shown(value)}" for name, value in values.items() if value != defaults[name]]
+        return self._word + (":" + ",".join(items) if items else "")
 
 
 def _shown(value: object) -> str:

@@ -16,15 +16,6 @@ from hbsim.surrogates.protocol import Floats, Ints, Surrogate, check_rows
 from hbsim.surrogates.wrap_corrupted import Corrupted
 from hbsim.surrogates.wrapper import Wrapper, axis_of, check_seed, configuration_keys
 
-__all__ = [
-    "Delayed",
-    "Half",
-    "Negated",
-    "Noisy",
-    "ScaledCost",
-    "wrap_all",
-]
-
 _CONFIGURATION: Final = 11  # the purposes of draws: no two share a key
 _LEVEL: Final = 12
 
@@ -56,7 +47,7 @@ class Noisy(Wrapper):
     """
 
     def __init__(self, surrogate: object, *, std: float = 0.01, fade: bool = False, seed: int = 0) -> None:
-        super().__init__(surrogate, "noise", {"std": std, "fade": fade, "seed": seed})
+        super().__init__(surrogate, "noise")
         if not isinstance(fade, bool):
             raise ParameterError("fade", fade, "must be True or False")
         self.std = check_number("std", std, low=0.0)
@@ -97,7 +88,7 @@ class Negated(Wrapper):
     """
 
     def __init__(self, surrogate: object) -> None:
-        super().__init__(surrogate, "negate", {})
+        super().__init__(surrogate, "negate")
         self.mode = "min" if self.wrapped.mode == "max" else "max"
         metric = self.wrapped.metric
         self.metric = metric[1:] if metric.startswith("-") else f"-{metric}"
@@ -153,8 +144,7 @@ class ScaledCost(Wrapper):
         parameter: str | None = None,
         seed: int = 0,
     ) -> None:
-        options = {"factor": factor, "spread": spread, "parameter": parameter, "seed": seed}
-        super().__init__(surrogate, "cost", options)
+        super().__init__(surrogate, "cost")
         self.factor = check_number("factor", factor, above=0.0)
         self.spread = check_number("spread", spread, low=1.0)
         self.seed = check_seed(seed)
@@ -202,7 +192,7 @@ class Delayed(Wrapper):
     """
 
     def __init__(self, surrogate: object, *, units: float = 3) -> None:
-        super().__init__(surrogate, "delay", {"units": units})
+        super().__init__(surrogate, "delay")
         self.units = check_number("units", units, low=0.0)
         self._first = min(1.0, self.max_resource) if self.resources is None else self.resources[0]
         span = self.max_resource - self._first
@@ -289,7 +279,7 @@ class Half(Wrapper):
     """
 
     def __init__(self, surrogate: object, *, split: int = 0, part: int = 0) -> None:
-        super().__init__(surrogate, "half", {"split": split, "part": part})
+        super().__init__(surrogate, "half")
         if self.wrapped.rows is None or self.wrapped.rows < 2:
             rule = f"has {self.wrapped.rows or 'no'} rows: two halves need at least 2"
             raise ParameterError("surrogate", self.wrapped.name, rule)
@@ -316,8 +306,8 @@ class Half(Wrapper):
         """Return the held-out metric of rows of this half, shape (n,), None where there is none."""
         return self.wrapped.test_values(self._within(configurations), level)
 
-    def _text(self, word: str, options: Mapping[str, object]) -> str:
-        return f"{word}={options['split']},{options['part']}"
+    def _text(self) -> str:
+        return f"{self._word}={self.split},{self.part}"
 
     def _within(self, configurations: Floats | Ints) -> Ints:
         rows: Ints = self.chosen[check_rows(configurations, len(self.chosen))]

@@ -15,7 +15,7 @@ from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, SurrogateError, nearest, needs
 from hbsim.surrogates.options import check_choice
-from hbsim.surrogates.protocol import Floats, Ints, check_points, surrogate_repr
+from hbsim.surrogates.protocol import Floats, Ints, SurrogateBase, check_points, level_places
 from hbsim.surrogates.yahpo_files import (
     MODEL,
     SCENARIOS,
@@ -26,20 +26,12 @@ from hbsim.surrogates.yahpo_files import (
     read_json,
 )
 
-__all__ = [
-    "PREFIX",
-    "CurveNetwork",
-    "Float32s",
-    "Yahpo",
-    "instances",
-]
-
 PREFIX: Final = "yahpo:"
 _DIRECTION: Final = {"max": "higher", "min": "lower"}
 _KEPT: Final = 16384  # curves in the cache, some 16 MB: compared variants use the same ones
 
 
-class Yahpo:
+class Yahpo(SurrogateBase):
     """The curves of one instance of a scenario; ``lcbench`` is known: MLPs on 34 OpenML tasks, 52 epochs.
 
     A configuration is any point of the unit cube of `space`, which is the space in the scenario's files
@@ -92,12 +84,11 @@ class Yahpo:
         domain = _domain(self._folder, scenario)
         self._code = _code(self._folder, domain, scenario, instance)
         self.name = f"{PREFIX}{scenario.name}/{instance}"
-        self.space: Space | None = domain.space
-        self.resources: tuple[float, ...] | None = domain.levels
+        self.space = domain.space
+        self.resources = domain.levels
         self.max_resource = domain.levels[-1]
-        self.rows: int | None = None
         self.instances = domain.instances
-        self._space = domain.space
+        self._space: Space = domain.space
         self._levels = np.array(domain.levels)
         self._network = CurveNetwork(
             self._folder / MODEL, len(scenario.inputs), len(scenario.outputs), domain.levels
@@ -109,9 +100,6 @@ class Yahpo:
         # A session cannot leave its process: other processes open the files again.
         text = self.name.removeprefix(PREFIX)
         return _remake, (text, str(self._folder.resolve()), self.metric, self._test)
-
-    def __repr__(self) -> str:
-        return surrogate_repr(self)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return the metric and cumulative seconds, shapes (n, m).
@@ -130,29 +118,16 @@ class Yahpo:
         SurrogateError
             A predicted time is no number.
         """
-        places = self._places(levels)
+        places = level_places(self.name, self._levels, levels)
         curves = self._curves(configurations)[:, :, places]
         return curves[:, 0].astype(np.float64), curves[:, 1].astype(np.float64)
-
-    def optimum(self, level: float) -> float | None:
-        """Return None: the best value of the space is not known."""
-        return None
 
     def test_values(self, configurations: Floats | Ints, level: float) -> Floats | None:
         """Return the test metric at `level`, shape (n,), None if there is none."""
         if self._test is None:
             return None
-        place = self._places(np.array([level]))[0]
+        place = level_places(self.name, self._levels, np.array([level]))[0]
         return self._curves(configurations)[:, 2, place].astype(np.float64)
-
-    def _places(self, levels: Floats) -> Ints:
-        levels = np.asarray(levels, dtype=np.float64)
-        if levels.ndim != 1:
-            raise ParameterError("levels.shape", levels.shape, "must be (m,)")
-        missing = levels[~np.isin(levels, self._levels)]
-        if missing.size:
-            raise ParameterError("levels", missing.tolist(), f"the curves of {self.name} have no such level")
-        return np.searchsorted(self._levels, levels).astype(np.int64)
 
     def _curves(self, configurations: Floats | Ints) -> Float32s:
         """Return metric, seconds and test metric of configurations, shape (n, 3, T)."""

@@ -14,18 +14,6 @@ from hbsim.core.space import Int, Real, Space
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, SurrogateError
 
-__all__ = [
-    "MODEL",
-    "SCENARIOS",
-    "VARIABLE",
-    "Domain",
-    "Scenario",
-    "find_folder",
-    "read_domain",
-    "read_json",
-    "settings_path",
-]
-
 VARIABLE: Final = "HBSIM_YAHPO_DATA"
 MODEL: Final = "model.onnx"
 _SETTINGS_VARIABLE: Final = "YAHPO_LOCAL_CONFIG"

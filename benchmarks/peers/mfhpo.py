@@ -1,4 +1,4 @@
-"""mfhpo-simulator on a table of learning curves: `mfhpo.py replay|same_study`; prints a line of JSON a study.
+"""mfhpo-simulator on a table of learning curves; prints a line of JSON a study.
 
 Runs in an environment of its own (`requirements-mfhpo.txt`), with the repository on its path:
 mfhpo-simulator brings no asynchronous successive halving, so hbsim's promotion scheduler answers its ask and
@@ -8,12 +8,9 @@ tell.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 import time
 import warnings
-from collections import Counter
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -29,19 +26,23 @@ R = 81
 
 
 class Halving(AbstractAskTellOptimizer):
-    """The promotion type. A configuration is a row of the table; its identity is the trial."""
+    """The promotion type; it writes down which results came before which ask.
 
-    def __init__(self, rows: int, plain: bool, metric: str = "accuracy", mode: Mode = "max") -> None:
+    A configuration is a row of the table; its identity is the trial.
+    """
+
+    def __init__(self, rows: int, plain: bool, mode: Mode) -> None:
         self.scheduler = make_scheduler(
             "promotion", max_t=R, reduction_factor=3, straight_on=False, mode=mode
         )
-        self.metric = metric
         self.rows = rows
         self.plain = plain
-        self.reached: Counter[float] = Counter()
+        self.asked: dict[tuple[int, int], int] = {}  # trial and level: which ask began the job
+        self.told: list[tuple[int, int, int, float]] = []  # trial, level, asks before, value
 
     def ask(self):
         job: Job = self.scheduler.ask()
+        self.asked[job.trial, int(job.stop)] = len(self.asked)
         config = {"row": job.trial % self.rows}
         if self.plain:
             return config | {"trial": job.trial, "start": job.start, "stop": job.stop}, None, None
@@ -50,92 +51,41 @@ class Halving(AbstractAskTellOptimizer):
     def tell(self, eval_config, results, *, fidels=None, config_id=None):
         trial = eval_config["trial"] if self.plain else config_id
         stop = eval_config["stop"] if self.plain else fidels["epoch"]
-        self.reached[stop] += 1
-        self.scheduler.tell(Report(trial, stop, results[self.metric]))
+        self.told.append((trial, int(stop), len(self.asked), results["value"]))
+        self.scheduler.tell(Report(trial, stop, results["value"]))
 
 
 class Curves:
     """The table; seconds since the start of the run, or, if plain, since the last milestone."""
 
-    def __init__(self, path: Path, metric: str = "accuracy") -> None:
-        self.metric = metric
+    def __init__(self, path: Path) -> None:
         with np.load(path) as table:
-            self.values = table[metric].tolist()
+            self.values = table["value"].tolist()
             self.seconds = np.insert(table["t"], 0, 0.0, axis=1).tolist()
 
     def __call__(self, eval_config, *, fidels=None, seed=None, **data_to_scatter):
         row = eval_config["row"]
         stop = fidels["epoch"] if fidels else int(eval_config["stop"])
         before = self.seconds[row][int(eval_config.get("start", 0))]
-        return {self.metric: self.values[row][stop - 1], "runtime": self.seconds[row][stop] - before}
+        return {"value": self.values[row][stop - 1], "runtime": self.seconds[row][stop] - before}
 
 
-def simulator(
-    options: argparse.Namespace, curves: Curves, folder: str, keep: bool = False
-) -> ObjectiveFuncWrapper:
+def simulator(options: argparse.Namespace, curves: Curves, workers: int, folder: str) -> ObjectiveFuncWrapper:
     """Make it as its documentation does for runs that go on, or without identities and fidelities."""
     identity = {} if options.plain else {"fidel_keys": ["epoch"], "continual_max_fidel": R}
     return ObjectiveFuncWrapper(
         curves,
-        obj_keys=[curves.metric],
-        n_workers=options.workers,
-        n_evals=options.evaluations,
-        n_actual_evals_in_opt=options.evaluations + options.workers,
+        obj_keys=["value"],
+        n_workers=workers,
+        n_evals=options.results,
+        n_actual_evals_in_opt=options.results + workers,
         ask_and_tell=True,
         expensive_sampler=True,
         tmp_dir=folder,
-        store_config=keep,
+        store_config=True,
         seed=0,
         **identity,
     )
-
-
-def replay() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--curves", type=Path, required=True)
-    parser.add_argument("--evaluations", type=int, required=True, help="jobs: it counts these, not trials")
-    parser.add_argument("--workers", type=int, required=True)
-    parser.add_argument("--plain", action="store_true", help="no fidelities and no identities: quicker")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    curves = Curves(options.curves)
-    optimizer = Halving(len(curves.values), options.plain)
-    with tempfile.TemporaryDirectory() as folder:
-        made = simulator(options, curves, folder)
-        start = time.process_time()
-        made.simulate(optimizer)
-        cpu = time.process_time() - start
-        simulated = max(made.get_results()["cumtime"])
-    outcome = {
-        "cpu": cpu,
-        "trials": optimizer.scheduler.started,
-        "reports": sum(optimizer.reached.values()),
-        "simulated_seconds": simulated,
-        "reached": {str(int(level)): optimizer.reached[level] for level in optimizer.scheduler.levels},
-    }
-    print(json.dumps(outcome))
-
-
-class Watched(Halving):
-    """Writes down which results came before which ask."""
-
-    def __init__(self, rows: int, plain: bool, mode: str) -> None:
-        super().__init__(rows, plain, "value", mode)
-        self.asked: dict[tuple[int, int], int] = {}  # trial and level: which ask began the job
-        self.told: list[tuple[int, int, int, float]] = []  # trial, level, asks before, value
-
-    def ask(self):
-        answer = super().ask()
-        config, fidelities, trial = answer
-        key = (config["trial"], int(config["stop"])) if self.plain else (trial, fidelities["epoch"])
-        self.asked[key] = len(self.asked)
-        return answer
-
-    def tell(self, eval_config, results, *, fidels=None, config_id=None):
-        trial = eval_config["trial"] if self.plain else config_id
-        level = int(eval_config["stop"] if self.plain else fidels["epoch"])
-        self.told.append((trial, level, len(self.asked), results["value"]))
-        super().tell(eval_config, results, fidels=fidels, config_id=config_id)
 
 
 def due_times(results: dict[str, list[float]], plain: bool) -> dict[tuple[int, int], float]:
@@ -162,11 +112,10 @@ def overrun(
 
 
 def run(curves: Path, mode: str, workers: int, log: Log, options: argparse.Namespace) -> dict[str, object]:
-    table = Curves(curves, "value")
-    optimizer = Watched(len(table.values), options.plain, mode)
-    sizes = argparse.Namespace(plain=options.plain, workers=workers, evaluations=options.results)
+    table = Curves(curves)
+    optimizer = Halving(len(table.values), options.plain, mode)
     with tempfile.TemporaryDirectory() as folder:
-        made = simulator(sizes, table, folder, keep=True)
+        made = simulator(options, table, workers, folder)
         start = time.process_time()
         made.simulate(optimizer)
         cpu = time.process_time() - start
@@ -182,7 +131,7 @@ def run(curves: Path, mode: str, workers: int, log: Log, options: argparse.Names
         return {"cpu": cpu, "overrun": overrun(begun, due, arrays["t"])}
 
 
-def same_study() -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=int, required=True, help="how many: it counts these, not trials")
     parser.add_argument("--plain", action="store_true", help="no fidelities and no identities")
@@ -191,4 +140,4 @@ def same_study() -> None:
 
 
 if __name__ == "__main__":
-    {"replay": replay, "same_study": same_study}[sys.argv.pop(1)]()
+    main()

@@ -177,14 +177,14 @@ class Peer:
 
 
 RESULTS: Final = 1300  # as many as leave rows to start with to the end, at 100 workers too
-MFHPO: Final = ("mfhpo.py", "same_study", "--results", str(RESULTS))
+MFHPO: Final = ("mfhpo.py", "--results", str(RESULTS))
 PEERS: Final = (
-    Peer("Syne Tune", ("syne-tune", "numpy"), "syne", ("syne.py", "same_study"), "rank"),
+    Peer("Syne Tune", ("syne-tune", "numpy"), "syne", ("syne.py",), "rank"),
     Peer(
         "Syne Tune, polls every 0.25 s, no delays",
         ("syne-tune", "numpy"),
         "syne",
-        ("syne.py", "same_study", "--poll", "0.25", "--instant"),
+        ("syne.py", "--poll", "0.25", "--instant"),
         "rank",
     ),
     Peer(

@@ -10,10 +10,10 @@ from statistics import median
 
 import hbsim
 from benchmarks.peers.same_log import RUNGS, Log, drive
-from benchmarks.study import InOrder
 from hbsim.core import Scheduler
 from hbsim.simulation import Result
 from hbsim.surrogates import Surrogate, load
+from hbsim.validation.curves import RowsInOrder
 
 REPEATS = 3
 
@@ -29,9 +29,7 @@ def make(options: argparse.Namespace, mode: str, trials: int) -> Scheduler:
 def study(surrogate: Surrogate, scheduler: Scheduler, workers: int) -> tuple[Result, float]:
     """Simulate one study; return it, and its cpu seconds, the rows of its decisions included."""
     start = time.process_time()
-    result = hbsim.simulate(
-        scheduler, surrogate, workers=workers, searcher=InOrder(scheduler.options.num_trials)
-    )
+    result = hbsim.simulate(scheduler, surrogate, workers=workers, searcher=RowsInOrder())
     _ = result.decisions
     return result, time.process_time() - start
 

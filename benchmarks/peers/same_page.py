@@ -1,4 +1,4 @@
-"""The page that `benchmarks.peers.same_study` writes: its tables, and what it says of them in sentences."""
+"""The page that `benchmarks.peers.same_study` writes: its tables, and what they show."""
 
 from __future__ import annotations
 
@@ -10,14 +10,6 @@ from typing import Any, Final
 from benchmarks.pages import joined, machine_lines, table
 
 Row = dict[str, Any]
-
-SLIGHT: Final = 0.01  # of hbsim's regret: a smaller difference is none
-FINE: Final = "Syne Tune, polls"
-PLAIN: Final = "every job a configuration"
-LOOPED: Final = ("Ray Tune", "Optuna")  # that run in a loop of ours
-TIMED: Final = ("Syne Tune", "mfhpo-simulator")  # whose simulators add the real time of a decision
-EQUAL: Final = "digits"  # the table with equal values
-NO_TIME: Final = 0.05  # seconds: less is none
 
 HEAD: Final = """\
 ASHA with r = 1, eta = 3, R = 81 and one bracket, on two tables of {trials:,} curves: `synthetic` (accuracy,
@@ -58,8 +50,7 @@ NOTES: Final = {
     "speed": """\
 cpu milliseconds of one study within the process, the median over the seeds: imports and reading the table
 aside. Ray Tune's and Optuna's have the loop in them; with mfhpo-simulator hbsim's scheduler is in both.
-hbsim: the median of three runs of each, the table of decisions included; [peers.md](peers.md) has larger
-studies.""",
+hbsim: the median of three runs of each, the table of decisions included.""",
     "order": """\
 Out of order: a result that the scheduler was told of after one that was there later. Late: simulated seconds
 from when the training had reached the level to when the scheduler was told, on average and at most. The
@@ -81,172 +72,6 @@ hbsim's, with 95 % intervals over the seeds: of that mean, after a quarter of th
 }
 
 
-def facts(content: Row) -> Iterator[str]:
-    """Give what the figures say, a sentence or more each."""
-    studies = content["studies"]
-    yield _speed_fact(studies)
-    for name, rule in (("Syne Tune", "rank"), ("Ray Tune", "quantile"), ("Optuna", "top-k")):
-        yield _decided(name, rule, [study for study in studies if study["peer"].startswith(name)])
-    yield _polling(studies)
-    yield _counting([study for study in studies if study["peer"].startswith("mfhpo")])
-    yield _better(studies)
-    yield _again(studies)
-
-
-def _speed_fact(studies: list[Row]) -> str:
-    ratios = [median(study["cpu"]) / median(study["hbsim_cpu"]) for study in studies]
-    text = f"**Speed.** The others take {min(ratios):,.1f} to {max(ratios):,.0f} times hbsim's cpu time. "
-    slower = [study["peer"] for study, ratio in zip(studies, ratios, strict=True) if ratio > 1]
-    if any(name.startswith(LOOPED) for name in slower):
-        text += "Ray Tune and Optuna are not built to replay tables; "
-        return text + "where trials train for hours it is nothing."
-    return text + "Where trials train for hours it is nothing."
-
-
-def _is_same(shares: list[float | None]) -> bool:
-    return all(share is None or share == 1.0 for share in shares)
-
-
-def _decided(name: str, rule: str, own: list[Row]) -> str:
-    """Say how many decisions hbsim's rule takes alike, and what the others are."""
-    same, total, tied = map(sum, zip(*(seed for study in own for seed in study["decisions"]), strict=True))
-    text = f"**{name}.** Told of the same results in the same order, `{rule}` decides as it does: "
-    text += f"{same:,} of {total:,} decisions."
-    if same < total:
-        text += f" Of the other {total - same:,}, {tied:,} are values that equal the cutoff{_why(name, own)}."
-    seeds = [shares for study in own for shares in study["overlap"]]
-    alike = sum(map(_is_same, seeds))
-    return text + f" In {alike} of {len(seeds)} studies the same trials reach the same levels."
-
-
-def _why(name: str, own: list[Row]) -> str:
-    """Return what is known of ties, as far as it can be seen in these studies."""
-    pairs = [
-        (study, *both) for study in own for both in zip(study["decisions"], study["overlap"], strict=True)
-    ]
-    apart = [(study["table"], tied) for study, (same, total, tied), _ in pairs if same < total]
-    if name != "Ray Tune" or not any(tied for _, tied in apart):
-        return ""
-    text = ", and go on in hbsim: 1 - 1/eta is no float, and Ray Tune's percentile comes out a rounding above"
-    if {table for table, _ in apart} == {EQUAL}:
-        text += f". `{EQUAL}` has many equal errors"
-    if all(same < total for _, (same, total, _), shares in pairs if not _is_same(shares)):
-        text += "; what is short of 1 in the overlap follows from these"
-    return text
-
-
-def _polling(studies: list[Row]) -> str:
-    fine = [study for study in studies if study["peer"].startswith(FINE)]
-    usual = [s for s in studies if s["peer"].startswith("Syne Tune") and s not in fine]
-    late = [fmean(mean for study in part for mean, _ in study["late"]) for part in (usual, fine)]
-    many = [fmean(s for study in _busy(part) for s in study["disorder"]) for part in (usual, fine)]
-    at_r = [fmean(s[-1] for study in _busy(part) for s in study["overlap"]) for part in (usual, fine)]
-    workers = max(study["workers"] for study in usual)
-    # Nothing else differs if its rule decides alike, and less disorder makes it more like hbsim's.
-    alike = all(same == total for study in (*usual, *fine) for same, total, _ in study["decisions"])
-    is_order = alike and many[1] < many[0] and at_r[1] > at_r[0]
-    text = (
-        "**The order of results** is what sets Syne Tune's study apart. It "
-        if is_order
-        else ("**The order of results.** Syne Tune ")
-    )
-    text += (
-        f"tells its scheduler {late[0]:.1f} s late on average, and of {workers} workers {many[0]:.0%} of the "
-        f"results out of order; polling every 0.25 s and without its delays it is {late[1]:.2f} s and "
-        f"{many[1]:.0%}. The overlap with hbsim of the trials that reach R with {workers} workers is "
-        f"{at_r[0]:.2f}, and then {at_r[1]:.2f}."
-    )
-    if is_order:
-        text += (
-            " Early in a rung, one place in the order decides whether a trial goes on, and that moves all "
-        )
-        text += "that come after it."
-    return text
-
-
-def _busy(part: list[Row]) -> list[Row]:
-    most = max(study["workers"] for study in part)
-    return [study for study in part if study["workers"] == most]
-
-
-def _counting(own: list[Row]) -> str:
-    plain = [study for study in own if study["peer"].endswith(PLAIN)]
-    kept = [study for study in own if study not in plain]
-    seeds = [shares for study in plain for shares in study["overlap"]]
-    extra = [_overrun(kept, level) for level in ("9", "27", "81")]
-    before = max(_overrun(kept, level) for level in ("1", "3"))
-    alike = sum(map(_is_same, seeds))
-    text = "**mfhpo-simulator**, every job a configuration"
-    text += ", runs hbsim's study: in " if alike == len(seeds) else ": in "
-    text += (
-        f"{alike} of {len(seeds)} the same trials reach the same levels. With its bookkeeping of runs that "
-        f"go on, jobs to 9, 27 and 81 epochs take {extra[0]:.1f}, {extra[1]:.1f} and {extra[2]:.1f} s more "
-        f"than the table says, and to 1 and 3 epochs {before:.1f} s"
-    )
-    if before < NO_TIME < min(extra):  # those are a trial's third job and later ones
-        text += (
-            ": from the third job of a trial on it takes off the length of the last job, not of all before it"
-        )
-    longer = all(_ratio(study) > 1 for study in kept)
-    return text + (". So its studies take longer." if longer and min(extra) > NO_TIME else ".")
-
-
-def _overrun(part: list[Row], level: str) -> float:
-    return abs(fmean(one[level] for study in part for one in study["overrun"] if one[level] is not None))
-
-
-def _side(study: Row) -> int:
-    """Return -1 where a tool's regret over time is less than hbsim's, 1 where more, else 0."""
-    spread = study["regret"]["mean"]
-    mean, low, high = spread["difference"]
-    if abs(mean) < SLIGHT * fmean(ours for _, ours in spread["seeds"]) or low <= 0 <= high:
-        return 0
-    return 1 if mean > 0 else -1
-
-
-def _better(studies: list[Row]) -> str:
-    sides = [_side(study) for study in studies]
-    theirs = [study for study, side in zip(studies, sides, strict=True) if side < 0]
-    quicker = [study for study in studies if _ratio(study) < 1 - SLIGHT]
-    text = "**Where the others do better.** Regret over time differs by more than 1 %, with an interval that "
-    text += f"leaves out 0, in {sum(map(abs, sides))} of {len(studies)} lines, where one in twenty would by "
-    text += f"chance; in {len(theirs) or 'none'} of these the other tool's is less"
-    text += f"{_named_studies(theirs)}. Its study "
-    text += "ends more than 1 % earlier in "
-    text += f"{len(quicker) or 'none'} of {len(studies)}{_named_studies(quicker)}. "
-    if any(not _is_same(shares) for study in studies for shares in study["overlap"]):
-        text += "Other orders of results make other trials survive; "
-    return text + "nothing here says that one tool searches better than another."
-
-
-def _named_studies(studies: list[Row]) -> str:
-    places = [f"{study['peer']}: `{study['table']}`, {study['workers']} workers" for study in studies]
-    return f" ({'; '.join(places)})" if places else ""
-
-
-def _ratio(study: Row) -> float:
-    pairs = zip(study["simulated_seconds"], study["hbsim_simulated_seconds"], strict=True)
-    return fmean(one / other for one, other in pairs)
-
-
-def _again(studies: list[Row]) -> str:
-    same = {study["peer"]: True for study in studies}
-    for study in studies:
-        same[study["peer"]] &= study["again"]
-    unchanged = ["hbsim"] if all(study["hbsim_again"] for study in studies) else []
-    unchanged += [name for name, again in same.items() if again]
-    text = f"**Run again**, the first study of each table has the very same log in: {', '.join(unchanged)}."
-    moved = [name for name, again in same.items() if not again]
-    if moved:
-        text += f" It has another in: {'; '.join(moved)}."
-    if moved and all(name.startswith(TIMED) for name in moved):
-        text += (
-            " By their sources, these add the seconds that a decision really takes to the simulated time: "
-        )
-        text += "their figures move a little from run to run."
-    return text
-
-
 Cell = Callable[[Row], str]
 
 
@@ -260,8 +85,7 @@ def render(content: Row) -> str:
         "\n".join([*machine_lines(content["machine"], content["load_at_start"]), _versions(content)]),
         HEAD.format(trials=content["trials"], seeds=content["seeds"]),
         table(("tool", "its ASHA", "how it is run", "held against hbsim's"), HOW),
-        "## In short",
-        "\n".join(f"- {fact}" for fact in facts(content)),
+        "[What was found](../../benchmarks/README.md#the-same-asha-study-in-other-tools)",
         *_section("Speed", "speed", ("cpu ms", *grid, "over hbsim's"), _speed(studies)),
         *_section("The order of results", "order", ("out of order; late", *grid), _order(studies)),
         *_section("Decisions", "decisions", ("decided alike", *grid), _lines(studies, _decisions)),

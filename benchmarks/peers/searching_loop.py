@@ -19,8 +19,6 @@ import numpy as np
 
 from hbsim.surrogates import load
 
-__all__ = ["Peer", "drive", "levels", "simulate"]
-
 ETA = 3
 
 

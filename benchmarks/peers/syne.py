@@ -1,4 +1,4 @@
-"""Syne Tune's simulator on a table of learning curves: `syne.py replay|same_study`; prints JSON a study.
+"""Syne Tune's simulator on a table of learning curves; prints a line of JSON a study.
 
 Runs in an environment of its own (`requirements-syne.txt`), and knows nothing of hbsim.
 """
@@ -7,45 +7,42 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import os
-import sys
 import tempfile
 import time
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers.same_log import Log, drive
+from benchmarks.peers.same_log import RUNGS, Log, drive
 
 with contextlib.redirect_stdout(None):
     from syne_tune import StoppingCriterion, Tuner
+    from syne_tune.backend.simulator_backend.simulator_backend import SimulatorConfig
     from syne_tune.backend.simulator_backend.simulator_callback import SimulatorCallback
     from syne_tune.blackbox_repository import UserBlackboxBackend
     from syne_tune.blackbox_repository.blackbox import Blackbox
     from syne_tune.config_space import randint
+    from syne_tune.constants import ST_TUNER_TIME
     from syne_tune.optimizer.schedulers.asha import AsynchronousSuccessiveHalving
     from syne_tune.optimizer.schedulers.searchers.searcher import BaseSearcher
-
-RUNGS = (1, 3, 9, 27, 81)
+    from syne_tune.tuner_callback import TunerCallback
 
 
 class Curves(Blackbox):
-    """The rows of the table; a result at each of `levels`."""
+    """The rows of the table; a result at each rung level."""
 
-    def __init__(self, path: Path, levels: list[int], metric: str = "accuracy") -> None:
+    def __init__(self, path: Path) -> None:
         with np.load(path) as table:
-            columns = np.searchsorted(table["levels"], levels)
-            curves = np.stack([table[metric], table["t"]], axis=2)[:, columns]
+            columns = np.searchsorted(table["levels"], RUNGS)
+            curves = np.stack([table["value"], table["t"]], axis=2)[:, columns]
         self.curves = curves
-        self.levels = np.array(levels)
         super().__init__(
             configuration_space={"row": randint(0, len(curves) - 1)},
             fidelity_space={"epoch": randint(1, RUNGS[-1])},
-            objectives_names=[metric, "seconds"],
+            objectives_names=["value", "seconds"],
         )
 
     def _objective_function(self, configuration, fidelity=None, seed=None):
@@ -53,7 +50,7 @@ class Curves(Blackbox):
 
     @property
     def fidelity_values(self):
-        return self.levels
+        return np.array(RUNGS)
 
 
 class InOrder(BaseSearcher):
@@ -73,84 +70,6 @@ class InOrder(BaseSearcher):
     def on_trial_complete(self, trial_id, config, metric, resource_level=None):
         pass
 
-
-def study(options: argparse.Namespace) -> Tuner:
-    levels = range(1, RUNGS[-1] + 1) if options.reports == "epoch" else RUNGS
-    curves = Curves(options.curves, list(levels))
-    space = curves.configuration_space
-    scheduler = AsynchronousSuccessiveHalving(
-        space,
-        metric="accuracy",
-        do_minimize=False,
-        searcher="random_search" if options.searcher == "random" else InOrder(space, options.trials),
-        time_attr="epoch",
-        max_t=RUNGS[-1],
-        grace_period=RUNGS[0],
-        reduction_factor=3,
-        random_seed=0,
-    )
-    # "More than so many": one fewer ends it when the last trial has started; those that run are waited for.
-    last = options.trials - 1 if options.searcher == "random" else None
-    return Tuner(
-        trial_backend=UserBlackboxBackend(blackbox=curves, elapsed_time_attr="seconds"),
-        scheduler=scheduler,
-        stop_criterion=StoppingCriterion(max_num_trials_started=last),
-        n_workers=options.workers,
-        sleep_time=0,
-        wait_trial_completion_when_stopping=True,
-        callbacks=[SimulatorCallback()],
-        results_update_interval=600,
-        print_update_interval=600,
-        save_tuner=False,
-        suffix_tuner_name=False,
-        tuner_name="study",
-    )
-
-
-def reached(tuner: Tuner) -> dict[str, int]:
-    """How many trials have a result at each rung level."""
-    counts = Counter(result["epoch"] for result in tuner.callbacks[0].results)
-    return {str(level): counts[level] for level in RUNGS}
-
-
-def replay() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--curves", type=Path, required=True)
-    parser.add_argument("--trials", type=int, required=True)
-    parser.add_argument("--workers", type=int, required=True)
-    parser.add_argument("--reports", choices=("epoch", "milestone"), default="epoch")
-    parser.add_argument("--searcher", choices=("random", "in-order"), default="random")
-    options = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
-        os.environ["SYNETUNE_FOLDER"] = folder
-        with contextlib.redirect_stdout(nowhere):
-            tuner = study(options)
-            start = time.process_time()
-            tuner.run()
-            cpu = time.process_time() - start
-    results = tuner.callbacks[0].results
-    print(
-        json.dumps(
-            {
-                "cpu": cpu,
-                "trials": len({result["trial_id"] for result in results}),
-                "reports": len(results),
-                "simulated_seconds": max(result["st_tuner_time"] for result in results),
-                "reached": reached(tuner),
-            }
-        )
-    )
-
-
-with contextlib.redirect_stdout(None):
-    from syne_tune import StoppingCriterion, Tuner
-    from syne_tune.backend.simulator_backend.simulator_backend import SimulatorConfig
-    from syne_tune.backend.simulator_backend.simulator_callback import SimulatorCallback
-    from syne_tune.blackbox_repository import UserBlackboxBackend
-    from syne_tune.constants import ST_TUNER_TIME
-    from syne_tune.optimizer.schedulers.asha import AsynchronousSuccessiveHalving
-    from syne_tune.tuner_callback import TunerCallback
 
 INSTANT = {
     "delay_on_trial_result": 0.0,
@@ -179,7 +98,7 @@ class Watch(TunerCallback):
 
 
 def make_tuner(curves: Path, mode: str, workers: int, log: Log, options: argparse.Namespace) -> Tuner:
-    table = Curves(curves, list(RUNGS), "value")
+    table = Curves(curves)
     scheduler = AsynchronousSuccessiveHalving(
         table.configuration_space,
         metric="value",
@@ -224,7 +143,7 @@ def run(curves: Path, mode: str, workers: int, log: Log, options: argparse.Names
             return {"cpu": time.process_time() - start}
 
 
-def same_study() -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--poll", type=float, default=5.0, help="simulated seconds; 5 is Syne Tune's default")
     parser.add_argument("--instant", action="store_true", help="without its delays of 0.05 s each")
@@ -233,4 +152,4 @@ def same_study() -> None:
 
 
 if __name__ == "__main__":
-    {"replay": replay, "same_study": same_study}[sys.argv.pop(1)]()
+    main()

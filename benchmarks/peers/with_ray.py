@@ -59,92 +59,71 @@ def train(config, reports):
         tune.report(row)
 
 
-class Count(tune.Callback):
-    """How many reports were seen."""
-
-    seen = 0
-
-    def on_trial_result(self, iteration, trials, trial, result, **info):
-        self.seen += 1
-
-
-def training_study(chosen, folder: str, count: Count) -> tune.Tuner:
-    from benchmarks.peers.local_training import HIGH, LOW, R
-
-    scheduler = tune.schedulers.ASHAScheduler(
-        time_attr="epoch", max_t=chosen.reports or R, grace_period=1, reduction_factor=3
-    )
-    searcher = tune.search.BasicVariantGenerator(random_state=chosen.seed)
-    return tune.Tuner(
-        partial(train, reports=chosen.reports),
-        param_space={"lr": tune.loguniform(LOW, HIGH)},
-        tune_config=tune.TuneConfig(
-            metric="accuracy",
-            mode="max",
-            scheduler=scheduler,
-            search_alg=searcher,
-            num_samples=1 if chosen.reports else chosen.trials,
-            max_concurrent_trials=chosen.workers,
-            reuse_actors=chosen.reuse_actors,
-        ),
-        run_config=tune.RunConfig(storage_path=folder, name="study", verbose=0, callbacks=[count]),
-    )
-
-
-def trials_that_train() -> None:
-    from benchmarks.peers.local_training import options, outcome
-
-    parser = options(__doc__)
-    parser.add_argument("--reuse-actors", action="store_true", help="one process for many trials")
-    parser.add_argument("--no-loggers", action="store_true", help="no JSON, CSV and TensorBoard files")
-    chosen = parser.parse_args()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if chosen.no_loggers:
-        os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    count = Count()
-    with tempfile.TemporaryDirectory() as folder:
-        tuner = training_study(chosen, folder, count)
-        called = time.monotonic()
-        results = tuner.fit()
-        ended = time.monotonic()
-        last = [result.metrics for result in results]
-        ray.shutdown()
-    print(outcome(last, count.seen, called, ended))
-
-
 def do_nothing(config):
     """Report once."""
     now = time.monotonic()
     tune.report({"epoch": 1, "accuracy": config["x"], "began": now})
 
 
-class Keep(tune.Callback):
-    """All reports."""
+class Seen(tune.Callback):
+    """The last report of each trial, and how many reports there were."""
 
     def __init__(self) -> None:
-        self.reports: list[dict[str, object]] = []
+        self.last: dict[str, dict[str, object]] = {}
+        self.count = 0
 
     def on_trial_result(self, iteration, trials, trial, result, **info):
-        self.reports.append({**result, "trial": trial.trial_id})
+        self.last[trial.trial_id] = result
+        self.count += 1
 
 
-def empty_study(chosen, folder: str, keep: Keep) -> tune.Tuner:
-    scheduler = tune.schedulers.ASHAScheduler(time_attr="epoch", max_t=1, grace_period=1, reduction_factor=3)
-    searcher = tune.search.BasicVariantGenerator(random_state=chosen.seed, max_concurrent=chosen.workers)
-    return tune.Tuner(
-        do_nothing,
-        param_space={"x": tune.uniform(0.0, 1.0)},
-        tune_config=tune.TuneConfig(
-            metric="accuracy",
-            mode="max",
-            scheduler=scheduler,
-            search_alg=searcher,
-            num_samples=chosen.trials,
-            reuse_actors=chosen.reuse_actors,
-        ),
-        run_config=tune.RunConfig(storage_path=folder, name="study", verbose=0, callbacks=[keep]),
-    )
+def timed(chosen, trainable, space: dict[str, object], max_t: int, trials: int) -> tuple[Seen, float, float]:
+    """Run a study; return what was seen of it, and when it was called and ended."""
+    scheduler = ASHAScheduler(time_attr="epoch", max_t=max_t, grace_period=1, reduction_factor=3)
+    searcher = tune.search.BasicVariantGenerator(random_state=chosen.seed)
+    seen = Seen()
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = tune.Tuner(
+            trainable,
+            param_space=space,
+            tune_config=tune.TuneConfig(
+                metric="accuracy",
+                mode="max",
+                scheduler=scheduler,
+                search_alg=searcher,
+                num_samples=trials,
+                max_concurrent_trials=chosen.workers,
+                reuse_actors=chosen.reuse_actors,
+            ),
+            run_config=tune.RunConfig(storage_path=folder, name="study", verbose=0, callbacks=[seen]),
+        )
+        called = time.monotonic()
+        tuner.fit()
+        ended = time.monotonic()
+        ray.shutdown()
+    return seen, called, ended
+
+
+def start(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the command line, which says how Ray Tune runs trials."""
+    parser.add_argument("--reuse-actors", action="store_true", help="one process for many trials")
+    parser.add_argument("--no-loggers", action="store_true", help="no JSON, CSV and TensorBoard files")
+    chosen = parser.parse_args()
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if chosen.no_loggers:
+        os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    return chosen
+
+
+def trials_that_train() -> None:
+    from benchmarks.peers.local_training import HIGH, LOW, R, options, outcome
+
+    chosen = start(options(__doc__))
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    trainable, space = partial(train, reports=chosen.reports), {"lr": tune.loguniform(LOW, HIGH)}
+    trials = 1 if chosen.reports else chosen.trials
+    seen, called, ended = timed(chosen, trainable, space, chosen.reports or R, trials)
+    print(outcome(list(seen.last.values()), seen.count, called, ended))
 
 
 @ray.remote(num_cpus=1)
@@ -167,23 +146,12 @@ def trials_that_do_nothing() -> None:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--reuse-actors", action="store_true", help="one process for many trials")
-    parser.add_argument("--no-loggers", action="store_true", help="no JSON, CSV and TensorBoard files")
-    chosen = parser.parse_args()
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if chosen.no_loggers:
-        os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    chosen = start(parser)
     # It believes to have a core a trial: they only sleep.
     ray.init(num_cpus=chosen.workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     warm_up(chosen.workers)
-    keep = Keep()
-    with tempfile.TemporaryDirectory() as folder:
-        tuner = empty_study(chosen, folder, keep)
-        called = time.monotonic()
-        tuner.fit()
-        ended = time.monotonic()
-        ray.shutdown()
-    reports = [{"trial": row["trial"], "began": row["began"]} for row in keep.reports]
+    seen, called, ended = timed(chosen, do_nothing, {"x": tune.uniform(0.0, 1.0)}, 1, chosen.trials)
+    reports = [{"trial": trial, "began": row["began"]} for trial, row in seen.last.items()]
     print(json.dumps({"called": called, "ended": ended, "reports": reports}))
 
 

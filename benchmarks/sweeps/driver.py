@@ -21,12 +21,11 @@ import polars as pl
 from benchmarks.measure import ROOT, describe_machine, say
 from benchmarks.pages import rounded, shrink, write_json
 from benchmarks.sweeps.show import shown
+from hbsim.bench.chart_style import Chart, save
 from hbsim.bench.charts import (
-    Chart,
     across_charts,
     diagnosis_charts,
     heatmap,
-    save,
     task_charts,
     variant_styles,
 )
@@ -35,7 +34,9 @@ from hbsim.bench.report.build import build
 from hbsim.bench.report.diagnosis import views
 from hbsim.bench.report.model import Across, SweepReport, TaskReport
 from hbsim.bench.report.render import markdown
-from hbsim.bench.sweep import read_results, read_sweep, run_plan
+from hbsim.bench.sweep.folder import read_results
+from hbsim.bench.sweep.plan import read_sweep
+from hbsim.bench.sweep.run import run_plan
 
 # Of each study, the figures that docs/explanation/studies.md shows: a kind, and a setting or curves.
 FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {

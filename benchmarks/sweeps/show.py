@@ -13,7 +13,9 @@ import numpy as np
 from benchmarks.pages import table
 from hbsim.bench.conclusions import ALPHA
 from hbsim.bench.over_tasks import Pair, across_tasks
+from hbsim.bench.report.diagnosis import REGRETS
 from hbsim.bench.report.model import ALL, OPEN, WORSE
+from hbsim.bench.sweep.store import SHARES
 
 TYPE: Final = "type"  # counts as an option here
 
@@ -243,13 +245,9 @@ def _valued(means: Sequence[float], best: int, close: Sequence[bool]) -> list[st
     return texts
 
 
-PARTS: Final = ("sampling", "decisions", "unfinished", "choice")
-SHARES: Final = ("training", "retrained", "overhead", "idle", "absent", "saved")
-
-
 def _parts(content: Content, detail: str) -> Rows:
     """Where regret comes from: means over groups of the tasks of a setting."""
-    return _of_setting(content, "regrets", PARTS, "{:.4f}", detail)
+    return _of_setting(content, "regrets", REGRETS, "{:.4f}", detail)
 
 
 def _shares(content: Content, detail: str) -> Rows:

@@ -39,13 +39,11 @@ from hbsim.executors.processes import JobProcesses, Lease, lease_clock
 from hbsim.executors.remote import store
 from hbsim.executors.remote.code import localise
 from hbsim.executors.remote.host import VARIABLE, AgentFolders, find_folders, hello, touch_all
-from hbsim.executors.remote.protocol import ROOM, Body, dump, ended_from, said_from, task_from
+from hbsim.executors.remote.protocol import ROOM, Body, body_of, dump, task_from
 from hbsim.executors.remote.store import FILES
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import default_start
 from hbsim.runner.workers import Assignment, JobEnded, Message, Reported
-
-__all__ = ["SEVERAL", "Agent", "AgentChannel", "AgentJobs", "AgentMustEnd", "main"]
 
 CLOSE: Final = 20.0  # seconds after the grace for the controller to copy checkpoints
 _LOOK: Final = 0.2  # seconds between two checks of the lease, the server and waiting reports
@@ -68,7 +66,7 @@ class AgentMustEnd(Exception):
 
 def main() -> NoReturn:
     """Serve the controller until the agent has to end."""
-    signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN, which is inherited
+    signal.signal(signal.SIGINT, lambda number, frame: None)  # not SIG_IGN, which is inherited
     processes.adopt_orphans()  # trials' processes of a server that dies
     channel = _take_standard_files()
     agent: Agent | None = None
@@ -332,10 +330,6 @@ class Agent:
             raise AgentMustEnd("hbsim: SIGTERM was sent")
 
 
-def _ignore(number: int, frame: FrameType | None) -> None:
-    """Ignore a signal."""
-
-
 @dataclass(slots=True)
 class _Job:
     task: Assignment
@@ -531,7 +525,7 @@ class AgentJobs:
 
     def _send(self, job: _Job, waits: bool = False) -> None:
         if job.said is not None:
-            self._say(said_from(replace(job.said, waits=waits)))
+            self._say(body_of(replace(job.said, waits=waits)))
             job.said, job.sent = None, time.monotonic()
 
     def _finish(self, job: _Job, ended: JobEnded) -> None:
@@ -545,7 +539,7 @@ class AgentJobs:
             log = _tail(folder / LOG, job.log) if job.started else None
             files = str(folder / FILES) if (folder / FILES).is_dir() else None
             shown = None if path is None else str(path)
-        self._say(ended_from(ended, saved, shown, files, log))
+        self._say(body_of(ended, saved=saved, folder=shown, files=files, log=log))
         new = saved != self._stored.get(trial) and job.ordered != "stop"
         if self._store is not None and saved is not None and path is not None and new:
             done = functools.partial(self._put, trial, saved)

@@ -17,8 +17,6 @@ from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import Slot, check_workers, make_slots, models, read_resource, with_threads
 
-__all__ = ["Machine", "WorkerAllocator", "differences", "differences_of", "named", "versions"]
-
 Core: TypeAlias = tuple[str, int]  # a machine's id and a core, or a part of a quota
 Thing: TypeAlias = Core | str  # a core or the UUID of a GPU
 SHOWN: Final = 5  # hosts that are named in a line

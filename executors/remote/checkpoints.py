@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-__all__ = ["Checkpoints", "Copy", "Get", "Put"]
-
 AT_ONCE: Final = 2  # simultaneous copies from a host
 TRIES: Final = 10  # attempts of a copy that fails although an agent of its host answers
 FOLDER: Final = ""  # the study's folder as a place,
@@ -101,7 +99,7 @@ class Checkpoints:
     saves : bool
         Whether any trial has made a checkpoint.
     notes : list of str
-        Warnings for people; the caller that shows them empties the list.
+        Warnings for people, to which the caller may give a list of its own.
     """
 
     def __init__(self, url: bool, in_folder: Mapping[int, int], stored: Mapping[int, int]) -> None:

@@ -19,8 +19,6 @@ from typing import Any, Final, TypeAlias
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors.training_function import label_of
 
-__all__ = ["localise", "make_bundle", "needs_trust", "with_neighbour"]
-
 Bundle: TypeAlias = Mapping[str, Any]  # plain JSON types
 LIMIT: Final = 64 << 20  # bytes of all files together
 MOST: Final = 50_000  # files of a folder that are considered

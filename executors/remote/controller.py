@@ -23,7 +23,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from hbsim.errors import ExecutorError, HbsimError, OutputError, ParameterError
+from hbsim.errors import ExecutorError, HbsimError, OutputError, ParameterError, counted
 from hbsim.executors import checkpoint
 from hbsim.executors.local import LOG, trial_folder
 from hbsim.executors.remote import protocol
@@ -37,8 +37,6 @@ from hbsim.executors.remote.store import FILES, STAGING, CheckpointStore, instal
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import label_of
 from hbsim.runner.workers import Message, WorkerOpened
-
-__all__ = ["Controller", "News", "SessionFile", "wait_for_earlier_runs"]
 
 News: TypeAlias = tuple[list[Message], list[str], int]
 """Messages for the runner, warnings for people, and the bytes that the messages were made of."""
@@ -271,7 +269,7 @@ class Controller:
                     return
                 problems = [f"{host}: {problem}" for host, problem in self._problems.items()]
                 count = self.fleet.expected or wanted
-                self._say("; ".join([f"{ready} of {_count(count, 'host')} can take trials", *problems]))
+                self._say("; ".join([f"{ready} of {counted(count, 'host')} can take trials", *problems]))
             await asyncio.sleep(LOOK)
 
     # Methods for the runner
@@ -376,7 +374,8 @@ class Controller:
             self.hosts = self.fleet.hosts()
             notes = [with_neighbour(note, self._config["bundle"]) for note in effects.notes]
             self._news((effects.messages, notes, effects.size))
-            effects.messages, effects.notes, effects.size = [], [], 0
+            effects.messages, effects.size = [], 0
+            effects.notes.clear()  # the checkpoints add to the same list
 
     # Copies of checkpoints
 
@@ -446,7 +445,7 @@ class Controller:
             if now - said > SAID:
                 said = now
                 hosts = "".join(f"; {host} cannot be reached" for host in sorted({*away.values()}))
-                self._say(f"waiting for {_count(len(pending), 'checkpoint')} to be copied from hosts{hosts}")
+                self._say(f"waiting for {counted(len(pending), 'checkpoint')} to be copied from hosts{hosts}")
             await asyncio.sleep(TICK)
         for trial, host in sorted(pending.items()):
             place = f"on {host}, which cannot be reached" if host else "on its host"
@@ -494,7 +493,3 @@ def _remove(folder: Path) -> None:
     """Remove a trial's checkpoints and files."""
     checkpoint.remove(folder / checkpoint.NAME)
     shutil.rmtree(folder / FILES, ignore_errors=True)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

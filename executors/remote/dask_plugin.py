@@ -25,8 +25,6 @@ from distributed.protocol.pickle import dumps
 from hbsim.executors import processes
 from hbsim.executors.json_lines import LineReader
 
-__all__ = ["FILES", "AgentPlugin", "install"]
-
 ENDING: Final = 5.0  # seconds for an agent to end its processes once its stdin is closed
 CLOSING: Final = 20.0  # seconds that an agent waits for `close` after its trials have left,
 MARGIN: Final = 5.0  # and seconds more until it has ended

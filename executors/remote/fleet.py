@@ -24,12 +24,10 @@ from hbsim.executors.remote.allocation import (
     versions,
 )
 from hbsim.executors.remote.checkpoints import Checkpoints, Copy, Get
-from hbsim.executors.remote.fleet_agents import MARGIN, Clocks, FleetAgent, FleetHost
+from hbsim.executors.remote.fleet_agents import Clocks, FleetAgent, FleetHost
 from hbsim.executors.remote.fleet_jobs import Effects, FleetJobs
-from hbsim.executors.remote.protocol import ROOM, Body, to_ended, to_said
-from hbsim.runner.workers import Assignment, JobEnded, Reported
-
-__all__ = ["MARGIN", "Effects", "Fleet"]
+from hbsim.executors.remote.protocol import ROOM, Body, message_of
+from hbsim.runner.workers import Assignment, JobEnded
 
 RETRY: Final = 1.0  # seconds between two attempts to start waiting jobs
 FAILURES: Final = 3  # failures of a host in a row after which the study begins without it
@@ -72,6 +70,7 @@ class Fleet:
         self.fatal: HbsimError | None = None
         self.expected: int | None = None
         self.allocator, self.checkpoints = allocator, checkpoints
+        checkpoints.notes = self.effects.notes
         self._agents: dict[str, FleetAgent] = {}
         self._hosts: dict[str, FleetHost] = {}  # by place
         self.jobs = FleetJobs(allocator, checkpoints, self.effects, self._agents)
@@ -79,12 +78,10 @@ class Fleet:
         self._begun = False  # whether hosts are divided as they come
         self._opened = False  # whether there was any worker
         self._retried = -inf
-        self._given: deque[tuple[FleetAgent, int]] = (
-            deque()
-        )  # agents whose lines were passed to the runner, and the lines' sizes
-        self._changes: list[
-            tuple[str, str, FleetAgent]
-        ] = []  # notes to be joined: a verb, the words after it, and the agent
+        # Agents whose lines were passed to the runner, and the lines' sizes.
+        self._given: deque[tuple[FleetAgent, int]] = deque()
+        # Notes to be joined: a verb, the words after it, and the agent.
+        self._changes: list[tuple[str, str, FleetAgent]] = []
         self._none_since: float | None = None  # time since which no host can run trials
 
     # Methods for the runner
@@ -159,8 +156,6 @@ class Fleet:
         """
         if isinstance(copy, Get):
             self.checkpoints.copied(copy, problem, away)
-            self.effects.notes += self.checkpoints.notes  # the study may be over before the next look
-            self.checkpoints.notes.clear()
         else:
             self.jobs.copied(copy, problem)
         self.jobs.advance(copy.trial, now)
@@ -194,7 +189,10 @@ class Fleet:
         elif isinstance(event, protocol.AgentEnded):
             self._handle_end(event)
         elif isinstance(event, protocol.HostFailed):
-            self._handle_failure(event)
+            if event.gone:
+                self._hosts.pop(event.place, None)
+            else:
+                self._fail(self._host(event.place, event.host), event.reason, event.final)
 
     def tick(self, now: float) -> None:
         """Do what is due at this time: beats, silent agents, leases, new hosts."""
@@ -230,8 +228,6 @@ class Fleet:
                 trials = "its trial counts" if count == 1 else f"{count} trials there count"
                 text += f"; {trials} as lost in {rest:.0f} s without an answer"
             self.effects.notes.append(text)
-        self.effects.notes += self.checkpoints.notes
-        self.checkpoints.notes.clear()
 
     # Agents
 
@@ -316,19 +312,12 @@ class Fleet:
                 self._fail(agent.host, reason, False)
             self._lose(agent, reason, event.clean)
 
-    def _handle_failure(self, event: protocol.HostFailed) -> None:
-        if event.gone:
-            self._hosts.pop(event.place, None)
-        else:
-            self._fail(self._host(event.place, event.host), event.reason, event.final)
-
     def _handle_line(self, agent: FleetAgent, text: str, now: float) -> None:
         """Handle a line of an agent; a malformed line ends the agent."""
         try:
             body = json.loads(text)
             if body["m"] in ("said", "ended"):
-                make = to_said if body["m"] == "said" else to_ended
-                self._handle_job(agent, body, make(body, agent.clocks.ahead), len(text), now)
+                self._handle_job(agent, body, len(text), now)
             else:
                 self._handle(agent, body, now)
         except _WRONG as error:
@@ -337,9 +326,8 @@ class Fleet:
             self.effects.send(agent, {"o": "close", "clean": False})
             self._lose(agent, problem, False)
 
-    def _handle_job(
-        self, agent: FleetAgent, body: Body, made: Reported | JobEnded, size: int, now: float
-    ) -> None:
+    def _handle_job(self, agent: FleetAgent, body: Body, size: int, now: float) -> None:
+        made = message_of(body, agent.clocks.ahead)
         if self.jobs.handle(agent, body, made, now):
             self.effects.size += size
             self._given.append((agent, size))

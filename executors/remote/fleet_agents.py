@@ -10,8 +10,6 @@ from hbsim.errors import ParameterError
 from hbsim.executors.remote.allocation import Machine
 from hbsim.executors.remote.protocol import Body
 
-__all__ = ["MARGIN", "Clocks", "FleetAgent", "FleetHost"]
-
 BEAT: Final = 1.0  # seconds between two beats,
 SHARE: Final = 1 / 8  # or this share of the lease, if that is shorter
 SILENT: Final = 3.0  # seconds without an answer, or a third of the lease, after which an agent is silent

@@ -20,8 +20,6 @@ from hbsim.runner.workers import (
     WorkerOpened,
 )
 
-__all__ = ["Effects", "FleetJobs"]
-
 
 @dataclass(slots=True)
 class Effects:

@@ -15,15 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from hbsim.errors import ParameterError
+from hbsim.errors import ParameterError, counted
 from hbsim.executors import devices
 from hbsim.executors.devices import Gpu
 from hbsim.executors.local import trial_folder
 from hbsim.executors.remote import store
 from hbsim.executors.remote.allocation import versions
 from hbsim.executors.remote.protocol import Body
-
-__all__ = ["VARIABLE", "AgentFolders", "find_folders", "gpu_problem", "hello", "touch_all", "work_folder"]
 
 VARIABLE: Final = "HBSIM_WORK"
 HOUR: Final = 3600.0  # seconds
@@ -163,7 +161,7 @@ def gpu_problem(gpus: Sequence[Gpu], root: Path = _ROOT, module: devices.Nvml | 
     opened = devices.open_nvml(module)
     if opened is not None and devices.boards(opened):
         return None  # CUDA_VISIBLE_DEVICES hides them
-    count = f"{len(listed)} NVIDIA GPU{'s' if len(listed) > 1 else ''}"
+    count = counted(len(listed), "NVIDIA GPU")
     return f"it has {count}, and the driver does not answer; see what nvidia-smi says there"
 
 

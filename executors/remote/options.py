@@ -14,8 +14,6 @@ from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError, nearest
 from hbsim.options import declared, named_options, option
 
-__all__ = ["LEASE", "Dask", "HostAddress", "Hosts", "RemoteOptions", "parse_host"]
-
 LEASE: Final = 30.0  # seconds
 SEND: Final = ("file", "folder")
 _STORAGE: Final = ("auto", "shared", "pull")
@@ -94,12 +92,6 @@ def _lease(name: str, value: object) -> object:
     return value
 
 
-def _send(name: str, value: object) -> object:
-    if value not in SEND:
-        raise ParameterError(name, value, f"must be file or folder.{nearest(value, SEND)}")
-    return value
-
-
 def _storage(name: str, value: object) -> object:
     # A text that begins with :// is no URL.
     if value not in _STORAGE and not (isinstance(value, str) and value.find("://") > 0):
@@ -156,7 +148,6 @@ class RemoteOptions:
         "file",
         help="What of the code is sent to hosts: its file (default), or all of its folder.",
         choices=SEND,
-        check=_send,
     )
     storage: str = option(
         "auto",

@@ -43,33 +43,12 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
 from hbsim.runner.workers import NEVER, Assignment, JobEnded, Reported, ReportRow
-
-__all__ = [
-    "ROOM",
-    "AgentEnded",
-    "AgentLine",
-    "Body",
-    "Carrier",
-    "CarrierEvent",
-    "CopyError",
-    "HostFailed",
-    "Joined",
-    "Lost",
-    "cancel_tasks",
-    "dump",
-    "ended_from",
-    "said_from",
-    "task_from",
-    "task_of",
-    "to_ended",
-    "to_said",
-]
 
 Body: TypeAlias = dict[str, Any]  # JSON has no narrower type
 # Bytes of reports and ends that an agent may send beyond what the runner has taken; then trials wait.
@@ -255,36 +234,22 @@ def task_from(body: Body) -> Assignment:
     return Assignment(**{**body, "stop": NEVER if body["stop"] is None else body["stop"]})
 
 
-def said_from(said: Reported) -> Body:
-    """Return the message body of reports."""
-    return {"m": "said", "job": said.job, "rows": said.rows, "first": said.first, "waits": said.waits}
+def body_of(message: Reported | JobEnded, **more: object) -> Body:
+    """Return the body of a message ``said`` or ``ended``: the fields of the message, and more."""
+    kind = "said" if isinstance(message, Reported) else "ended"
+    return {"m": kind, **{each.name: getattr(message, each.name) for each in fields(message)}, **more}
 
 
-def to_said(body: Body, ahead: float) -> Reported:
-    """Return the reports in a body; the controller's clock is `ahead` seconds ahead of the agent's."""
-    return Reported(body["job"], _rows(body["rows"], ahead), body["first"], body["waits"])
-
-
-def ended_from(
-    ended: JobEnded, saved: int | None, folder: str | None, files: str | None, log: str | None
-) -> Body:
-    """Return the message body of a job's end."""
-    names = ("job", "rows", "first", "kind", "reason", "begun", "left")
-    fields = {name: getattr(ended, name) for name in names}
-    checkpoint = {"saved": saved, "folder": folder, "files": files}
-    return {"m": "ended", **fields, "seconds": dict(ended.seconds), **checkpoint, "log": log}
-
-
-def to_ended(body: Body, ahead: float) -> JobEnded:
-    """Return the job's end in a body; `ahead` as in `to_said`."""
-    begun = None if body["begun"] is None else body["begun"] + ahead
-    rows = _rows(body["rows"], ahead)
-    more = (body["kind"], body["reason"], begun, body["seconds"], body["left"])
-    return JobEnded(body["job"], rows, body["first"], *more)
-
-
-def _rows(rows: Iterable[Any], ahead: float) -> list[ReportRow]:
-    return [ReportRow(at + ahead, trained, resource, metrics) for at, trained, resource, metrics in rows]
+def message_of(body: Body, ahead: float) -> Reported | JobEnded:
+    """Return the message in a body; the controller's clock is `ahead` seconds ahead of the agent's."""
+    kind = Reported if body["m"] == "said" else JobEnded
+    given = {each.name: body[each.name] for each in fields(kind)}
+    given["rows"] = [
+        ReportRow(at + ahead, trained, resource, metrics) for at, trained, resource, metrics in given["rows"]
+    ]
+    if given.get("begun") is not None:
+        given["begun"] += ahead
+    return kind(**given)
 
 
 async def cancel_tasks(tasks: Collection[asyncio.Task[Any]]) -> None:

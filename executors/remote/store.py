@@ -35,8 +35,6 @@ from typing import Any, Final
 from hbsim.errors import HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint
 
-__all__ = ["FILES", "STAGING", "CheckpointStore", "download", "install", "newest", "newest_of_all", "recover"]
-
 FILES: Final = "files"  # the folder of a trial's own files, in the trial's folder
 _STAGE: Final = ".install"
 _OLD: Final = "old"  # the trial's previous files, in the stage
@@ -102,7 +100,8 @@ def install(stage: Path, folder: Path) -> bool:
     described = checkpoint.describe_one(stage / checkpoint.NAME)
     with _alone(folder):
         _settle(folder)
-        if _age(described) < _age(checkpoint.describe(folder / checkpoint.NAME)):
+        before = checkpoint.newest(folder / checkpoint.NAME)
+        if before is not None and _age(described) < _age(before[1]):
             return False
         (stage / FILES).mkdir(exist_ok=True)
         os.rename(stage, folder / _STAGE)
@@ -151,9 +150,7 @@ def _settle(folder: Path) -> None:
     shutil.rmtree(stage, ignore_errors=True)
 
 
-def _age(described: checkpoint.Meta | None) -> tuple[float, float]:
-    if described is None:
-        return (float("-inf"), 0.0)
+def _age(described: checkpoint.Meta) -> tuple[float, float]:
     resource = described["resource"]
     return (described["job"] or 0, float("-inf") if resource is None else resource)
 
@@ -336,7 +333,8 @@ class CheckpointStore:
         except FileNotFoundError:
             return []
         numbers = [path[:2] for path in paths if path[2:] == [_COMPLETE]]
-        return [(int(trial), int(job)) for trial, job in numbers if _is_number(trial) and _is_number(job)]
+        is_number = checkpoint.is_number
+        return [(int(trial), int(job)) for trial, job in numbers if is_number(trial) and is_number(job)]
 
     def _download(self, folder: str, target: Path) -> None:
         fs, _ = self._opened
@@ -383,8 +381,7 @@ def download(url: str, study: str, trials: Path) -> int:
     OutputError
         A checkpoint cannot be read or written.
     """
-    from hbsim.executors.local import trial_folder
-    from hbsim.executors.remote.store import install, newest_of_all
+    from hbsim.executors.local import trial_folder  # agents' copies need none of it
 
     store, present, count = CheckpointStore(url, study), newest_of_all(trials), 0
     trials.mkdir(parents=True, exist_ok=True)
@@ -400,10 +397,6 @@ def _below(top: str, folder: Path) -> dict[str, Path]:
     """Return the files and folders below a folder, by their names below `top`."""
     found = {path: f"{top}/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*")}
     return {name: path for path, name in found.items() if path.is_file() or path.is_dir()}
-
-
-def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit()
 
 
 def _reason(error: Exception) -> str:

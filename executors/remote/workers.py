@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any, Final, TypeVar
 
-from hbsim.errors import HbsimWarning
-from hbsim.executors.remote.allocation import WorkerAllocator
+from hbsim.errors import HbsimWarning, counted
+from hbsim.executors.remote.allocation import WorkerAllocator, named
 from hbsim.executors.remote.code import make_bundle
 from hbsim.executors.remote.controller import Controller, News
 from hbsim.executors.remote.fleet import Fleet
+from hbsim.executors.remote.loop_thread import LoopThread
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.executors.remote.protocol import Carrier, cancel_tasks
+from hbsim.executors.remote.protocol import Carrier
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription, describe, load_target
 from hbsim.runner.workers import Assignment, Message
 
-__all__ = ["RemoteWorkers"]
-
-SHOWN: Final = 5  # hosts that are named
 MUCH: Final = 256 << 10  # bytes that are processed before they are acknowledged to hosts
 T = TypeVar("T")
 
@@ -90,11 +85,11 @@ class RemoteWorkers:
         carrier, machines = make_carrier(options, say), WorkerAllocator(workers, resource)
         self._news: SimpleQueue[News] = SimpleQueue()  # signal handlers may use a SimpleQueue
         self._controller = Controller(carrier, machines, {**what, **how}, trials, say, self._news.put)
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="hbsim-remote", daemon=True)
+        self._loop = LoopThread()
         self._messages: list[Message] = []
         self._notes: list[str] = []
         self._taken = 0  # bytes
+        self._is_closed = False
 
     def launch(self) -> None:
         """Do nothing: agents start in `prepare`, which waits for them."""
@@ -124,8 +119,7 @@ class RemoteWorkers:
     def hosts(self) -> str:
         """Return the hosts as text: ``"3 hosts: a, b, c"``, ``"64 hosts: a, b, c, d, e and 59 more"``."""
         names = self._controller.hosts
-        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-        return f"{len(names)} host{'' if len(names) == 1 else 's'}: {shown}"
+        return f"{counted(len(names), 'host')}: {named(names)}"
 
     # Methods that the runner calls
 
@@ -170,7 +164,7 @@ class RemoteWorkers:
 
     def prune(self, trial: int) -> None:
         """Remove a trial's checkpoints from hosts and the store."""
-        self._call(self._controller.prune, trial)
+        self._loop.call(self._controller.prune, trial)
 
     def gather(self, trials: Sequence[int]) -> bool:
         """Wait for these trials' checkpoints in the study's folder or the store; return whether all came."""
@@ -184,40 +178,20 @@ class RemoteWorkers:
 
     def close(self) -> None:
         """End all jobs and agents. May be called twice."""
-        if self._loop.is_closed():
-            return
-        try:
-            self._run(self._controller.close())
-        finally:
-            with suppress(KeyboardInterrupt):  # a second interrupt ends this wait
-                self._start(_end_tasks()).result()
-            self._call(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        if not self._is_closed:
+            self._is_closed = True
+            with self._loop:
+                self._run(self._controller.close())
 
     # The event loop
 
     def _order(self, act: Callable[[Fleet], None]) -> None:
-        self._call(self._controller.order, act)
-
-    def _call(self, function: Callable[..., object], *given: object) -> None:
-        """Call a function in the loop, in the order of calls to this method; not once the loop is closed."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(function, *given)
-
-    def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        if not self._thread.is_alive():
-            self._thread.start()
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._loop.call(self._controller.order, act)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop, and return its result."""
-        future = self._start(work)
         try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+            return self._loop.run(work)
         finally:
             self._take(0.0)
 
@@ -237,13 +211,6 @@ class RemoteWorkers:
         notes, self._notes = self._notes, []
         for note in notes:
             warnings.warn(HbsimWarning(note), stacklevel=3)
-
-
-async def _end_tasks() -> None:
-    loop, me = asyncio.get_running_loop(), asyncio.current_task()
-    await cancel_tasks([task for task in asyncio.all_tasks() if task is not me])
-    await loop.shutdown_asyncgens()
-    await loop.shutdown_default_executor()
 
 
 def make_carrier(options: Hosts | Dask, say: Callable[[str], None]) -> Carrier:

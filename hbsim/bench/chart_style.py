@@ -13,38 +13,6 @@ import polars as pl
 
 from hbsim.errors import OutputError, ParameterError
 
-__all__ = [
-    "COLOURS",
-    "DASHES",
-    "GONE",
-    "GREY",
-    "HEIGHT",
-    "HOVER",
-    "OTHER",
-    "OTHERS",
-    "ROW",
-    "VEGA_LITE",
-    "WIDTH",
-    "Chart",
-    "Row",
-    "coloured",
-    "data",
-    "digits",
-    "file_content",
-    "legend_below",
-    "level_colours",
-    "log_scale",
-    "number",
-    "save",
-    "spread",
-    "svg_of",
-    "theme",
-    "ticks",
-    "time_unit",
-    "variant_rows",
-    "worker_bars",
-]
-
 Chart: TypeAlias = alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart
 Row: TypeAlias = dict[str, object]
 
@@ -118,7 +86,7 @@ def theme(*, dark: bool = False) -> dict[str, Any]:
     }
 
 
-def save(chart: Chart, path: Path, *, scale: float = 2.0) -> None:
+def save(chart: Chart, path: Path) -> None:
     """Write a chart as ``.png``, ``.svg`` or ``.pdf``.
 
     The same chart gives the same bytes, except as a PDF, whose fonts are in no fixed order.
@@ -134,7 +102,7 @@ def save(chart: Chart, path: Path, *, scale: float = 2.0) -> None:
     if kind not in (".png", ".svg", ".pdf"):
         raise ParameterError("filename", str(path), "must end in .png, .svg or .pdf")
     try:
-        path.write_bytes(file_content(svg_of(chart), kind, scale))
+        path.write_bytes(file_content(svg_of(chart), kind))
     except OSError as error:
         raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
 
@@ -151,7 +119,7 @@ def svg_of(chart: Chart) -> str:
     return re.sub(pattern, lambda m: f"{m[1]}{m[2]}{places.setdefault(m[2] + m[3], len(places))}", svg)
 
 
-def file_content(svg: str, kind: str, scale: float) -> bytes:
+def file_content(svg: str, kind: str) -> bytes:
     """Convert a chart's SVG to the content of a file of a `kind`, such as ``.png``."""
     import vl_convert
 
@@ -159,7 +127,7 @@ def file_content(svg: str, kind: str, scale: float) -> bytes:
         return svg.encode()
     if kind == ".pdf":
         return bytes(vl_convert.svg_to_pdf(svg))
-    return bytes(vl_convert.svg_to_png(svg, scale=scale))
+    return bytes(vl_convert.svg_to_png(svg, scale=2.0))
 
 
 def _without_hover(part: Any) -> Any:

@@ -34,7 +34,6 @@ from hbsim.bench.chart_style import (
     level_colours,
     log_scale,
     number,
-    save,
     svg_of,
     theme,
     time_unit,
@@ -61,17 +60,6 @@ from hbsim.errors import OutputError, ParameterError
 if TYPE_CHECKING:
     from hbsim.bench.conclusions import Interval
     from hbsim.bench.report.model import VariantInfo
-
-__all__ = [
-    "Chart",
-    "VariantStyles",
-    "across_charts",
-    "overview",
-    "save",
-    "task_charts",
-    "variant_styles",
-    "write_figures",
-]
 
 
 @dataclass(frozen=True)
@@ -128,15 +116,15 @@ REGRET: Final = "normalised regret"
 
 def anytime(task: TaskReport, styles: VariantStyles, time: tuple[str, float] | None = None) -> Chart | None:
     """Return the mean normalised regret of each variant's incumbent over simulated time, with its band."""
-    made = _Curves.of(task.anytime, task, styles, time)
-    values = [] if made is None else [y for line in made.lines for y in line.mean if y > 0]
-    if made is None or not values:
+    lines = _shown(task.anytime, task)
+    values = [y for line in lines for y in line.mean if y > 0]
+    if not values:
         return None
     high = 1.25 * max(values)
     low = max(min(values) / 1.25, high / 10**DECADES)
     levels = [(1.0, "median configuration"), (task.target, "target")]
     y = {"title": REGRET, **log_scale(low, high)}
-    return made.chart(y, low, [at for at in levels if low < at[0] < high])
+    return _curves(lines, task, styles, y, low, [at for at in levels if low < at[0] < high], time)
 
 
 def anytime_mean(across: Across, tasks: Sequence[TaskReport], styles: VariantStyles) -> Chart | None:
@@ -166,14 +154,14 @@ def anytime_mean(across: Across, tasks: Sequence[TaskReport], styles: VariantSty
 
 def reached(task: TaskReport, styles: VariantStyles) -> Chart | None:
     """Return the share of seeds that have reached the target, over simulated time."""
-    made = _Curves.of(task.reached, task, styles)
-    return None if made is None else made.chart(_percent(f"seeds that reached {task.target:g}"))
+    lines = _shown(task.reached, task)
+    return _curves(lines, task, styles, _percent(f"seeds that reached {task.target:g}")) if lines else None
 
 
 def chances(task: TaskReport, styles: VariantStyles) -> Chart | None:
     """Return the probability of each variant of being the best one, over simulated time."""
-    made = _Curves.of(task.chances, task, styles)
-    return None if made is None else made.chart(_percent("probability of being best"))
+    lines = _shown(task.chances, task)
+    return _curves(lines, task, styles, _percent("probability of being best")) if lines else None
 
 
 def _percent(title: str) -> dict[str, Any]:
@@ -181,91 +169,86 @@ def _percent(title: str) -> dict[str, Any]:
     return {"title": title, "scale": alt.Scale(domain=[0, 1]), "axis": alt.Axis(format=".0%")}
 
 
-@dataclass(frozen=True)
-class _Curves:
-    """Curves in steps over the time of a task, cut to what the axis shows."""
+def _ends(task: TaskReport) -> tuple[float, float]:
+    """Return the first and the last time of the axis that all curves of a task share."""
+    every = [line for line in (*task.anytime, *task.reached, *task.chances) if line.x]
+    last = max((line.x[-1] for line in every), default=0.0)
+    return max(last * EARLIEST, min((line.x[0] for line in every), default=0.0)), last
 
-    lines: Sequence[Line]
-    task: TaskReport
-    styles: VariantStyles
-    first: float
-    last: float
-    unit: str
-    length: float
 
-    @classmethod
-    def of(
-        cls,
-        lines: Sequence[Line],
-        task: TaskReport,
-        styles: VariantStyles,
-        time: tuple[str, float] | None = None,
-    ) -> _Curves | None:
-        shown = [line for line in lines if any(map(math.isfinite, line.mean))]
-        every = [line for line in (*task.anytime, *task.reached, *task.chances) if line.x]  # one shared axis
-        last = max((line.x[-1] for line in every), default=0.0)
-        if not shown or not 0 < last < math.inf:
-            return None
-        first = max(last * EARLIEST, min(line.x[0] for line in every))
-        cut = [_from(line, first) for line in shown]
-        return cls(cut, task, styles, min(first, last / 2), last, *(time or time_unit(last)))
+def _shown(lines: Sequence[Line], task: TaskReport) -> list[Line]:
+    """Return the curves that have a number, cut to what the axis shows; none without an axis."""
+    first, last = _ends(task)
+    known = lines if 0 < last < math.inf else ()
+    return [_from(line, first) for line in known if any(map(math.isfinite, line.mean))]
 
-    def chart(
-        self, y: dict[str, Any], least: float = -math.inf, levels: Sequence[tuple[float, str]] = ()
-    ) -> Chart:
-        """Return the curves as a chart; values below `least` are drawn at `least`."""
-        task, styles, length = self.task, self.styles, self.length
-        names = styles.shown(line.variant for line in self.lines)
-        colours = styles.colours(names)
-        dashes = {styles.label[name]: list(styles.dashes[name]) for name in names}
-        legend = legend_below(list(colours), WIDTH, symbolType="stroke", symbolSize=260)
-        colour = coloured("variant:N", colours, legend)
-        chosen = alt.selection_point(name="chosen", fields=["variant"], bind="legend")
-        best = [row.variant for row in task.rows if row.variant in names][:BANDED]
-        banded = [line.variant for line in self.lines if line.variant in best and line.low]
-        base = alt.Chart(data(self._rows(least, banded)))
-        x = alt.X("x:Q", title=f"simulated {self.unit}", **log_scale(self.first / length, self.last / length))
-        at = alt.Y("y:Q", **y)
-        shade = alt.when(chosen).then(alt.value(0.14)).otherwise(alt.value(0.0))
-        strength = alt.when(chosen).then(alt.value(1.0)).otherwise(alt.value(0.1))
-        line = base.mark_line(interpolate="step-after", clip=True, strokeWidth=1.7).encode(
-            x=x,
-            y=at,
-            color=colour,
-            strokeDash=coloured("variant:N", dashes, legend, alt.StrokeDash),
-            opacity=strength,
-        )
-        tips = [alt.Tooltip("variant:N"), number("x", title=self.unit), number("y", title=y["title"])]
-        tips += [number("low"), number("high")] if banded else []
-        hover = base.mark_point(**HOVER).encode(x=x, y=at, tooltip=tips)
-        across = alt.Chart(data({"y": level, "text": text} for level, text in levels))
-        text = across.mark_text(align="right", baseline="bottom", dy=-2, fontSize=10, color=GREY)
-        rules = [
-            across.mark_rule(strokeDash=[2, 3]).encode(y=at),
-            text.encode(y=at, x=alt.value("width"), text="text:N"),
-        ]
-        if 0 < task.budget < 0.98 * self.last:  # the curves continue after the budget
-            budget = alt.Chart(data([{"x": task.budget / length}]))
-            rules.append(budget.mark_rule(strokeDash=[5, 3]).encode(x=x))
-        layers: list[Any] = [alt.layer(*rules)]
-        if banded:
-            band = base.mark_area(interpolate="step-after", clip=True)
-            layers.append(band.encode(x=x, y=alt.Y("low:Q", **y), y2="high:Q", color=colour, opacity=shade))
-        return alt.layer(*layers, line.add_params(chosen), hover).properties(
-            width=WIDTH,
-            height=HEIGHT,
-            title=_titled(task.surrogate, task.setting),
-            usermeta={"fit": "both"},
-        )
 
-    def _rows(self, least: float, banded: Collection[str]) -> Iterator[Row]:
-        for line in self.lines:
-            columns = {"y": line.mean}
-            if line.variant in banded:
-                columns |= {"low": line.low, "high": line.high}
-            for i, x in enumerate(line.x):
-                row: Row = {"variant": self.styles.label[line.variant], "x": digits(x / self.length, 6)}
-                yield row | {name: digits(max(values[i], least)) for name, values in columns.items()}
+def _curves(
+    lines: Sequence[Line],
+    task: TaskReport,
+    styles: VariantStyles,
+    y: dict[str, Any],
+    least: float = -math.inf,
+    levels: Sequence[tuple[float, str]] = (),
+    time: tuple[str, float] | None = None,
+) -> Chart:
+    """Return curves in steps over the time of a task; values below `least` are drawn at `least`."""
+    first, last = _ends(task)
+    unit, length = time or time_unit(last)
+    names = styles.shown(line.variant for line in lines)
+    colours = styles.colours(names)
+    dashes = {styles.label[name]: list(styles.dashes[name]) for name in names}
+    legend = legend_below(list(colours), WIDTH, symbolType="stroke", symbolSize=260)
+    colour = coloured("variant:N", colours, legend)
+    chosen = alt.selection_point(name="chosen", fields=["variant"], bind="legend")
+    best = [row.variant for row in task.rows if row.variant in names][:BANDED]
+    banded = [line.variant for line in lines if line.variant in best and line.low]
+    base = alt.Chart(data(_rows(lines, styles, length, least, banded)))
+    x = alt.X("x:Q", title=f"simulated {unit}", **log_scale(min(first, last / 2) / length, last / length))
+    at = alt.Y("y:Q", **y)
+    shade = alt.when(chosen).then(alt.value(0.14)).otherwise(alt.value(0.0))
+    strength = alt.when(chosen).then(alt.value(1.0)).otherwise(alt.value(0.1))
+    line = base.mark_line(interpolate="step-after", clip=True, strokeWidth=1.7).encode(
+        x=x,
+        y=at,
+        color=colour,
+        strokeDash=coloured("variant:N", dashes, legend, alt.StrokeDash),
+        opacity=strength,
+    )
+    tips = [alt.Tooltip("variant:N"), number("x", title=unit), number("y", title=y["title"])]
+    tips += [number("low"), number("high")] if banded else []
+    hover = base.mark_point(**HOVER).encode(x=x, y=at, tooltip=tips)
+    across = alt.Chart(data({"y": level, "text": text} for level, text in levels))
+    text = across.mark_text(align="right", baseline="bottom", dy=-2, fontSize=10, color=GREY)
+    rules = [
+        across.mark_rule(strokeDash=[2, 3]).encode(y=at),
+        text.encode(y=at, x=alt.value("width"), text="text:N"),
+    ]
+    if 0 < task.budget < 0.98 * last:  # the curves continue after the budget
+        budget = alt.Chart(data([{"x": task.budget / length}]))
+        rules.append(budget.mark_rule(strokeDash=[5, 3]).encode(x=x))
+    layers: list[Any] = [alt.layer(*rules)]
+    if banded:
+        band = base.mark_area(interpolate="step-after", clip=True)
+        layers.append(band.encode(x=x, y=alt.Y("low:Q", **y), y2="high:Q", color=colour, opacity=shade))
+    return alt.layer(*layers, line.add_params(chosen), hover).properties(
+        width=WIDTH,
+        height=HEIGHT,
+        title=_titled(task.surrogate, task.setting),
+        usermeta={"fit": "both"},
+    )
+
+
+def _rows(
+    lines: Sequence[Line], styles: VariantStyles, length: float, least: float, banded: Collection[str]
+) -> Iterator[Row]:
+    for line in lines:
+        columns = {"y": line.mean}
+        if line.variant in banded:
+            columns |= {"low": line.low, "high": line.high}
+        for i, x in enumerate(line.x):
+            row: Row = {"variant": styles.label[line.variant], "x": digits(x / length, 6)}
+            yield row | {name: digits(max(values[i], least)) for name, values in columns.items()}
 
 
 def _from(line: Line, first: float) -> Line:
@@ -747,7 +730,7 @@ def write_figures(report: SweepReport, folder: Path) -> list[Path]:
             name, svg = names.make(kind, texts), svg_of(chart)
             for suffix in (".png", ".svg"):
                 written.append(folder / f"{name}{suffix}")
-                written[-1].write_bytes(file_content(svg, suffix, 2.0))
+                written[-1].write_bytes(file_content(svg, suffix))
     except OSError as error:
         raise OutputError(str(folder), f"a figure cannot be written: {error}") from error
     return written

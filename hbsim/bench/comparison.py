@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 
 from hbsim.bench.pool import default_jobs
-from hbsim.bench.sweep import SweepPlan, SweepResults, make_plan, read_results, read_sweep, run_plan
-from hbsim.bench.sweep.folder import CONFIRM, read_manifest
+from hbsim.bench.sweep.folder import CONFIRM, SweepResults, read_manifest, read_results
+from hbsim.bench.sweep.plan import SweepPlan, make_plan, read_sweep
+from hbsim.bench.sweep.run import run_plan
 from hbsim.bench.sweep.scores import anytime
 from hbsim.bench.sweep.specification import DEFAULT_SEEDS
 from hbsim.bench.sweep.store import write, writing
-from hbsim.bench.variants import Value, label, variant_tables
+from hbsim.bench.variants import Value, label, value_text, variant_tables
 from hbsim.core.numbers import whole
 from hbsim.errors import ParameterError
 from hbsim.options import named_options
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     from hbsim.bench.report.model import SweepReport, VariantStanding
     from hbsim.executors.remote.options import Dask, Hosts
-
-__all__ = ["Sweep", "cluster_table", "compare", "confirmation", "load_sweep", "specification", "sweep"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -265,7 +264,7 @@ def compare(
         raise ParameterError("seeds", seeds, "must be a number, or a range in steps of 1")
     content, options = specification(
         variants,
-        [f"{name}={','.join(map(_text, values))}" for name, values in (vary or {}).items()],
+        [f"{name}={','.join(map(value_text, values))}" for name, values in (vary or {}).items()],
         curves,
         cluster_of(workers, made),
         {**defaults, **({"replace": True} if replace else {})},
@@ -406,10 +405,6 @@ def confirmation(plan: SweepPlan, folder: Path, count: int) -> tuple[SweepPlan, 
     if not chosen:
         return None
     return plan.confirming(chosen, count, read_manifest(folder)["plan"]), folder / CONFIRM
-
-
-def _text(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def specification(

@@ -16,18 +16,6 @@ from numpy.typing import NDArray
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats, Ints
 
-__all__ = [
-    "ALPHA",
-    "MISSING",
-    "Call",
-    "Column",
-    "Conclusions",
-    "Interval",
-    "best_probability",
-    "conclude",
-    "mean_intervals",
-]
-
 Bools: TypeAlias = NDArray[np.bool_]
 Call: TypeAlias = Literal["best", "not told apart", "worse", "no score"]
 
@@ -54,10 +42,6 @@ class Interval:
     mean: float
     low: float
     high: float
-
-    def includes(self, value: float) -> bool:
-        """Return whether `value` lies inside, the ends included; True if there is no interval."""
-        return not (value < self.low or value > self.high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +126,6 @@ class Conclusions:
     draw: Column | None
     no_curves: str
     no_draw: str
-
-    @property
-    def answer(self) -> Column | None:
-        """The column that ranks go by: on another draw where there is one, else on these curves."""
-        return self.draw or self.curves
 
 
 def conclude(
@@ -468,7 +447,7 @@ def _step_down(mean: Floats, errors: Floats, df: int, alpha: float) -> tuple[Int
             tails = _tails(away, len(live), df)
             if first:
                 p[live] = np.maximum(tails, reached)
-                critical[live] = _critical(alpha, len(live), df)
+                critical[live] = critical_errors(alpha, len(live), df)
             out = tails <= alpha
             if not out.any():
                 break
@@ -496,8 +475,8 @@ def _tails(away: Floats, k: int, df: int) -> Floats:
 
 
 @cache
-def _critical(alpha: float, k: int, df: int) -> float:
-    """Return the number of errors at which that probability is alpha; 0 for one variant."""
+def critical_errors(alpha: float, k: int, df: int) -> float:
+    """Return by how many errors some of k equal variants differ with probability alpha; 0 for one variant."""
     from scipy.stats import norm, studentized_range, t
 
     if k < 2:

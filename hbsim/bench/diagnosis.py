@@ -20,8 +20,6 @@ from hbsim.surrogates.protocol import Floats, Ints
 if TYPE_CHECKING:
     from hbsim.simulation import Result
 
-__all__ = ["Diagnosis", "FinalValues", "RegretParts", "diagnose", "timeline"]
-
 
 @dataclass(frozen=True)
 class FinalValues:

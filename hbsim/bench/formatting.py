@@ -12,32 +12,6 @@ from typing import Final
 
 from hbsim.bench.conclusions import Interval
 
-__all__ = [
-    "LISTED",
-    "MEASURES",
-    "NONE",
-    "FileNames",
-    "clean",
-    "count",
-    "decimals",
-    "duration",
-    "interval",
-    "intervals",
-    "is_or_are",
-    "labels",
-    "last_if_nan",
-    "listed",
-    "number",
-    "p_value",
-    "percent",
-    "plural",
-    "quoted",
-    "short_names",
-    "shortened",
-    "slug",
-    "time_unit",
-]
-
 NONE: Final = "–"
 MOST: Final = 6  # the most decimals; smaller numbers are written with an exponent
 UNITS: Final = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
@@ -183,12 +157,12 @@ def shortened(text: str, longest: int) -> str:
     return f"{text[: longest - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
 
 
-def labels(names: Sequence[str], longest: int) -> dict[str, str]:
-    """Return a label of about `longest` characters for each name, no two the same."""
+def labels(names: Sequence[str]) -> dict[str, str]:
+    """Return a label of about 44 characters for each name, no two the same."""
     made: dict[str, str] = {}
     taken: set[str] = set()
     for name in dict.fromkeys(names):
-        made[name] = _untaken(shortened(name, longest) or "(no name)", taken, " #")
+        made[name] = _untaken(shortened(name, LONGEST_NAME) or "(no name)", taken, " #")
         taken.add(made[name])
     return made
 
@@ -204,9 +178,9 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     for tried in (_symbols(_without_beginning(_without_common(names))), _symbols(names)):
         if len({clean(name) for name in tried}) == len(set(names)) and all(map(clean, tried)):
             # `labels` keeps them apart where they are cut.
-            cut = labels(tried, LONGEST_NAME)
+            cut = labels(tried)
             return {name: cut[short] for name, short in zip(names, tried, strict=True)}
-    return labels(names, LONGEST_NAME)
+    return labels(names)
 
 
 def _without_common(names: Sequence[str]) -> list[str]:

@@ -11,27 +11,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from hbsim.bench.conclusions import Interval, mean_intervals
+from hbsim.bench.conclusions import ALPHA, Interval, mean_intervals
 from hbsim.errors import ParameterError, needs
 from hbsim.surrogates.protocol import Floats
-
-__all__ = [
-    "AcrossTasks",
-    "Pair",
-    "across_tasks",
-    "block_ranks",
-    "cliques",
-    "critical_difference",
-    "friedman",
-    "group_means",
-    "holm_pairs",
-    "improvements",
-    "interquartile_means",
-    "least_pairs",
-    "nemenyi",
-    "paired_differences",
-    "signed_rank",
-]
 
 _COUNTED: Final = 50  # the most differences for which all combinations of signs are counted
 _MANY: Final = 10  # the fewest blocks for which Iman and Davenport's F is accurate enough
@@ -97,7 +79,7 @@ class AcrossTasks:
     pairs: tuple[Pair, ...]
 
 
-def across_tasks(scores: Floats, alpha: float = 0.05) -> AcrossTasks:
+def across_tasks(scores: Floats) -> AcrossTasks:
     """Compare all variants over independent blocks.
 
     As J. Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7, 2006, recommends:
@@ -113,23 +95,17 @@ def across_tasks(scores: Floats, alpha: float = 0.05) -> AcrossTasks:
     ----------
     scores : array, shape (g, k)
         A row a block, a column a variant; less is better. NaN, no score, is worse than any.
-    alpha : float
-        The level of significance of the critical difference.
 
     Raises
     ------
     ParameterError
-        `scores` is not two-dimensional, `alpha` not in (0, 1), or the extra ``report`` is not installed.
+        The extra ``report`` is not installed.
     """
-    _check_share("alpha", alpha)
-    scores = np.asarray(scores, dtype=np.float64)
-    if scores.ndim != 2:
-        raise ParameterError("scores", scores.shape, "must have two dimensions: blocks and variants")
     scores = np.where(np.isfinite(scores), scores, np.nan)
     g, k = scores.shape
     ranks = block_ranks(scores)
     mean_ranks = ranks.mean(axis=0) if g else np.full(k, np.nan)
-    difference = critical_difference(g, k, alpha)
+    difference = critical_difference(g, k)
     return AcrossTasks(
         means=tuple(_student(column[~np.isnan(column)]) for column in scores.T),
         missing=tuple(int(count) for count in np.isnan(scores).sum(axis=0)),
@@ -168,15 +144,7 @@ def group_means(scores: Floats, groups: list[str]) -> tuple[tuple[str, ...], Flo
     scores : array, shape (g, k)
         NaN where a variant has no score in some task of the group: all variants are averaged over the same
         tasks, since tasks differ in level.
-
-    Raises
-    ------
-    ParameterError
-        There is not one group a task.
     """
-    scores = np.asarray(scores, dtype=np.float64)
-    if len(groups) != len(scores):
-        raise ParameterError("groups", len(groups), f"must be as many as there are tasks, {len(scores)}")
     names = tuple(dict.fromkeys(groups))
     of_each = np.array([names.index(group) for group in groups], dtype=np.int64)
     rows = [scores[of_each == index].mean(axis=0) for index in range(len(names))]
@@ -278,7 +246,7 @@ def nemenyi(ranks: Floats) -> Floats:
     return np.array(posthoc_nemenyi_friedman(ranks), dtype=np.float64)
 
 
-def critical_difference(blocks: int, variants: int, alpha: float = 0.05) -> float:
+def critical_difference(blocks: int, variants: int, alpha: float = ALPHA) -> float:
     """Return by how much two mean ranks must differ for Nemenyi's test to tell them apart.
 
     q_alpha sqrt(k(k + 1)/(6g)), as in J. Demsar, "Statistical Comparisons of Classifiers over Multiple Data
@@ -368,15 +336,7 @@ def paired_differences(a: Floats, b: Floats) -> Floats:
     """Return a - b, shape (n,): infinite where only one has a score, 0 where neither has.
 
     A missing score is worse than any, so such a seed counts as the largest difference.
-
-    Raises
-    ------
-    ParameterError
-        They differ in shape.
     """
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if a.ndim != 1 or a.shape != b.shape:
-        raise ParameterError("b", b.shape, f"must be one-dimensional and of the same length as a, {a.shape}")
     none, none_other = ~np.isfinite(a), ~np.isfinite(b)
     with np.errstate(invalid="ignore"):
         differences = a - b
@@ -421,25 +381,17 @@ def signed_rank(differences: Floats) -> float:
     return min(1.0, 2.0 * math.fsum(chance[: round(least) + 1]))
 
 
-def least_pairs(alpha: float = 0.05, comparisons: int = 1) -> int:
+def least_pairs(comparisons: int = 1) -> int:
     """Return the least number of pairs, all of one sign, with which Wilcoxon's test can be significant.
 
-    That is the least n with 2/2^n <= alpha / comparisons: 6 at 0.05.
+    That is the least n with 2/2^n <= `ALPHA` / comparisons: 6 for one comparison.
 
     Parameters
     ----------
-    alpha : float
-        In (0, 1).
     comparisons : int
-        The number of comparisons that Holm corrects for, at least 1.
-
-    Raises
-    ------
-    ParameterError
-        `alpha` is not in (0, 1).
+        The number of comparisons that Holm corrects for.
     """
-    _check_share("alpha", alpha)
-    return 1 + math.ceil(math.log2(max(comparisons, 1) / alpha))
+    return 1 + math.ceil(math.log2(max(comparisons, 1) / ALPHA))
 
 
 def interquartile_means(tasks: Sequence[Floats]) -> tuple[Interval, ...]:
@@ -455,11 +407,6 @@ def interquartile_means(tasks: Sequence[Floats]) -> tuple[Interval, ...]:
     tasks : sequence of array, shape (n, k)
         The scores of each task, a row a study, a column a variant: numbers that tasks share, as normalised
         regrets. NaN, no score, is worse than any; where it is in the middle half there is no mean.
-
-    Raises
-    ------
-    ParameterError
-        There are no studies, or tasks differ in their variants.
     """
     scores = _tasks(tasks)
     random = np.random.default_rng(_SEED)
@@ -487,11 +434,6 @@ def improvements(tasks: Sequence[Floats]) -> tuple[tuple[Interval, ...], ...]:
     -------
     tuple of tuple of Interval
         The probability for each variant over each other one.
-
-    Raises
-    ------
-    ParameterError
-        As `interquartile_means`.
     """
     scores = _tasks(tasks)
     k = scores[0].shape[1]
@@ -515,13 +457,7 @@ def improvements(tasks: Sequence[Floats]) -> tuple[tuple[Interval, ...], ...]:
 
 def _tasks(tasks: Sequence[Floats]) -> list[Floats]:
     """Return the scores of each task, infinite where a score is missing."""
-    scores = [np.asarray(one, dtype=np.float64) for one in tasks]
-    shapes = [one.shape for one in scores]
-    if not scores or any(len(one) != 2 or not one[0] or one[1:] != shapes[0][1:] for one in shapes):
-        raise ParameterError(
-            "tasks", shapes, "must be scores of shape (studies, variants), the same variants"
-        )
-    return [np.where(np.isfinite(one), one, np.inf) for one in scores]
+    return [np.where(np.isfinite(one), one, np.inf) for one in tasks]
 
 
 def _middle_mean(scores: Floats) -> Floats:
@@ -541,11 +477,6 @@ def _interval(seen: Floats, drawn: Floats) -> Interval:
 
 def _student(data: Floats) -> Interval:
     return Interval(*(float(one) for one in mean_intervals(data)))
-
-
-def _check_share(field: str, value: float) -> None:
-    if not 0.0 < value < 1.0:
-        raise ParameterError(field, value, "must be above 0 and below 1")
 
 
 def _need_report(package: str) -> None:

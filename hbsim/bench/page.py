@@ -41,8 +41,6 @@ from hbsim.bench.report.tables import (
 if TYPE_CHECKING:
     from hbsim.bench.report.tables import ReportTable
 
-__all__ = ["LIMIT", "TEXTS", "render"]
-
 
 def _asset(name: str) -> str:
     return files("hbsim.bench").joinpath("assets", name).read_text(encoding="utf-8")

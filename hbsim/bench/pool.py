@@ -23,8 +23,6 @@ from hbsim.executors.slots import THREAD_VARIABLES
 if TYPE_CHECKING:
     from hbsim.bench.remote import Remote
 
-__all__ = ["AHEAD", "POLL", "Pool", "Processes", "Workers", "default_jobs", "open_pool"]
-
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 

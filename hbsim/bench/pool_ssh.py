@@ -19,13 +19,12 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from hbsim.bench.pool import POLL, Processes, Workers, default_jobs
-from hbsim.bench.remote import LoopThread, Remote, inspect_process, work_for
+from hbsim.bench.remote import Remote, inspect_process, work_for
 from hbsim.errors import ParameterError
+from hbsim.executors.remote.loop_thread import LoopThread
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.protocol import AgentEnded, AgentLine, CarrierEvent, HostFailed, Joined
 from hbsim.executors.remote.ssh import SshCarrier
-
-__all__ = ["decode", "encode", "main", "open_hosts"]
 
 LONGEST: Final = 64 << 20  # the most bytes in a line
 MANY: Final = 10**9
@@ -331,7 +330,7 @@ class _Hosts(Workers):
             call, host = self._waiting.popleft(), self._hosts[agent]
             host.calls[call.number] = call
             order = json.dumps({"call": call.number, "host": host.name, "data": call.data})
-            self._thread.loop.call_soon_threadsafe(self._carrier.send, agent, order)
+            self._thread.call(self._carrier.send, agent, order)
 
 
 if __name__ == "__main__":

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import platform
 import socket
-import threading
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import hbsim
-from hbsim.bench.pool import POLL
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.remote.allocation import differences
 from hbsim.executors.remote.options import Dask, Hosts
-
-__all__ = [
-    "SAME",
-    "LoopThread",
-    "Remote",
-    "find_problem",
-    "inspect_process",
-    "on_host",
-    "versions",
-    "work_for",
-]
-
-Found = TypeVar("Found")
 
 DANGER: Final = "whoever answers there, or sits between, can run anything here: results come as pickles"
 SAME: Final = "the same version of hbsim and Python must be there as here"
@@ -155,32 +138,3 @@ def work_for(host: str) -> None:
 def on_host() -> str:
     """Return " on HOST" if this process runs calls of another machine, else an empty text."""
     return f" on {_host}" if _host else ""
-
-
-class LoopThread:
-    """An event loop in a separate thread, since the caller's may already run one, as in a notebook."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="hbsim hosts", daemon=True)
-
-    def __enter__(self) -> LoopThread:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
-
-    def run(self, work: Coroutine[Any, Any, Found]) -> Found:
-        """Run a coroutine and return its result; Ctrl-C cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self.loop)
-        try:
-            # Many short waits: one endless wait would miss Ctrl-C, as Polars' handler has SA_RESTART.
-            while not future.done():
-                concurrent.futures.wait([future], timeout=POLL)
-        except BaseException:
-            future.cancel()
-            raise
-        return future.result()

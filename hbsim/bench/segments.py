@@ -15,8 +15,6 @@ from hbsim.simulation.availability import MachineAvailability
 if TYPE_CHECKING:
     from hbsim.simulation import Result
 
-__all__ = ["ABSENT", "IDLE", "OVERHEAD", "Segments", "absent_shares", "busy_shares", "raster", "segments"]
-
 OVERHEAD: Final = -1
 IDLE: Final = -2
 ABSENT: Final = -3

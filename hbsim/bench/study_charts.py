@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -32,13 +32,10 @@ from hbsim.bench.chart_style import (
 )
 from hbsim.bench.formatting import plural
 from hbsim.bench.segments import Segments, absent_shares, busy_shares, raster, segments
-from hbsim.surrogates.protocol import Floats
 
 if TYPE_CHECKING:
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
-
-__all__ = ["incumbent", "plot_study", "survival", "training_curves", "worker_chart", "workers"]
 
 WIDTH: Final = 560
 MARKED: Final = "#d55e00"
@@ -321,16 +318,6 @@ STATUSES: Final = {
 FAR: Final = 3.0  # a value this many spans of the middle half away is far from all others
 
 
-@dataclass(frozen=True, slots=True)
-class TrialCurve:
-    """A trial's reports, each resource once."""
-
-    trial: int
-    status: str
-    resource: Floats
-    value: Floats
-
-
 def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     """Return a chart of the metric that decides over the resource, with a line for each trial.
 
@@ -338,12 +325,13 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     numbers beside them. Vertical lines are the rung levels. Values that are far worse than all others are
     left outside, and counted. Where a trial trained again what it had, its later report counts.
     """
-    curves, best = curves_of(result), result.summary()["best_trial"]
-    mode = result.scheduler.mode
+    best, mode = result.summary()["best_trial"], result.scheduler.mode
+    curves, names = curves_of(result, best)
+    count = curves["trial"].n_unique()
     levels = [] if result.spec.until_return else [float(one) for one in result.scheduler.levels]
     low, top, outside = _heights(curves, mode)
     scale = _Scale(low, top)
-    first = min((float(curve.resource[0]) for curve in curves), default=1.0)
+    first = float(curves["resource"].min()) if count else 1.0  # type: ignore[arg-type]
     along: dict[str, Any] = {
         "scale": alt.Scale(zero=False, nice=False),
         "axis": alt.Axis(format=",~f", grid=False),
@@ -351,9 +339,8 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     if len(levels) > 2 and first > 0:
         along = _level_axis(levels, min(first, levels[0]) / 1.08, 1.12 * levels[-1], grid=False)
     x = alt.X("resource:Q", title=result.spec.time_attr, **along)
-    title = f"{result.spec.metric} ({mode})" if curves else "no reports"
+    title = f"{result.spec.metric} ({mode})" if count else "no reports"
     y = alt.Y("value:Q", title=title, **scale.encoding())
-    names = _legend_names(curves, best)
     colours = {
         names[status]: colour
         for status, colour in {"incumbent": MARKED, **STATUSES}.items()
@@ -361,11 +348,11 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     }
     below = legend_below(list(colours), WIDTH, symbolType="stroke", symbolSize=260)
     colour = coloured("status:N", colours, below if legend else None)
-    faint = 0.9 if len(curves) <= FEW else max(0.15, min(0.8, 40 / len(curves)))
+    faint = 0.9 if count <= FEW else max(0.15, min(0.8, 40 / count))
     layers = [alt.Chart(data({"resource": one} for one in levels)).mark_rule(opacity=0.35).encode(x=x)]
     for is_best in (False, True):
-        mine = [curve for curve in curves if (curve.trial == best) is is_best]
-        reports = alt.Chart(data(_reports(mine, names, mode, best)))
+        mine = curves.filter(pl.col("trial").eq_missing(best) == is_best)
+        reports = alt.Chart(data(mine.to_dicts()))
         base = reports.encode(x=x, y=y, color=colour, detail="trial:N")
         width, size, opacity = (2.6, 70, 1.0) if is_best else (1.2, 14, faint)
         end = base.transform_filter("datum.best" if is_best else "datum.last")
@@ -373,8 +360,8 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
             base.mark_line(clip=True, strokeWidth=width, opacity=opacity),
             end.mark_point(clip=True, filled=True, size=size, opacity=min(1.0, 2 * opacity)),
         ]
-    if len(curves) <= FEW:
-        numbers = alt.Chart(data(_numbers(curves, names, best, scale)))
+    if count <= FEW:
+        numbers = alt.Chart(data(_numbers(curves, scale)))
         text = numbers.mark_text(align="left", dx=6, fontSize=10)
         layers.append(text.encode(x=x, y=y, text="trial:N", color=colour))
     parts = [
@@ -388,68 +375,63 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     )
 
 
-def curves_of(result: RunResult) -> list[TrialCurve]:
-    """Return the curves of the trials that reported a number, in the order of trials."""
+def curves_of(result: RunResult, best: object = None) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Return the reports of a number, each resource of a trial once, and the names in the legend.
+
+    Returns
+    -------
+    reports : polars.DataFrame
+        In the order of trial and resource. Columns: trial, status (as in the legend), resource, value, and
+        whether it is the ``last`` and the ``best`` of its trial.
+    names : dict
+        The names of each status, with its number of trials, and of the incumbent.
+    """
     rows = result.reports.filter(pl.col("value").is_finite())
     rows = rows.unique(["trial", "resource"], keep="last", maintain_order=True).sort("trial", "resource")
-    statuses: Mapping[int, str] = dict(result.trials.select("trial", "status").iter_rows())
-    return [
-        TrialCurve(trial, statuses[trial], part["resource"].to_numpy(), part["value"].to_numpy())
-        for (trial,), part in rows.group_by("trial", maintain_order=True)
-    ]
-
-
-def _legend_names(curves: Sequence[TrialCurve], best: object) -> dict[str, str]:
-    """Return the legend's names of each status, with its number of trials, and of the incumbent."""
+    rows = rows.join(result.trials.select("trial", "status"), on="trial", maintain_order="left")
+    ends = rows.unique("trial")
     names = {}
-    for curve in curves:
-        if curve.trial == best:
-            names["incumbent"] = f"incumbent: trial {curve.trial}, {curve.status}"
-    counts = {status: sum(curve.status == status for curve in curves) for status in reversed(STATUSES)}
-    return names | {status: f"{count:,} {status}" for status, count in counts.items() if count}
+    for status in ends.filter(pl.col("trial").eq_missing(best))["status"]:
+        names["incumbent"] = f"incumbent: trial {best}, {status}"
+    counts = {status: int((ends["status"] == status).sum()) for status in reversed(STATUSES)}
+    names |= {status: f"{count:,} {status}" for status, count in counts.items() if count}
+    kind = pl.when(pl.col("trial").eq_missing(best)).then(pl.lit("incumbent")).otherwise("status")
+    value, place = pl.col("value"), pl.int_range(pl.len())
+    top = value.arg_max() if result.scheduler.mode == "max" else value.arg_min()
+    reports = rows.select(
+        "trial",
+        kind.replace_strict(names, return_dtype=pl.String).alias("status"),
+        "resource",
+        "value",
+        last=(place == pl.len() - 1).over("trial"),
+        best=(place == top).over("trial"),
+    )
+    return reports, names
 
 
-def _reports(curves: Sequence[TrialCurve], names: Mapping[str, str], mode: str, best: object) -> list[Row]:
-    rows: list[Row] = []
-    for curve in curves:
-        top = int(np.argmax(curve.value) if mode == "max" else np.argmin(curve.value))
-        status = names["incumbent" if curve.trial == best else curve.status]
-        for place, (resource, value) in enumerate(zip(curve.resource, curve.value, strict=True)):
-            row: Row = {
-                "trial": curve.trial,
-                "status": status,
-                "resource": float(resource),
-                "value": float(value),
-            }
-            rows.append(row | {"last": place == len(curve.value) - 1, "best": place == top})
-    return rows
-
-
-def _heights(curves: Sequence[TrialCurve], mode: str) -> tuple[float, float, int]:
+def _heights(curves: pl.DataFrame, mode: str) -> tuple[float, float, int]:
     """Return the ends of the axis, and how many outlying values it leaves out to give the others room."""
-    if not curves:
+    if curves.is_empty():
         return 0.0, 1.0, 0
-    values = np.concatenate([curve.value for curve in curves])
     sign = 1.0 if mode == "max" else -1.0
-    ends = np.array([sign * curve.value[place] for curve in curves for place in (0, -1)])
-    low, high = np.quantile(ends, (0.25, 0.75))
+    first = pl.col("trial").is_first_distinct()
+    ends = pl.concat([curves.filter(first), curves.filter("last")])["value"].to_numpy()
+    low, high = np.quantile(sign * ends, (0.25, 0.75))
+    values = curves["value"].to_numpy()
     inside = values[sign * values >= low - FAR * (high - low)]
     return float(inside.min()), float(inside.max()), len(values) - len(inside)
 
 
-def _numbers(
-    curves: Sequence[TrialCurve], names: Mapping[str, str], best: object, scale: _Scale
-) -> list[Row]:
+def _numbers(curves: pl.DataFrame, scale: _Scale) -> list[Row]:
     """Place the numbers of trials beside the ends of their lines, without overlap."""
     below: dict[float, float] = {}  # by resource: the height of the last number
     rows: list[Row] = []
-    for curve in sorted(curves, key=lambda curve: float(curve.value[-1])):
-        at, height = float(curve.resource[-1]), scale.share(float(curve.value[-1]))
+    for end in curves.filter("last").sort("value", maintain_order=True).iter_rows(named=True):
+        at, height = end["resource"], scale.share(end["value"])
         if 0 <= height <= 1:
             below[at] = height = max(height, below.get(at, -1.0) + 0.04)
-            status = names["incumbent" if curve.trial == best else curve.status]
-            value = scale.value(height)
-            rows.append({"trial": curve.trial, "status": status, "resource": at, "value": value})
+            place = {"resource": at, "value": scale.value(height)}
+            rows.append({"trial": end["trial"], "status": end["status"], **place})
     return rows
 
 

@@ -8,41 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hbsim.bench.conclusions import Interval
-from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats
 
 if TYPE_CHECKING:
     from scipy.stats import CensoredData
-
-__all__ = [
-    "area_under",
-    "first_time",
-    "median_time",
-    "normalise",
-    "on_grid",
-    "reached_curve",
-    "restricted_time",
-]
-
-
-def normalise(regret: Floats, median_regret: float) -> Floats:
-    """Divide regrets by that of the median configuration: 0 is the best there is, 1 is the median.
-
-    Parameters
-    ----------
-    regret : array
-        Of incumbents, at R; NaN stays.
-    median_regret : float
-        The regret at R of the median configuration drawn at random, in the same unit.
-
-    Raises
-    ------
-    ParameterError
-        `median_regret` is not a finite number above 0: where half of all configurations are the best there
-        is, nothing is to be tuned.
-    """
-    _check_above_zero("median_regret", median_regret)
-    return np.asarray(regret, dtype=np.float64) / median_regret
 
 
 def on_grid(time: Floats, score: Floats, x: Floats) -> Floats:
@@ -56,13 +25,7 @@ def on_grid(time: Floats, score: Floats, x: Floats) -> Floats:
         Their scores.
     x : array
         In the unit of `time`.
-
-    Raises
-    ------
-    ParameterError
-        The arrays differ in shape.
     """
-    _check_lengths("time", time, "score", score)
     places = np.searchsorted(time, x, side="right")
     return np.append(math.nan, np.asarray(score, dtype=np.float64))[places]
 
@@ -86,14 +49,7 @@ def area_under(time: Floats, score: Floats, budget: float) -> float:
     -------
     float
         In [0, 1] if no score is below 0.
-
-    Raises
-    ------
-    ParameterError
-        The arrays differ in shape, or `budget` is not a finite number above 0.
     """
-    _check_lengths("time", time, "score", score)
-    _check_above_zero("budget", budget)
     edges = np.concatenate(([0.0], np.clip(time, 0.0, budget), [budget]))
     heights = np.fmin(np.append(1.0, np.asarray(score, dtype=np.float64)), 1.0)
     return math.fsum(np.diff(edges) * heights) / budget
@@ -113,13 +69,7 @@ def first_time(time: Floats, score: Floats, target: float) -> float:
         Their normalised regrets; NaN reaches nothing.
     target : float
         A normalised regret.
-
-    Raises
-    ------
-    ParameterError
-        The arrays differ in shape.
     """
-    _check_lengths("time", time, "score", score)
     there = np.asarray(score) <= target
     return float(time[int(np.argmax(there))]) if there.any() else math.inf
 
@@ -138,13 +88,7 @@ def restricted_time(reach: Floats, horizon: float) -> Floats:
         When each study reaches the target; infinity or NaN for never.
     horizon : float
         Above 0, in the unit of `reach`.
-
-    Raises
-    ------
-    ParameterError
-        `horizon` is not a finite number above 0.
     """
-    _check_above_zero("horizon", horizon)
     return np.fmin(np.asarray(reach, dtype=np.float64), horizon)
 
 
@@ -167,15 +111,9 @@ def median_time(reach: Floats, horizon: float) -> Interval:
         The median as `mean`, infinite where half of the studies or more do not reach it by the horizon, NaN
         without studies; and its 95 % interval, of which an end is infinite where it comes after the horizon,
         and NaN for fewer than 6 studies.
-
-    Raises
-    ------
-    ParameterError
-        `horizon` is not a finite number above 0.
     """
     from scipy.stats import binom
 
-    _check_above_zero("horizon", horizon)
     times = np.sort(np.where(np.asarray(reach) <= horizon, reach, math.inf))
     n = len(times)
     if not n:
@@ -208,16 +146,9 @@ def reached_curve(times: Floats, ends: Floats, horizon: float) -> tuple[Floats, 
     -------
     x, share : arrays, shape (m,)
         Steps: `share[i]` holds from `x[i]` until `x[i + 1]`; the last point is the end. None without studies.
-
-    Raises
-    ------
-    ParameterError
-        The arrays differ in shape, or `horizon` is not a finite number above 0.
     """
     from scipy.stats import ecdf
 
-    _check_lengths("times", times, "ends", ends)
-    _check_above_zero("horizon", horizon)
     if not len(times):
         return np.empty(0), np.empty(0)
     survival = ecdf(_censored(times, ends, horizon)).sf
@@ -238,16 +169,3 @@ def _censored(times: Floats, ends: Floats, horizon: float) -> CensoredData:
     watched = np.fmin(np.asarray(ends, dtype=np.float64), horizon)
     reached = np.asarray(times) <= watched
     return CensoredData(uncensored=np.asarray(times)[reached], right=watched[~reached])
-
-
-def _check_above_zero(field: str, value: float) -> None:
-    """Raise a ParameterError unless `value` is a finite number above 0."""
-    if not (math.isfinite(value) and value > 0.0):
-        raise ParameterError(field, value, "must be a finite number above 0")
-
-
-def _check_lengths(first: str, one: Floats, second: str, other: Floats) -> None:
-    """Raise a ParameterError unless two arrays are one-dimensional and of the same length."""
-    if np.ndim(one) != 1 or np.shape(one) != np.shape(other):
-        rule = f"must be one-dimensional and of the same length as {first}, {np.shape(one)}"
-        raise ParameterError(second, np.shape(other), rule)

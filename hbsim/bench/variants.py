@@ -17,20 +17,6 @@ from hbsim.errors import ParameterError, nearest
 from hbsim.searchers import learns, takes
 from hbsim.searchers.factory import plain_options
 
-__all__ = [
-    "SEARCHER",
-    "Searching",
-    "Value",
-    "Variant",
-    "check_taken",
-    "complete",
-    "label",
-    "pairing",
-    "search_named",
-    "taken",
-    "variant_tables",
-]
-
 SEARCHER: Final = "searcher"  # an option that variants of all types have
 RANDOM: Final = "random"
 MANY: Final = 3  # the most variants that a note lists by name
@@ -216,7 +202,7 @@ def variant_tables(variants: Sequence[str], vary: Sequence[str] = ()) -> list[di
         if name not in open_:
             every = {SEARCHER, *(option for options in TYPES.values() for option in options)}
             near = "" if name in every else f".{nearest(name, every)}"
-            text = f"{name}={','.join(map(_written, values))}"
+            text = f"{name}={','.join(map(value_text, values))}"
             raise ParameterError("vary", text, f"no variant takes {name} and leaves it open{near}")
     return tables
 
@@ -276,7 +262,7 @@ def _typed(text: str) -> Value:
 
 def label(first: str, own: Mapping[str, Value]) -> str:
     """Return the label of a variant: its type or another name, and its options."""
-    return ",".join([first, *(f"{name}={_written(value)}" for name, value in own.items())])
+    return ",".join([first, *(f"{name}={value_text(value)}" for name, value in own.items())])
 
 
 def complete(label: str, type: str, own: Mapping[str, Value], given: Mapping[str, Value]) -> Variant:
@@ -306,5 +292,6 @@ def _with_size(variant: Variant) -> Variant:
     return replace(variant, shared={**variant.shared, "n": n}, notes=(note,))
 
 
-def _written(value: Value) -> str:
+def value_text(value: Value) -> str:
+    """Return a value as the command line has it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -21,7 +21,7 @@ from hbsim.core.options import Options as SchedulerOptions
 from hbsim.options import option
 
 if TYPE_CHECKING:
-    from hbsim.bench.sweep import SweepPlan
+    from hbsim.bench.sweep.plan import SweepPlan
 
 __all__ = ["compare"]
 
@@ -103,7 +103,7 @@ def compare(
 def _plan(variants: Given, levels: Given, grid: Given, curves: Given, cluster: Given) -> SweepPlan:
     """Make the specification of a sweep from the options, and check it."""
     from hbsim.bench.comparison import specification
-    from hbsim.bench.sweep import make_plan
+    from hbsim.bench.sweep.plan import make_plan
 
     defaults: dict[str, Any] = dict(levels)
     for name in ("num_trials", "max_time", "max_full_runs", "searcher", "replace"):

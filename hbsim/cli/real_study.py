@@ -148,11 +148,10 @@ def _how(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_spec(folder: StudyFolder) -> StudySpec:
-    from hbsim.runner.records import read_records
+    from hbsim.runner.journal_reader import read_start
     from hbsim.study.spec import StudySpec
 
-    first = next(iter(read_records(folder.journal)))
-    return StudySpec.from_dict(first["spec"], str(folder.journal))
+    return StudySpec.from_dict(read_start(folder.journal).spec, str(folder.journal))
 
 
 def _same(spec: StudySpec, scheduler: Mapping[str, Any], values: Mapping[str, Any]) -> StudySpec:

@@ -21,7 +21,7 @@ from hbsim.cli.real_study import (
     resumed_study,
     run_to_end,
 )
-from hbsim.cli.show_study import resume_command
+from hbsim.cli.study_output import resume_command
 from hbsim.errors import ParameterError
 from hbsim.options import option
 from hbsim.study.folder import StudyFolder

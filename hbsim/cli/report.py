@@ -54,7 +54,7 @@ def report(
       hbsim report study --out study.html --figures figures --tables tables
     """
     from hbsim.bench.report.build import build
-    from hbsim.bench.sweep import is_own, read_results
+    from hbsim.bench.sweep.folder import is_own, read_results
 
     _check_sweep(folder)
     for option, path in (("out", out), ("figures", figures), ("tables", tables)):

@@ -24,8 +24,8 @@ from hbsim.cli.real_study import (
     resumed_study,
     run_to_end,
 )
-from hbsim.cli.show_study import resume_command, run_as_json, show_run
 from hbsim.cli.simulate import check_trials, simulate_study
+from hbsim.cli.study_output import resume_command, run_as_json, show_run
 from hbsim.errors import ParameterError
 from hbsim.executors.training_function import split_target
 from hbsim.options import one_of

@@ -26,7 +26,7 @@ from hbsim.cli.output import output_folder, print_json, progress
 from hbsim.errors import ParameterError
 
 if TYPE_CHECKING:
-    from hbsim.cli.show_study import Request
+    from hbsim.cli.study_output import Request
     from hbsim.core.scheduler import Scheduler
     from hbsim.simulation import Cluster, Result
     from hbsim.surrogates import Surrogate
@@ -69,7 +69,7 @@ def simulate_study(
     load: Callable[[Given], Surrogate] = load_curves,
 ) -> None:
     """Simulate one study for a command with these groups of options; `load` loads its learning curves."""
-    from hbsim.cli.show_study import Request, as_json, notes, show
+    from hbsim.cli.study_output import Request, as_json, notes, show
     from hbsim.core import make_scheduler
 
     explain = output.get("explain", [])
@@ -128,7 +128,7 @@ def _simulate(scheduler: Scheduler, curves: Surrogate, study: Given, cluster: Cl
 @contextmanager
 def _written(output: Given, folder: Path | None, request: Request) -> Iterator[list[Result]]:
     """Check the folder before any work; at the end write the result that the caller puts into the list."""
-    from hbsim.cli.show_study import write
+    from hbsim.cli.study_output import write
 
     results: list[Result] = []
     if folder is None:

@@ -26,7 +26,9 @@ from hbsim.terminal import print_out
 if TYPE_CHECKING:
     from hbsim.bench.remote import Remote
     from hbsim.bench.report.model import SweepReport
-    from hbsim.bench.sweep import CellStudy, Counts, Estimate, SweepPlan
+    from hbsim.bench.sweep.cell import CellStudy
+    from hbsim.bench.sweep.plan import SweepPlan
+    from hbsim.bench.sweep.run import Counts, Estimate
 
 __all__ = ["MATTERS", "RESULTS", "SWEEP_MACHINES", "carry_out", "check_results", "sweep"]
 
@@ -106,7 +108,7 @@ def sweep(
       hbsim sweep study.toml --out study
       hbsim report study --out study.html
     """
-    from hbsim.bench.sweep import read_sweep
+    from hbsim.bench.sweep.plan import read_sweep
 
     if data == "":
         raise ParameterError("data", data, "must name a folder")
@@ -166,7 +168,8 @@ def carry_out(
     """
     from hbsim.bench.comparison import confirmation
     from hbsim.bench.pool import default_jobs
-    from hbsim.bench.sweep import SweepStore, counts
+    from hbsim.bench.sweep.run import counts
+    from hbsim.bench.sweep.store import SweepStore
 
     jobs = results.get("jobs") or default_jobs(len(plan.different))
     if "dry_run" in results:
@@ -197,7 +200,8 @@ def _run(
     plan: SweepPlan, folder: Path, force: bool, how: tuple[Any, ...], problems: list[str]
 ) -> Counts | None:
     """Run a plan, and add errors to `problems`; return None if the plan was interrupted."""
-    from hbsim.bench.sweep import SweepStore, counts, run_plan
+    from hbsim.bench.sweep.run import counts, run_plan
+    from hbsim.bench.sweep.store import SweepStore
 
     command, jobs, remote, is_retrying, isolated = how
     done = [0]
@@ -277,7 +281,7 @@ def _show_outcome(
 
 def _report(folder: Path, command: str, name: str, matters: str | None) -> SweepReport:
     from hbsim.bench.report.build import build
-    from hbsim.bench.sweep import read_results
+    from hbsim.bench.sweep.folder import read_results
 
     return build(read_results(folder), command, name, matters)
 
@@ -287,7 +291,8 @@ def _report(folder: Path, command: str, name: str, matters: str | None) -> Sweep
 
 def _dry_run(ctx: typer.Context, plan: SweepPlan, results: Given, jobs: int) -> None:
     """Print the work to be done, its estimated time, and what would fail; write nothing."""
-    from hbsim.bench.sweep import estimate, look_into
+    from hbsim.bench.sweep.folder import look_into
+    from hbsim.bench.sweep.run import estimate
 
     command, folder = command_line(ctx, NOT_TO_RUN), results.get("folder")
     if folder is None:

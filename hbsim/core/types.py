@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 __all__ = [
     "FAILURE_KINDS",
@@ -14,6 +14,7 @@ __all__ = [
     "Decision",
     "Explanation",
     "Failure",
+    "FailureKind",
     "Job",
     "Milestone",
     "Mode",
@@ -41,8 +42,9 @@ STATUSES: Final = ("running", "running", "paused", "stopped", "completed", "fail
 CONTINUE, PAUSE, STOP, COMPLETE, RETRY = range(5)
 VERDICTS: Final = (Verdict.CONTINUE, Verdict.PAUSE, Verdict.STOP, Verdict.COMPLETE, Verdict.RETRY)
 
-FAILURE_KINDS: Final = ("error", "oom", "lost", "preempted")
-LOSSES: Final = ("lost", "preempted")  # of the host, not of the trial
+FailureKind: TypeAlias = Literal["error", "oom", "lost", "preempted"]
+FAILURE_KINDS: Final[tuple[FailureKind, ...]] = get_args(FailureKind)
+LOSSES: Final[tuple[FailureKind, ...]] = ("lost", "preempted")  # of the host, not of the trial
 
 
 class Job(NamedTuple):
@@ -99,7 +101,7 @@ class Failure:
     resource : float
         The last resource reached; finite, and not below the job's previous report.
     kind : str
-        ``"error"``, ``"oom"``, ``"lost"`` or ``"preempted"``.
+        A `FailureKind`: ``"error"``, ``"oom"``, ``"lost"`` or ``"preempted"``.
     reason : str
         The reason in one line, as text for people.
     """

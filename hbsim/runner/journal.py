@@ -20,13 +20,14 @@ import shlex
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, BinaryIO, Final, Self, TypeAlias
+from typing import Any, BinaryIO, Final, Self
 from zlib import crc32
 
 from hbsim.errors import HbsimWarning, JournalError, OutputError, ParameterError
 from hbsim.runner.lock import FileLock, busy, holder, is_at
+from hbsim.runner.records import StudyStarted, line_fields
 
-__all__ = ["FSYNC", "VERSION", "Journal", "JournalLines", "Record", "encode", "opened", "read_journal"]
+__all__ = ["FSYNC", "VERSION", "Journal", "JournalLines", "encode", "opened"]
 
 FSYNC: Final = ("always", "second", "never")
 SECOND: Final = 1.0
@@ -98,7 +99,7 @@ class Journal:
         """
         _check_policy(fsync)
         path = os.fspath(path)
-        header = {"e": "study", "version": VERSION, "spec": spec}
+        header = line_fields(StudyStarted(version=VERSION, spec=dict(spec)))
         held = _open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         journal = cls(path, held, fsync, clock)
         try:
@@ -331,8 +332,6 @@ def _explain(path: str, error: BaseException) -> None:
         raise OutputError(path, f"{error.strerror or error}; {advice}") from error
 
 
-Record: TypeAlias = dict[str, Any]
-
 VERSION: Final = 1
 BUFFER: Final = 1 << 20  # bytes read at once
 _CRC: Final = b',"crc":"%08x"}\n'
@@ -357,9 +356,9 @@ def encode(number: int, record: Mapping[str, Any]) -> bytes:
     ParameterError
         If ``e`` is not a string, or the record has a field ``n`` or ``crc``, or a value JSON does not have.
     """
-    for reserved in ("n", "crc"):
-        if reserved in record:
-            raise ParameterError(reserved, record[reserved], "the journal's own field; choose another name")
+    if "n" in record or "crc" in record:
+        reserved = "n" if "n" in record else "crc"
+        raise ParameterError(reserved, record[reserved], "the journal's own field; choose another name")
     if not isinstance(record.get("e"), str):
         raise ParameterError("e", record.get("e"), "has to be text: the kind of the record")
     try:
@@ -432,8 +431,8 @@ class JournalLines:
         if self.count == 0:
             raise self._never_began()
 
-    def record(self, body: bytes) -> Record:
-        """Return the record of the line that was yielded last, with its number ``n``."""
+    def fields(self, body: bytes) -> dict[str, Any]:
+        """Return the fields of the line that was yielded last, with its number ``n``."""
         try:
             text = body.decode("ascii") + "}"
             record, end = _decoder.raw_decode(text)
@@ -471,9 +470,9 @@ class JournalLines:
         return JournalError(self._path, 1, problem)
 
     def _check_header(self, body: bytes) -> None:
-        header = self.record(body)
+        header = self.fields(body)
         version = header.get("version")
-        if header["e"] != "study" or type(version) is not int or version < 1:
+        if header["e"] != StudyStarted.tag or type(version) is not int or version < 1:
             raise self.damaged("the first line has to be of kind 'study', with a version")
         if version > VERSION:
             problem = (
@@ -493,39 +492,6 @@ def _diagnosis(line: bytes, number: int) -> str:
     if written != right:
         return f"its checksum is {written}, that of its bytes {right}"
     return f"it has to be number {number}, and is not"
-
-
-def read_journal(path: str | os.PathLike[str]) -> Iterator[Record]:
-    """Read a journal without changing it, one record after the other.
-
-    Parameters
-    ----------
-    path : str or path
-        The file. Another process may write to it at the same time.
-
-    Yields
-    ------
-    dict
-        A record as it was appended, with its line number ``n`` from 0. The first record describes the study
-        and has ``version`` and ``spec``.
-
-    Raises
-    ------
-    JournalError
-        At the first damaged line, or if the first line is incomplete.
-    OutputError
-        If the file cannot be read.
-
-    Warns
-    -----
-    HbsimWarning
-        If the last line is incomplete; it is left out.
-    """
-    with opened(path) as file:
-        lines = JournalLines(file, os.fspath(path))
-        for body in lines:
-            yield lines.record(body)
-    lines.warn()
 
 
 def opened(path: str | os.PathLike[str]) -> BinaryIO:

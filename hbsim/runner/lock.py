@@ -9,8 +9,10 @@ from weakref import WeakSet
 
 from hbsim.errors import OutputError
 
-__all__ = ["FileLock", "StudyLock"]
+__all__ = ["FileLock", "StudyLock", "writer"]
 
+ANOTHER: Final = "another process"
+LOCKS: Final = "/proc/locks"
 NAME: Final = "lock"  # the locked file on file systems that cannot lock folders
 
 
@@ -133,7 +135,7 @@ class StudyLock:
         except BlockingIOError:
             who = os.pread(fd, 200, 0).decode("utf-8", "replace")  # empty if the lock was just taken
             os.close(fd)
-            raise OutputError(self._folder, busy(who or "another process")) from None
+            raise OutputError(self._folder, busy(who or ANOTHER)) from None
         except OSError as error:
             os.close(fd)
             problem = f"cannot be locked ({error.strerror}); use a folder on a local disk with free space"
@@ -154,13 +156,49 @@ def busy(who: str) -> str:
 def holder(fd: int) -> str:
     """Return the holder of the lock on an open file, as ``"process 123"`` if the system tells."""
     status = os.fstat(fd)
-    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    with suppress(OSError, ValueError), open("/proc/locks", encoding="ascii", errors="replace") as locks:
+    device, inode = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}", f":{status.st_ino}"
+    by_inode = ""
+    with suppress(OSError, ValueError), open(LOCKS, encoding="ascii", errors="replace") as locks:
         for line in locks:
             words = line.split()
-            if words[1:2] == ["FLOCK"] and file in words and int(words[4]) > 0:
+            if words[1:2] != ["FLOCK"] or not words[5].endswith(inode) or int(words[4]) <= 0:
+                continue
+            if words[5] == device + inode:
                 return f"process {words[4]}"
-    return "another process"
+            by_inode = f"process {words[4]}"  # some file systems have another device there
+    return by_inode or ANOTHER
+
+
+def writer(path: str | os.PathLike[str], on_this_machine: bool) -> str:
+    """Return the process that holds the lock on a file, as ``"process 123"``; empty if none does.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    on_this_machine : bool
+        Whether a holder would run on this machine. Linux lists these, and no lock is taken; else a shared
+        lock is tried for an instant.
+    """
+    import fcntl
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        who = holder(fd)
+        if who != ANOTHER or (on_this_machine and os.path.exists(LOCKS)):
+            return who if who != ANOTHER else ""
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        return ""
+    except BlockingIOError:
+        return ANOTHER
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
 
 
 def is_at(fd: int, path: str) -> bool:

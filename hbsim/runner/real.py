@@ -12,8 +12,20 @@ from typing import Final
 from hbsim.core.levels import Levels
 from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, VERDICTS, Job
 from hbsim.errors import HbsimWarning
+from hbsim.runner.journal_state import JournalState, RunningJob, value_of
 from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
-from hbsim.runner.state import JobRun, JournalState, value_of
+from hbsim.runner.records import (
+    EndReason,
+    JobFailed,
+    JobReturned,
+    LateReports,
+    MilestoneReached,
+    MissingReports,
+    NothingToRun,
+    ReportsReceived,
+    StudyClosed,
+    StudyResumed,
+)
 from hbsim.runner.worker_pool import Watchdog, WorkerPool
 from hbsim.runner.workers import JobEnded, Message, Reported, ReportRow, WorkerBackend, WorkerOpened
 from hbsim.runner.writer import Observer, RecordSink, RecordWriter
@@ -62,10 +74,8 @@ class StopConditions:
         self.interrupted = self.enough = self.failing = False
         self._limits, self._journal_state = limits, journal_state
         self._sign = 1.0 if mode == "max" else -1.0
-        self._barren, self._reports = (
-            0,
-            journal_state.reports,
-        )  # failures in a row, and how many reports there were before them
+        self._barren = 0  # failures in a row
+        self._reports = journal_state.reports  # how many reports there were before them
         self._known = 0  # the number of the next job when a loss last counted
         if journal_state.best is not None:
             self._look_at(journal_state.best.value)
@@ -79,15 +89,15 @@ class StopConditions:
         """Return whether the study is over at `time`, in study seconds."""
         return self.interrupted or self.enough or self.failing or time >= self._limits.max_time
 
-    def why(self, done: bool) -> str:
-        """Return why the study is over: done, interrupted, failures, max_reward or max_time."""
+    def why(self, done: bool) -> EndReason:
+        """Return why the study is over; `done` is whether its scheduler is done."""
         if done:
-            return "done"
+            return EndReason.DONE
         if self.interrupted:
-            return "interrupted"
+            return EndReason.INTERRUPTED
         if self.failing:
-            return "failures"
-        return "max_reward" if self.enough else "max_time"
+            return EndReason.FAILURES
+        return EndReason.MAX_REWARD if self.enough else EndReason.MAX_TIME
 
     def reported(self, rows: Sequence[ReportRow]) -> None:
         """Check reports against `max_reward`."""
@@ -120,7 +130,7 @@ class StopConditions:
             self.enough = True
 
 
-NO_RUN = JobRun()
+NO_RUN = RunningJob()
 
 
 @dataclass(slots=True)
@@ -128,7 +138,7 @@ class PendingEvent:
     """An event that the loop has not received yet."""
 
     event: Event
-    run: JobRun
+    run: RunningJob
     at: int = -1
     rows: Sequence[ReportRow] = ()
     ended: JobEnded | None = None
@@ -207,7 +217,7 @@ class MessageHandler:
             self._note(run, rows)
         self._end(run, message)
 
-    def _run_of(self, message: Reported | JobEnded) -> JobRun | None:
+    def _run_of(self, message: Reported | JobEnded) -> RunningJob | None:
         """Return the run that a message is about; None if it is over."""
         job = message.job
         if job not in self._watchdog.last_heard:
@@ -216,11 +226,12 @@ class MessageHandler:
         self._watchdog.heard_of(job)
         return self._journal_state.runs[job]
 
-    def _note(self, run: JobRun, rows: Sequence[ReportRow]) -> None:
-        self._writer.write({"e": "rows", "job": run.job, "rows": self._writer.packed(rows)})
+    def _note(self, run: RunningJob, rows: Sequence[ReportRow]) -> None:
+        writer = self._writer
+        writer.write(ReportsReceived(time=writer.time(), job=run.job, rows=writer.packed(rows)))
         self._ends.reported(rows)
 
-    def _new(self, run: JobRun, message: Reported | JobEnded) -> Sequence[ReportRow]:
+    def _new(self, run: RunningJob, message: Reported | JobEnded) -> Sequence[ReportRow]:
         """Return the new reports of a message; write records of late and missing reports."""
         if run.ended is not None or self._is_due(run):  # no job trains on before the answer
             late = len(message.rows)
@@ -228,18 +239,18 @@ class MessageHandler:
             late = min(len(message.rows), max(0, run.heard - message.first))
             if message.first > run.heard:
                 missing = message.first - run.heard
-                self._writer.write({"e": "missing", "job": run.job, "count": missing})
+                self._writer.write(MissingReports(time=self._writer.time(), job=run.job, count=missing))
         self._drop(run.job, late)
         return message.rows[late:]
 
-    def _is_due(self, run: JobRun) -> bool:
+    def _is_due(self, run: RunningJob) -> bool:
         return any(due.run is run for due in self.due)
 
     def _drop(self, job: int, count: int) -> None:
         if count:
-            self._writer.write({"e": "late", "job": job, "count": count})
+            self._writer.write(LateReports(time=self._writer.time(), job=job, count=count))
 
-    def _end(self, run: JobRun, ended: JobEnded) -> None:
+    def _end(self, run: RunningJob, ended: JobEnded) -> None:
         """Queue the event of a job's end, unless it was decided before, or left because the study ends."""
         del self._watchdog.last_heard[run.job]
         pending = self._is_due(run)
@@ -253,13 +264,13 @@ class MessageHandler:
         else:
             self.due.append(self._fate(run, ended, left, pending))
 
-    def _left(self, run: JobRun, ended: JobEnded) -> bool:
+    def _left(self, run: RunningJob, ended: JobEnded) -> bool:
         """Return whether the job left by an order or a signal, and did not fail by itself."""
         # A signal to all processes of a study may end trials before they are ordered to leave.
         signalled = self._ends.interrupted and ended.kind == "lost"
         return run.job in self._watchdog.cut or (ended.left and ended.kind is None) or signalled
 
-    def _fate(self, run: JobRun, ended: JobEnded, left: bool, pending: bool) -> PendingEvent:
+    def _fate(self, run: RunningJob, ended: JobEnded, left: bool, pending: bool) -> PendingEvent:
         # A function that goes on from its last checkpoint may have nothing left to do.
         reported = run.heard or pending or self._journal_state.reached.get(run.trial, 0.0)
         if ended.kind is not None:
@@ -360,7 +371,7 @@ class RealExecutor:
 
     def no_job(self, worker: int) -> None:
         """Write a record that the scheduler had no job."""
-        self._writer.write({"e": "none", "worker": worker})
+        self._writer.write(NothingToRun(time=self._writer.time(), worker=worker))
 
     def start(self, worker: int, job: Job) -> None:
         """Start a job; it waits for the trial's last process if that still saves."""
@@ -403,12 +414,21 @@ class RealExecutor:
         job, ended = due.run.job, due.ended
         assert ended is not None
         if due.event is FAILURE:
-            verdict = {"kind": ended.kind, "reason": ended.reason, "verdict": VERDICTS[code].value}
-            self._writer.write({"e": "fail", "job": job, "resource": due.run.resource, **verdict})
+            assert ended.kind is not None
+            self._writer.write(
+                JobFailed(
+                    time=self._writer.time(),
+                    job=job,
+                    resource=due.run.resource,
+                    kind=ended.kind,
+                    reason=ended.reason,
+                    verdict=VERDICTS[code],
+                )
+            )
             with_host = ended.kind == "lost" and job in self._pool.stranded
             self.ends.failed(ended.reason, job if with_host else None)
         else:
-            self._writer.write({"e": "return", "job": job})
+            self._writer.write(JobReturned(time=self._writer.time(), job=job))
         self._pool.gone(ended)
 
     # Methods for the caller of the loop
@@ -436,12 +456,12 @@ class RealExecutor:
             How many trials there are in all from now on, if the study was extended.
         """
         runs = {run.trial: run for run in self.journal_state.runs.values() if run.ended is None}
-        self._writer.write({"e": "resume"} if trials is None else {"e": "resume", "trials": trials})
+        self._writer.write(StudyResumed(time=self._writer.time(), trials=trials))
         self._pool.restarts.extend((runs.get(job.trial), job) for job in jobs)
 
     def finish(self, done: bool) -> None:
         """Write a record of why the study, or this session, is over; `done` is the scheduler's."""
-        self._writer.write({"e": "close", "why": self.ends.why(done)})
+        self._writer.write(StudyClosed(time=self._writer.time(), why=self.ends.why(done)))
 
     # Internals
 
@@ -469,9 +489,16 @@ class RealExecutor:
 
     def _decided(self, due: PendingEvent, code: int) -> None:
         run, writer = due.run, self._writer
-        value = self.value if self.value == self.value else None
-        decided = {"at": due.at, "value": value, "verdict": VERDICTS[code].value}
-        writer.write({"e": "reach", "job": run.job, "rows": writer.packed(due.rows), **decided}, self.now)
+        writer.write(
+            MilestoneReached(
+                time=self.now,
+                job=run.job,
+                rows=writer.packed(due.rows),
+                at=due.at,
+                value=self.value if self.value == self.value else None,
+                verdict=VERDICTS[code],
+            )
+        )
         if due.rows and run.resource >= self._above(due.at):
             self._warn_skipped(run)
         self.ends.reported(due.rows)
@@ -491,7 +518,7 @@ class RealExecutor:
         """Return the level above the one with this index."""
         return self._levels[at + 1] if at + 1 < len(self._levels) else inf
 
-    def _warn_skipped(self, run: JobRun) -> None:
+    def _warn_skipped(self, run: RunningJob) -> None:
         if not self._warned:
             self._warned = True
             text = f"trial {run.trial} reported at {run.resource:g}, past several milestones; it counts at "

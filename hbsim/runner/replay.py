@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import nan
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -10,9 +10,23 @@ import numpy as np
 
 from hbsim.core.types import VERDICTS, Job
 from hbsim.errors import JournalError
+from hbsim.runner.journal_state import JournalState, RunningJob
 from hbsim.runner.loop import END, FAILURE, MILESTONE, NOTHING, Event
-from hbsim.runner.records import Record
-from hbsim.runner.state import JobRun, JournalState
+from hbsim.runner.records import (
+    JobBegun,
+    JobFailed,
+    JobReports,
+    JobRestarted,
+    JobReturned,
+    JobStarted,
+    MilestoneReached,
+    MissingReports,
+    NothingToRun,
+    ProcessEnded,
+    Record,
+    ReportBatch,
+    StudyResumed,
+)
 from hbsim.searchers import Searcher
 
 if TYPE_CHECKING:
@@ -20,12 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Replay"]
 
-ASK_RECORDS: Final = ("start", "none")
-EVENT_RECORDS: Final = {"reach": MILESTONE, "fail": FAILURE, "return": END}
-ANSWERED: Final = (*ASK_RECORDS, *EVENT_RECORDS)  # the other kinds only change the journal state
-BEGUN: Final = ("start", "restart")
-NEW_TRIAL_COUNT: Final = "trials"  # the field of a "resume" with the new number of trials
-JOB_RECORDS: Final = ("rows", "gone", "missing", *EVENT_RECORDS)  # of jobs on workers
+# The scheduler's answers for an idle worker, and the events that the loop waits for; all other records only
+# change the journal state.
+ANSWERS: Final = (JobStarted, NothingToRun)
+EVENTS: Final = (MilestoneReached, JobFailed, JobReturned)
 
 
 class Replay:
@@ -35,8 +47,8 @@ class Replay:
 
     Parameters
     ----------
-    records : iterable of dict
-        The records of the journal, in order; one is read ahead.
+    records : iterable of Record
+        The records of the journal after the first, in order; one is read ahead.
     journal_state : JournalState
         A new journal state.
     path : str
@@ -68,6 +80,8 @@ class Replay:
         self.journal_state = journal_state
         self._records = iter(records)
         self._ahead = next(self._records, None)
+        self._line = 1  # of the record that was taken last, or of the first of a batch
+        self._next_line = 2
         self._path = path
         self._scheduler, self._searcher, self._dimension = scheduler, searcher, dimension
 
@@ -78,134 +92,142 @@ class Replay:
 
     def idle(self) -> int:
         """Return the idle worker if the next record is the scheduler's answer for one, else -1."""
-        while (record := self._peek()) is not None and record["e"] not in ANSWERED:
+        while (record := self._ahead) is not None and not isinstance(record, (*ANSWERS, *EVENTS)):
             self._apply(self._take())
-        return record["worker"] if record is not None and record["e"] in ASK_RECORDS else -1
+        return record.worker if isinstance(record, ANSWERS) else -1
 
     def start(self, worker: int, job: Job) -> None:
         """Compare a job with the one that the journal says."""
         record = self._take()
-        if record["e"] != "start" or not _is_of(record, job):
+        if not isinstance(record, JobStarted) or not _is_of(record, job):
             self._differs(record, f"trial {job.trial} from {job.start:g} to {job.stop:g}")
         self._apply(record)
-        if self._searcher is not None and "point" in record:
-            self._searcher.resume(np.array([record["point"]], dtype=np.float64))
+        if self._searcher is not None and record.point is not None:
+            self._searcher.resume(np.array([record.point], dtype=np.float64))
 
     def no_job(self, worker: int) -> None:
         """Compare the answer that there is no job with the one that the journal says."""
         record = self._take()
-        if record["e"] != "none":
+        if not isinstance(record, NothingToRun):
             self._differs(record, "no job")
         self._apply(record)
 
     def wait(self) -> Event:
         """Return the next event; NOTHING at the end of the journal, or where the number of trials grew."""
-        while (record := self._peek()) is not None:
-            event = EVENT_RECORDS.get(record["e"])
-            if event is None:
-                if record["e"] == "start":
+        while (record := self._ahead) is not None:
+            match record:
+                case MilestoneReached():
+                    self.at = record.at
+                    if self.journal_state.milestone(self._set_event(record)) != record.at:
+                        self._take()
+                        self._wrong(f"job {record.job} is not at milestone number {record.at}")
+                    self.value = nan if record.value is None else record.value
+                    return MILESTONE
+                case JobFailed():
+                    self._set_event(record)
+                    self.kind = record.kind
+                    return FAILURE
+                case JobReturned():
+                    self._set_event(record)
+                    return END
+                case JobStarted():
                     self._differs(self._take(), "no job")
-                self._apply(self._take())
-                if NEW_TRIAL_COUNT in record:
-                    return NOTHING  # the scheduler has to be asked again
-                continue
-            run = self._running(record)
-            self.now, self.trial = record["t"], run.trial
-            if event is MILESTONE:
-                self.at = self._milestone(record, run)
-                self.value = nan if record["value"] is None else record["value"]
-            elif event is FAILURE:
-                self.kind = record["kind"]
-            return event
+            self._apply(self._take())
+            if isinstance(record, StudyResumed) and record.trials is not None:
+                return NOTHING  # the scheduler has to be asked again
         return NOTHING
 
     def answer(self, code: int) -> None:
         """Compare a decision with the one that the journal says."""
         record = self._take()
-        verdict = VERDICTS[code].value
-        if record["e"] != "return" and record.get("verdict") != verdict:
+        verdict = VERDICTS[code]
+        if isinstance(record, MilestoneReached | JobFailed) and record.verdict is not verdict:
             self._differs(record, f"{verdict} for trial {self.trial}")
         self._apply(record)
 
-    def _peek(self) -> Record | None:
-        return self._ahead
+    def _set_event(self, record: MilestoneReached | JobFailed | JobReturned) -> RunningJob:
+        """Set the time and the trial of an event, and return its job, which has to be running."""
+        run = self.journal_state.runs.get(record.job)
+        if run is None or run.ended is not None:
+            self._take()
+            self._wrong(f"job {record.job} is not running")
+        self.now, self.trial = record.time, run.trial
+        return run
 
     def _take(self) -> Record:
         record = self._ahead
         assert record is not None  # the loop calls only what the next record allows
         self._ahead = next(self._records, None)
+        self._line = self._next_line
+        self._next_line += record.lines if isinstance(record, ReportBatch) else 1
         return record
 
-    def _running(self, record: Record) -> JobRun:
-        run = self.journal_state.runs.get(record["job"])
-        if run is None or run.ended is not None:
-            self._wrong(self._take(), f"job {record['job']} is not running")
-        return run
-
-    def _milestone(self, record: Record, run: JobRun) -> int:
-        at: int = record["at"]
-        if self.journal_state.milestone(run) != at:
-            self._wrong(self._take(), f"job {record['job']} is not at milestone number {at}")
-        return at
-
     def _apply(self, record: Record) -> None:
-        """Apply a record to the journal state, if it fits the earlier records."""
-        kind, journal_state = record["e"], self.journal_state
-        if kind in BEGUN:
-            self._check_begun(record)
-        jobs = record.get("jobs") or ([record["job"]] if kind in JOB_RECORDS else [])
+        """Apply the record that was taken last to the journal state, if it fits the earlier records."""
+        journal_state = self.journal_state
+        jobs: Sequence[int] = ()
+        match record:
+            case JobBegun():
+                self._check_begun(record)
+            case ReportBatch():
+                jobs = record.jobs
+            case JobReports() | JobFailed() | JobReturned():
+                jobs = [record.job]
+            case ProcessEnded() | MissingReports():
+                jobs = [record.job]
         for place, job in enumerate(jobs):
             if job not in journal_state.runs:
-                self._wrong({"n": record["n"] + place}, f"job {job} is on no worker")
+                self._wrong(f"job {job} is on no worker", place)
         try:
             journal_state.apply(record)
-            if NEW_TRIAL_COUNT in record:
-                self._scheduler.extend(record[NEW_TRIAL_COUNT])
+            if isinstance(record, StudyResumed) and record.trials is not None:
+                self._scheduler.extend(record.trials)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            self._wrong(record, f"{kind} does not fit what came before: {error!r}")
+            self._wrong(f"{record.tag} does not fit what came before: {error!r}")
 
-    def _check_begun(self, record: Record) -> None:
+    def _check_begun(self, record: JobBegun) -> None:
         """Check that a job that begins has the next number, and that a new trial has a configuration."""
-        trial, known, expected = (
-            record["trial"],
-            len(self.journal_state.points),
-            self.journal_state.jobs.started,
-        )
-        if record["job"] != expected:
-            self._wrong(record, f"job {record['job']} starts, where job {expected} is the next")
-        if record["e"] == "restart":
+        trial, point = record.trial, record.point
+        known, expected = len(self.journal_state.points), self.journal_state.jobs.started
+        if record.job != expected:
+            self._wrong(f"job {record.job} starts, where job {expected} is the next")
+        if isinstance(record, JobRestarted):
             self._check_restarted(record)
         is_new = trial == known
-        if is_new != ("point" in record):
+        if is_new != (point is not None):
             rule = "has no configuration" if is_new else "has a configuration already"
-            self._wrong(record, f"trial {trial} {rule}")
-        if is_new and self._dimension not in (None, len(record["point"])):
-            problem = f"a configuration of {len(record['point'])} parameters, where the space has"
-            self._wrong(record, f"{problem} {self._dimension}")
+            self._wrong(f"trial {trial} {rule}")
+        if point is not None and self._dimension not in (None, len(point)):
+            problem = f"a configuration of {len(point)} parameters, where the space has"
+            self._wrong(f"{problem} {self._dimension}")
 
-    def _check_restarted(self, record: Record) -> None:
+    def _check_restarted(self, record: JobRestarted) -> None:
         """Check that a restarted job was cut off before, and is unchanged."""
-        trial = record["trial"]
+        trial = record.trial
         is_running = any(run.trial == trial and run.ended is None for run in self.journal_state.runs.values())
         if is_running or not any(_is_of(record, job) for job in self._scheduler.running_jobs()):
-            self._wrong(record, f"trial {trial} was not cut off on its way there")
+            self._wrong(f"trial {trial} was not cut off on its way there")
 
-    def _wrong(self, record: Record, problem: str) -> NoReturn:
+    def _wrong(self, problem: str, place: int = 0) -> NoReturn:
+        """Raise the error for the record that was taken last; `place` is the line within a batch."""
         problem += "; the journal was made with another version, or changed by hand"
-        raise JournalError(self._path, int(record["n"]) + 1, problem)
+        raise JournalError(self._path, self._line + place, problem)
 
     def _differs(self, record: Record, now: str) -> NoReturn:
-        if record["e"] == "none":
-            then = "no job"
-        elif record["e"] == "start":
-            stop = "its return" if record["stop"] is None else f"{record['stop']:g}"
-            then = f"trial {record['trial']} from {record['start']:g} to {stop}"
-        else:
-            then = f"{record.get('verdict')} for trial {self.trial}"
-        self._wrong(record, f"the scheduler answers {now}, where it answered {then}")
+        match record:
+            case NothingToRun():
+                then = "no job"
+            case JobStarted():
+                stop = "its return" if record.stop is None else f"{record.stop:g}"
+                then = f"trial {record.trial} from {record.start:g} to {stop}"
+            case MilestoneReached() | JobFailed():
+                then = f"{record.verdict} for trial {self.trial}"
+            case _:
+                then = f"a record {record.tag!r}"
+        self._wrong(f"the scheduler answers {now}, where it answered {then}")
 
 
-def _is_of(record: Record, job: Job) -> bool:
+def _is_of(record: JobBegun, job: Job) -> bool:
     """Return whether a record begins this job; it has no stop if the job trains until it returns."""
-    same = all(record[name] == getattr(job, name) for name in ("trial", "bracket", "start", "attempt"))
-    return same and record["stop"] in (job.stop, None)
+    known = Job(record.trial, record.bracket, record.start, job.stop, record.attempt)
+    return known == job and record.stop in (job.stop, None)

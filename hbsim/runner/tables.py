@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hbsim.core.types import LOSSES, FailureKind
+
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
-    from numpy.typing import NDArray
 
 __all__ = [
     "CENSORED",
     "FAILED",
-    "LOST",
-    "PREEMPTED",
     "DecisionTable",
     "FailureTable",
     "JobRow",
@@ -139,8 +137,6 @@ class JobTable:
 
         Call it once the study is over: no rows can be added afterwards.
         """
-        import numpy as np
-
         if self._ended is None:
             rows = np.frombuffer(self._rows, dtype=list(zip(JOB_NAMES, JOB_TYPES, strict=True)))
             rows["end_time"] = np.minimum(rows["end_time"], self.cut)
@@ -149,8 +145,6 @@ class JobTable:
 
     def rows(self) -> NDArray[np.void]:
         """Return the jobs in the order of their starts, as `ended` does."""
-        import numpy as np
-
         if self._sorted is None:
             rows = self.ended()
             self._sorted = rows[np.argsort(rows["job"], kind="stable")]
@@ -164,7 +158,6 @@ class JobTable:
         The columns are job, trial, attempt, bracket, worker, start_resource, stop_resource (reached),
         start_time, train_start, end_time, value and verdict. `brackets` holds the bracket of each trial.
         """
-        import numpy as np
         import polars as pl
 
         rows = self.rows()
@@ -223,8 +216,6 @@ class DecisionTable:
 
     def rows(self) -> NDArray[np.void]:
         """Return the rows in order, a structured array of `DECISION_NAMES`, without a copy."""
-        import numpy as np
-
         return np.frombuffer(self._rows, dtype=list(zip(DECISION_NAMES, DECISION_TYPES, strict=True)))
 
     def frame(self, levels: Sequence[float], brackets: Sequence[int]) -> pl.DataFrame:
@@ -237,7 +228,6 @@ class DecisionTable:
         brackets : sequence of int
             The bracket of each trial.
         """
-        import numpy as np
         import polars as pl
 
         rows = self.rows()
@@ -257,8 +247,6 @@ class DecisionTable:
 
 FAILURE_ROW: Final = struct.Struct("<iddB")
 FAILURE_FIELDS: Final = [("job", "<i4"), ("time", "<f8"), ("kept", "<f8"), ("kind", "u1")]
-LOST, PREEMPTED = 0, 1
-KINDS: Final = ("lost", "preempted")
 
 
 class FailureTable:
@@ -270,17 +258,15 @@ class FailureTable:
     def __len__(self) -> int:
         return len(self._rows) // FAILURE_ROW.size
 
-    def add(self, job: int, time: float, kind: int, kept: float) -> None:
-        """Append a failure; the trial can go on from the resource `kept`."""
-        self._rows += FAILURE_ROW.pack(job, time, kept, kind)
+    def add(self, job: int, time: float, kind: FailureKind, kept: float) -> None:
+        """Append a failure, one of `LOSSES`; the trial can go on from the resource `kept`."""
+        self._rows += FAILURE_ROW.pack(job, time, kept, LOSSES.index(kind))
 
-    def count(self, kind: int) -> int:
+    def count(self, kind: FailureKind) -> int:
         """Return how many failures of a kind there were."""
-        return int((self._array()["kind"] == kind).sum())
+        return int((self._array()["kind"] == LOSSES.index(kind)).sum())
 
     def _array(self) -> NDArray[np.void]:
-        import numpy as np
-
         return np.frombuffer(self._rows, dtype=FAILURE_FIELDS)
 
     def frame(self, jobs: NDArray[np.void]) -> pl.DataFrame:
@@ -288,7 +274,6 @@ class FailureTable:
 
         `jobs` are the jobs of the study, ordered by number.
         """
-        import numpy as np
         import polars as pl
 
         rows = self._array()
@@ -301,7 +286,7 @@ class FailureTable:
                 "job": rows["job"].astype(np.int64),
                 "worker": lost["worker"].astype(np.int64),
                 "resource": lost["stop_resource"],
-                "kind": pl.Series(KINDS, dtype=pl.String).gather(rows["kind"].astype(np.uint32)),
+                "kind": pl.Series(LOSSES, dtype=pl.String).gather(rows["kind"].astype(np.uint32)),
                 "kept": rows["kept"],
             }
         )

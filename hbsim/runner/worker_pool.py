@@ -11,7 +11,14 @@ from math import inf
 from hbsim.core.streams import trial_seed
 from hbsim.core.types import Job
 from hbsim.errors import HbsimWarning
-from hbsim.runner.state import JobRun
+from hbsim.runner.journal_state import RunningJob
+from hbsim.runner.records import (
+    JobRestarted,
+    JobStarted,
+    ProcessEnded,
+    WorkerJoined,
+    WorkerLeft,
+)
 from hbsim.runner.workers import NEVER, Assignment, JobEnded, WorkerBackend, WorkerClosed, WorkerOpened
 from hbsim.runner.writer import STEP, RecordWriter
 
@@ -98,7 +105,7 @@ class WorkerPool:
     ----------
     free : list of int
         The open workers without a job, in order.
-    restarts : deque of (JobRun or None, Job)
+    restarts : deque of (RunningJob or None, Job)
         Jobs that start again as soon as a worker is free, each with its last run.
     stranded : set of int
         Jobs on workers that were shut while they ran.
@@ -108,7 +115,7 @@ class WorkerPool:
         self, workers: WorkerBackend, writer: RecordWriter, watchdog: Watchdog, seed: int, until_return: bool
     ) -> None:
         self.free = list(range(workers.count))
-        self.restarts: deque[tuple[JobRun | None, Job]] = deque()
+        self.restarts: deque[tuple[RunningJob | None, Job]] = deque()
         self.stranded: set[int] = set()
         self._workers, self._writer, self._watchdog = workers, writer, watchdog
         self._journal_state = writer.journal_state
@@ -120,10 +127,7 @@ class WorkerPool:
 
     def start(self, worker: int, job: Job, point: list[float] | None) -> None:
         """Start a job on a free worker; `point` is the configuration if the trial is new."""
-        record = {"e": "start", "worker": worker, **self._described(job)}
-        if point is not None:
-            record["point"] = point
-        self._launch(worker, job, record)
+        self._launch(worker, job, point=point)
 
     def start_again(self) -> None:
         """Start waiting restarts on free workers, each on its earlier worker if possible."""
@@ -131,19 +135,24 @@ class WorkerPool:
             before, job = self.restarts.popleft()
             worker = before.worker if before is not None and before.worker in self.free else self.free[0]
             was = -1 if before is None else before.job
-            record = {"e": "restart", "worker": worker, "was": was, **self._described(job)}
-            self._launch(worker, job, record)
+            self._launch(worker, job, was=was)
 
     def gone(self, ended: JobEnded) -> None:
         """Write a record that a job's process has ended, and free its worker and trial."""
         begun = None if ended.begun is None else self._writer.since(ended.begun)
         seconds = {name: round(value, STEP) for name, value in ended.seconds.items()}
         run = self._journal_state.runs[ended.job]
-        record = {"e": "gone", "job": ended.job, "begun": begun, "seconds": seconds}
-        if ended.kind is None and ended.reason:
-            record["note"] = ended.reason
+        failed_to_leave = ended.kind is None and ended.reason
+        if failed_to_leave:
             text = f"trial {run.trial} left with an error, and may have no checkpoint: {ended.reason}"
             warnings.warn(HbsimWarning(text), stacklevel=2)
+        record = ProcessEnded(
+            time=self._writer.time(),
+            job=ended.job,
+            begun=begun,
+            seconds=seconds,
+            note=ended.reason if failed_to_leave else None,
+        )
         self._writer.write(record)
         self._watchdog.forget(ended.job)
         self.stranded.discard(ended.job)
@@ -159,15 +168,26 @@ class WorkerPool:
         for task in list(self._held.values()):
             self.gone(JobEnded(task.job))
 
-    def _described(self, job: Job) -> dict[str, object]:
-        stop = None if self._until_return else job.stop
-        fields = {"trial": job.trial, "bracket": job.bracket, "start": job.start, "stop": stop}
-        return {"job": self._journal_state.jobs.started, **fields, "attempt": job.attempt}
-
-    def _launch(self, worker: int, job: Job, record: dict[str, object]) -> None:
+    def _launch(
+        self, worker: int, job: Job, was: int | None = None, point: list[float] | None = None
+    ) -> None:
+        """Start a job, or with `was` start it again, as soon as no earlier process of its trial runs."""
         self.free.remove(worker)
         journal_state = self._journal_state
         number = journal_state.jobs.started
+        begun = JobStarted if was is None else JobRestarted
+        record = begun(
+            time=self._writer.time(),
+            worker=worker,
+            was=was,
+            job=number,
+            trial=job.trial,
+            bracket=job.bracket,
+            start=job.start,
+            stop=None if self._until_return else job.stop,
+            attempt=job.attempt,
+            point=point,
+        )
         self._writer.write(record)
         point, seed = journal_state.points[job.trial], trial_seed(self._seed, job.trial)
         stop = NEVER if self._until_return else job.stop
@@ -190,10 +210,17 @@ class WorkerPool:
     def open(self, message: WorkerOpened) -> bool:
         """Handle that a worker takes jobs; return whether it is newly free."""
         worker = message.worker
-        about = {"host": message.host, "cpus": message.cpus, "gpus": message.gpus}
-        if self._journal_state.machines.get(worker) == about:
+        record = WorkerJoined(
+            time=self._writer.time(),
+            worker=worker,
+            host=message.host,
+            cpus=message.cpus,
+            gpus=message.gpus,
+        )
+        known = self._journal_state.machines.get(worker)
+        if known is not None and replace(known, time=record.time) == record:
             return False
-        self._writer.write({"e": "open", "worker": worker, **about})
+        self._writer.write(record)
         if worker in self._open:
             return False
         self._open.add(worker)
@@ -207,7 +234,7 @@ class WorkerPool:
         worker = message.worker
         if worker not in self._open:
             return
-        self._writer.write({"e": "shut", "worker": worker, "reason": message.reason})
+        self._writer.write(WorkerLeft(time=self._writer.time(), worker=worker, reason=message.reason))
         self._open.remove(worker)
         if worker in self.free:
             self.free.remove(worker)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from hbsim.core.types import FailureKind
+
 __all__ = [
     "NEVER",
     "Assignment",
@@ -116,8 +118,8 @@ class JobEnded:
         Which one.
     rows, first : list of ReportRow, int
         Reports that no message has had yet; as in `Reported`.
-    kind : str or None
-        None if the function returned, or left as ordered; else the kind of `Failure`.
+    kind : FailureKind or None
+        None if the function returned, or left as ordered; else how it failed.
     reason : str
         The failure in one line, as text for people.
     begun : float or None
@@ -133,7 +135,7 @@ class JobEnded:
     job: int
     rows: list[ReportRow] = field(default_factory=list)
     first: int = 0
-    kind: str | None = None
+    kind: FailureKind | None = None
     reason: str = ""
     begun: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
-from hbsim.runner.records import Record
-from hbsim.runner.state import JournalState
+from hbsim.runner.journal_state import JournalState
+from hbsim.runner.records import Record, Row, line_fields
 from hbsim.runner.workers import ReportRow
 
 __all__ = ["Observer", "RecordSink", "RecordWriter"]
@@ -17,8 +17,8 @@ STEP: Final = 6  # digits of seconds in the journal
 class RecordSink(Protocol):
     """A destination of records, such as a journal."""
 
-    def append(self, record: Record) -> int:
-        """Write a record durably."""
+    def append(self, record: Mapping[str, Any]) -> int:
+        """Write the fields of a record durably."""
         ...
 
     def tick(self) -> None:
@@ -39,7 +39,7 @@ class Observer(Protocol):
 
 
 class RecordWriter:
-    """Writes records with their time in study seconds.
+    """Writes records, and gives them their time in study seconds.
 
     Parameters
     ----------
@@ -68,10 +68,9 @@ class RecordWriter:
         """Return the study seconds now, never less than those of the last record."""
         return max(round(self.clock() - self._begun, STEP), self.journal_state.now)
 
-    def write(self, record: dict[str, object], time: float | None = None) -> None:
-        """Write a record, with the time now or a given one since the last record."""
-        record = {"e": record.pop("e"), "t": self.time() if time is None else time, **record}
-        self._journal.append(record)
+    def write(self, record: Record) -> None:
+        """Write a record."""
+        self._journal.append(line_fields(record))
         self.journal_state.apply(record)
         for observer in self._observers:
             observer.record(record)
@@ -80,11 +79,11 @@ class RecordWriter:
         """Convert a time of the clock to study seconds."""
         return round(at - self._begun, STEP)
 
-    def packed(self, rows: Sequence[ReportRow]) -> list[list[object]]:
+    def packed(self, rows: Sequence[ReportRow]) -> list[Row]:
         """Return reports in the form that records hold."""
         begun = self._begun
         return [
-            [round(row.at - begun, STEP), round(row.trained, STEP), row.resource, row.metrics] for row in rows
+            (round(row.at - begun, STEP), round(row.trained, STEP), row.resource, row.metrics) for row in rows
         ]
 
     def tick(self) -> None:

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.searchers.protocol import Floats
 
-__all__ = ["Encoding"]
-
 LEAST_MOVE: Final = 0.01  # standard deviations of the moves of `perturb`
 MOST_MOVE: Final = 0.3
 

@@ -8,7 +8,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,39 +18,18 @@ from hbsim.searchers.points_to_evaluate import FirstPoints, first_points
 from hbsim.searchers.protocol import Searcher
 from hbsim.searchers.task import SearchTask, constraint_of
 
-__all__ = [
-    "SEARCHERS",
-    "about",
-    "check_searcher",
-    "ends",
-    "learns",
-    "limit_trials",
-    "make_searcher",
-    "plain_options",
-    "takes",
-]
-
-
-class Kind(NamedTuple):
-    """The module and name of what makes a searcher of a task; the searcher's options are its keywords.
-
-    Of a kind ``base:NAME`` the function makes, of what stands for NAME, the function that does so.
-    """
-
-    module: str
-    function: str
-
-
+# The module and name of what makes a searcher of a task; the searcher's options are its other parameters.
+# Of a kind ``base:NAME`` the function makes, of what stands for NAME, the function that does so.
 KINDS: Final = {
-    "random": Kind("hbsim.searchers.random", "make_random"),
-    "grid": Kind("hbsim.searchers.grid", "make_grid"),
-    "sobol": Kind("hbsim.searchers.qmc", "make_sobol"),
-    "lhs": Kind("hbsim.searchers.qmc", "make_lhs"),
-    "tpe": Kind("hbsim.searchers.tpe", "make_tpe"),
-    "bohb": Kind("hbsim.searchers.tpe", "make_bohb"),
-    "gp": Kind("hbsim.searchers.gp", "GaussianProcess"),
-    "mobster": Kind("hbsim.searchers.gp", "Mobster"),
-    "optuna:NAME": Kind("hbsim.searchers.optuna_sampler", "SamplerMaker"),
+    "random": ("hbsim.searchers.random", "make_random"),
+    "grid": ("hbsim.searchers.grid", "GridSearcher"),
+    "sobol": ("hbsim.searchers.qmc", "make_sobol"),
+    "lhs": ("hbsim.searchers.qmc", "make_lhs"),
+    "tpe": ("hbsim.searchers.tpe", "make_tpe"),
+    "bohb": ("hbsim.searchers.tpe", "make_bohb"),
+    "gp": ("hbsim.searchers.gp", "GaussianProcess"),
+    "mobster": ("hbsim.searchers.gp", "Mobster"),
+    "optuna:NAME": ("hbsim.searchers.optuna_sampler", "SamplerMaker"),
 }
 SEARCHERS: Final = tuple(KINDS)
 COMMON: Final = ("points_to_evaluate", "constraints")  # options of all of them
@@ -203,8 +182,8 @@ def _is_known(name: object) -> bool:
 def _maker(name: str) -> Callable[..., Searcher]:
     """Return the function that makes a searcher of a task."""
     base, _, rest = name.partition(":")
-    kind = KINDS[f"{base}:NAME" if rest else name]
-    function = getattr(importlib.import_module(kind.module), kind.function)
+    module, made = KINDS[f"{base}:NAME" if rest else name]
+    function = getattr(importlib.import_module(module), made)
     make: Callable[..., Searcher] = function(rest) if rest else function
     return make
 
@@ -232,7 +211,7 @@ def takes(name: str | None) -> tuple[str, ...]:
 
 
 def _known(name: str, make: Callable[..., Searcher]) -> tuple[str, ...]:
-    own = [p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    own = list(inspect.signature(make).parameters)[1:]  # the first one is the task
     return (*COMMON, *(["maxt_pending"] if learns(name) else []), *own)
 
 

@@ -25,8 +25,6 @@ from hbsim.searchers.task import SearchTask
 if TYPE_CHECKING:
     from hbsim.searchers.gp_model import ExpectedImprovement, Fit
 
-__all__ = ["GaussianProcess", "GaussianSearch", "Mobster", "Observations", "keep", "stage", "standardize"]
-
 FENCE: Final = 1.5  # interquartile ranges; Tukey's
 GROWTH: Final = 1.3
 

@@ -22,8 +22,6 @@ from hbsim.searchers.protocol import Configurations, Floats
 from hbsim.searchers.random import RandomSearcher, RowSearcher, allowed_rows
 from hbsim.searchers.task import SearchTask
 
-__all__ = ["RANDOM_TRIES", "ModelBased", "Observed", "one_thread"]
-
 
 class Observed:
     """The observations of a model-based searcher: configurations, pending evaluations, values.

@@ -20,8 +20,6 @@ from hbsim.searchers.tpe import need_optuna
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-__all__ = ["OptunaSampler", "SamplerMaker"]
-
 TRIES: Final = 8  # questions for a trial until the constraint allows what comes
 PREFIX: Final = "optuna:"
 REFUSED: Final = {

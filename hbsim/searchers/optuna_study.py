@@ -35,17 +35,6 @@ from hbsim.errors import ParameterError
 from hbsim.searchers.model_based import one_thread
 from hbsim.searchers.protocol import Floats
 
-__all__ = [
-    "OptunaRow",
-    "OptunaSpace",
-    "OptunaStudy",
-    "Params",
-    "check_types",
-    "draws",
-    "quiet_optuna",
-    "try_out",
-]
-
 Params: TypeAlias = dict[str, object]
 
 _TAKEN: Final = (type(None), bool, int, float, str)  # choices that Optuna takes as they are

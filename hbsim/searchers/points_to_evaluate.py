@@ -14,8 +14,6 @@ from hbsim.searchers.protocol import Configurations, Floats, Ints, Searcher
 from hbsim.searchers.random import allowed_rows
 from hbsim.searchers.task import SearchTask
 
-__all__ = ["FirstPoints", "first_points"]
-
 
 class FirstPoints:
     """Another searcher, behind a queue.

@@ -7,8 +7,6 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Configurations", "Floats", "Ints", "NonLearningSearcher", "Searcher"]
-
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 Configurations: TypeAlias = Floats | Ints
@@ -85,6 +83,16 @@ class NonLearningSearcher:
 
     model_based: bool = False
     listens: bool = False
+    _next = 0  # how many configurations were suggested
+
+    @property
+    def remaining(self) -> int | None:
+        """How many more configurations there are; None: any number."""
+        return None
+
+    def resume(self, configurations: Configurations) -> None:
+        """Go on after configurations that were suggested before a restart."""
+        self._next += len(configurations)
 
     def register_pending(self, trial: int, level: float) -> None:
         """Do nothing."""

@@ -11,10 +11,8 @@ from hbsim.core.numbers import whole
 from hbsim.core.space import Space
 from hbsim.core.streams import BLOCK, Purpose, block_generator, in_blocks
 from hbsim.errors import ParameterError
-from hbsim.searchers.protocol import Configurations, Floats, Ints, NonLearningSearcher, Searcher
+from hbsim.searchers.protocol import Floats, Ints, NonLearningSearcher, Searcher
 from hbsim.searchers.task import Constraint, SearchTask
-
-__all__ = ["RandomSearcher", "RowSearcher", "allowed_rows", "make_random", "too_few_rows"]
 
 TRIES: Final = 1000  # rejected draws for a trial until the constraint counts as impossible
 
@@ -49,14 +47,8 @@ class RandomSearcher(NonLearningSearcher):
         self.space = space
         self.seed = whole("seed", seed, 0)
         self._task = SearchTask(space, self.seed, constraint=constraint)
-        self._next = 0
         self._number = -1  # of the block at hand
         self._block: Floats = np.empty((0, 0))
-
-    @property
-    def remaining(self) -> int | None:
-        """How many more configurations there are: None, any number."""
-        return None
 
     def suggest(self, n: int) -> Floats:
         """Return the next n configurations.
@@ -88,10 +80,6 @@ class RandomSearcher(NonLearningSearcher):
         if self._task.constraint is not None:
             self._redraw(points, first)
         return points
-
-    def resume(self, configurations: Configurations) -> None:
-        """Go on after configurations that were suggested before a restart."""
-        self._next += len(configurations)
 
     def _draw(self, number: int) -> Floats:
         if number != self._number:
@@ -156,7 +144,6 @@ class RowSearcher(NonLearningSearcher):
         self._before = 0  # trials that had rows before all others
         self.seed = whole("seed", seed, 0)
         self.replace = replace
-        self._next = 0
         self._orders = max(1, BLOCK // self.rows)  # in a block; a table may be tiny
         self._number = -1  # of the block at hand
         self._block: Ints = np.empty(0, dtype=np.int64)
@@ -197,10 +184,6 @@ class RowSearcher(NonLearningSearcher):
         for number, part, place in in_blocks(first, n, self._orders * self._count):
             rows[place] = self._draw(number)[part]
         return rows
-
-    def resume(self, configurations: Configurations) -> None:
-        """Go on after rows that were suggested before a restart."""
-        self._next += len(configurations)
 
     def leave_out(self, rows: Ints) -> None:
         """Suggest none of these rows, which were given before all others; no effect with `replace`."""

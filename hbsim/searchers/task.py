@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +15,7 @@ from hbsim.core.space import Space
 from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
 from hbsim.searchers.protocol import Floats
-from hbsim.source import source_spec
-
-__all__ = ["FIELD", "Constraint", "SearchTask", "constraint_of", "split_constraint"]
+from hbsim.source import load_module
 
 Constraint = Callable[[Mapping[str, object]], bool]
 
@@ -137,16 +132,9 @@ def split_constraint(text: str) -> tuple[Path, str]:
 @functools.lru_cache(maxsize=64)  # a sweep asks for it once a study
 def _loaded(file: str, name: str) -> Constraint:
     """Run a file as a module of its own, and return a function of it."""
-    module_name = f"_hbsim_constraints_{hashlib.sha256(file.encode()).hexdigest()[:12]}"
-    spec = source_spec(module_name, Path(file))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses look their module up
     try:
-        spec.loader.exec_module(module)
+        module = load_module("_hbsim_constraints", Path(file))
     except (Exception, SystemExit) as error:
-        sys.modules.pop(module_name, None)
         raise ParameterError(FIELD, file, f"the file raised {type(error).__name__}: {error}") from error
     names = [n for n, found in vars(module).items() if callable(found) and not n.startswith("_")]
     if name not in names:

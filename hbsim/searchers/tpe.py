@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from hbsim.searchers.optuna_study import OptunaRow, Params
 
-__all__ = ["TPE", "Parzen", "make_bohb", "make_tpe", "need_optuna"]
-
 TRIES: Final = 8  # draws from a model for a trial until one is new and allowed
 
 

@@ -21,8 +21,6 @@ from hbsim.options import Check, declared, option
 from hbsim.simulation.distributions import LARGEST, Distribution, Exponential, parse, plain
 from hbsim.simulation.trace import Trace, read_trace
 
-__all__ = ["DEFAULT_WORKERS", "Cluster", "Machines", "gpu_share", "workers_of"]
-
 MOST_WORKERS: Final = 1_000_000  # more would not fit into memory
 SLOWEST: Final = 1e-9  # GB a second, or the share of a usual speed
 SHORTEST: Final = 1e-3  # seconds: machines that come and go faster would hold the clock

@@ -16,8 +16,6 @@ from hbsim.options import Takes, declared
 from hbsim.simulation.cluster import RENEWALS, Cluster, Machines
 from hbsim.toml_files import Place, TomlTable, dotted, first_problem, parse_toml, read_text, shown, to_toml
 
-__all__ = ["About", "ClusterFile", "ClusterSchema", "MachinesSchema", "presets", "read", "write"]
-
 SUFFIX: Final = ".toml"
 FIELD: Final = "cluster"  # what errors name
 WITH_NOTICE: Final = ("preempted_every", "schedule", "trace")  # absences that are announced

@@ -18,8 +18,6 @@ from hbsim.simulation.disk import DiskUsage
 from hbsim.simulation.jobs import LEAVING, SimulatedRun, TrainingProgress, WorkerEvent
 from hbsim.simulation.random_effects import RandomEffects
 
-__all__ = ["GONE", "LEFT", "LOAD", "NOTICE", "OVER", "SAVE", "WAKE", "ClusterState"]
-
 
 class InnerEvent(IntEnum):
     """The kinds of events on workers that the loop does not receive, or receives as a FAILURE."""
@@ -259,4 +257,4 @@ class ClusterState:
             self.disk.end(trial, self.now, trial in self._saving)
 
     def _break_off(self, worker: int, run: SimulatedRun) -> None:
-        """Break off a transfer of a job that is lost; here none takes events of its own."""
+        """Cancel the transfer of a job that is lost; only in a `StoreEngine` transfers are events."""

@@ -18,8 +18,6 @@ from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.random_effects import keep_block
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate
 
-__all__ = ["TrialCurves"]
-
 
 class TrialCurves:
     """Values, seconds and slowness of all trials so far, a row a trial and a column a level.

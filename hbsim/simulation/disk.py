@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["DiskUsage"]
-
 
 class DiskUsage:
     """Adds up the sizes of checkpoints from when they are saved until they are no longer needed.

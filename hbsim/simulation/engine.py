@@ -8,11 +8,9 @@ from typing import Final
 
 from hbsim.core.types import CONTINUE, PAUSE, RETRY, Job
 from hbsim.runner.loop import FAILURE, FREE, MILESTONE, NOTHING, Event
-from hbsim.runner.tables import CENSORED, FAILED, LOST, PREEMPTED
+from hbsim.runner.tables import CENSORED, FAILED
 from hbsim.simulation.cluster_state import GONE, LEFT, LOAD, NOTICE, OVER, SAVE, ClusterState
 from hbsim.simulation.jobs import ENDING, LEAVING, LOADING, PAUSING, TRAINING, SimulatedRun
-
-__all__ = ["Engine"]
 
 TIMED: Final = frozenset((GONE, NOTICE, OVER))  # what happens at a time of its own: see `Due.at`
 
@@ -295,7 +293,7 @@ class Engine(ClusterState):
         taken = event == LEFT or (
             is_gone and self._availability is not None and self._availability.preempted[worker]
         )
-        self.failures.add(run.job, end, PREEMPTED if taken else LOST, kept)
+        self.failures.add(run.job, end, "preempted" if taken else "lost", kept)
         if not is_retried:
             self._forget(trial)
         self._close(run, FAILED, extra, end)

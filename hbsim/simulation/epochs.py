@@ -15,8 +15,6 @@ from hbsim.surrogates.protocol import Floats
 if TYPE_CHECKING:
     from hbsim.simulation.result import Result
 
-__all__ = ["expand"]
-
 
 def expand(result: Result, trials: Sequence[int]) -> pl.DataFrame:
     """Return a row a unit of training: job, trial, worker, resource, time, value.

@@ -11,8 +11,6 @@ from hbsim.core.levels import Levels
 from hbsim.runner.tables import JobRow
 from hbsim.simulation.curves import TrialCurves
 
-__all__ = ["SimulatedRun", "TrainingProgress", "WorkerEvent"]
-
 
 class SimulatedRun(JobRow):
     """A job on a worker.

@@ -18,8 +18,6 @@ from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.distributions import Distribution
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["RandomEffect", "RandomEffects", "keep_block"]
-
 PLACES: Final = 1 << 16
 KEPT: Final = 1024  # blocks of draws for retries, of 32 KiB each; others are drawn again
 

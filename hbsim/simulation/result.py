@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from hbsim.core.types import LOSSES
 from hbsim.errors import ParameterError
 from hbsim.runner import summaries
-from hbsim.runner.tables import LOST, PREEMPTED, DecisionTable, JobTable, numbers
+from hbsim.runner.tables import DecisionTable, JobTable, numbers
 from hbsim.simulation.availability import MachineAvailability
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from hbsim.simulation.curves import TrialCurves
     from hbsim.simulation.disk import DiskUsage
     from hbsim.simulation.random_effects import RandomEffects
-
-__all__ = ["Result", "SimulationData"]
-
 
 HOUR: Final = 3600.0
 
@@ -229,8 +227,7 @@ class Result:
             "failed_resource": _failed_resource(scheduler),
             **_score(self),
             **_machines(self, simulated),
-            "lost": simulated.failures.count(LOST),
-            "preempted": simulated.failures.count(PREEMPTED),
+            **{kind: simulated.failures.count(kind) for kind in LOSSES},
             "lost_saves": sum(time <= self.end_time for time in simulated.lost_saves),
             **_disk_peaks(self),
             "scheduler": scheduler.options.as_dict(),

@@ -13,8 +13,8 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
-from hbsim.runner.records import Record
-from hbsim.runner.state import JournalState
+from hbsim.runner.journal_state import JournalState
+from hbsim.runner.records import JobBegun, JobFailed, ProcessEnded, Record
 
 __all__ = ["CheckpointRetention"]
 
@@ -80,12 +80,18 @@ class CheckpointRetention:
         Nothing is removed at a milestone, where a trial waits for its decision, and few files at the end of
         a job: once no more trials are started, all paused trials are dropped at the same time.
         """
-        if record["e"] in ("start", "restart"):
-            self._paused.pop(record["trial"], None)
-        elif record["e"] == "gone" and self._scheduler.status(self._journal_state.gone) == "paused":
-            self._paused[self._journal_state.gone] = self._clock()
-        if self._keep != "all" and record["e"] in ("gone", "fail"):
-            self._sweep(record, AT_ONCE)
+        has_ended = isinstance(record, ProcessEnded)
+        trial = self._journal_state.gone
+        if isinstance(record, JobBegun):
+            self._paused.pop(record.trial, None)
+        elif has_ended and self._scheduler.status(trial) == "paused":
+            self._paused[trial] = self._clock()
+        if self._keep == "all":
+            return
+        if has_ended and self._scheduler.status(trial) not in ("running", "paused"):
+            self._over.add(trial)
+        if has_ended or isinstance(record, JobFailed):
+            self._sweep(AT_ONCE)
 
     def finish(self) -> list[int]:
         """Remove the remaining files, once no trial runs any more.
@@ -110,12 +116,8 @@ class CheckpointRetention:
             with suppress(OSError):  # there are no checkpoints
                 checkpoint.thin_out(trial_folder(self._trials, trial) / checkpoint.NAME)
 
-    def _sweep(self, record: Record | None = None, most: int | None = None) -> None:
+    def _sweep(self, most: int | None = None) -> None:
         self._over.update(self._scheduler.dropped())
-        if record is not None and record["e"] == "gone":
-            trial = self._journal_state.gone
-            if self._scheduler.status(trial) not in ("running", "paused"):
-                self._over.add(trial)
         if not self._over:
             return
         busy = {run.trial for run in self._journal_state.runs.values()}

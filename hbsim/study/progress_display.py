@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from hbsim import terminal
 from hbsim.executors.local import trial_folder
 from hbsim.executors.slots import describe
+from hbsim.runner.journal_state import RunningJob
 from hbsim.runner.real import Observer
-from hbsim.runner.records import Record
-from hbsim.runner.state import JobRun
+from hbsim.runner.records import JobFailed, Record, StudyClosed
 from hbsim.study.folder import StudyFolder
 from hbsim.study.options import RunOptions
 from hbsim.study.progress_summary import (
@@ -162,9 +162,9 @@ class PlainLines:
         """Handle a record."""
         self._begin()
         self._summary.record(record)
-        if record["e"] == "fail" and self._summary.last_failure is not None:
+        if isinstance(record, JobFailed) and self._summary.last_failure is not None:
             self._fail(self._summary.last_failure)
-        elif record["e"] == "close":
+        elif isinstance(record, StudyClosed):
             self._improve(now=True)
             self._sum_up()
 
@@ -459,7 +459,7 @@ class LiveTable:
         state = summary.what(worker)
         yield Text(state, _style(state))
 
-    def _trial(self, run: JobRun | None) -> Iterator[RenderableType]:
+    def _trial(self, run: RunningJob | None) -> Iterator[RenderableType]:
         """Yield the cells between the worker and its GPU."""
         from rich.text import Text
 
@@ -491,7 +491,7 @@ class LiveTable:
         return f"{len(rest)} more workers: {busy} with a trial, {len(rest) - busy} without"
 
 
-def _bar(run: JobRun) -> RenderableType:
+def _bar(run: RunningJob) -> RenderableType:
     from rich.progress_bar import ProgressBar
 
     if not isfinite(run.stop):

@@ -10,9 +10,19 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Final
 
-from hbsim.core.types import COMPLETE, PAUSE, STOP
-from hbsim.runner.records import Record
-from hbsim.runner.state import JobRun, JournalState
+from hbsim.core.types import COMPLETE, PAUSE, STOP, FailureKind, Verdict
+from hbsim.runner.journal_state import JournalState, RunningJob
+from hbsim.runner.records import (
+    JobFailed,
+    JobReports,
+    JobReturned,
+    MilestoneReached,
+    NothingToRun,
+    ProcessEnded,
+    Record,
+    WorkerJoined,
+    WorkerLeft,
+)
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, StudyState
 from hbsim.terminal import shown
@@ -112,17 +122,16 @@ class WorkerSummary:
 
     def record(self, record: Record) -> None:
         """Handle a record that the journal state has applied."""
-        now = record["t"]
+        now = record.time
         self._seconds += self._there * (now - self._since)
         self._busy += self._working * (now - self._since)
         self._since = now
-        kind, worker = record["e"], record.get("worker", -1)
-        if kind == "open":
-            self.hosts[worker] = plain(record["host"])
-            self.shut.pop(worker, None)
-            self._silent.pop(worker, None)
-        elif kind == "shut":
-            self._shut(worker, plain(record["reason"]), now)
+        if isinstance(record, WorkerJoined):
+            self.hosts[record.worker] = plain(record.host)
+            self.shut.pop(record.worker, None)
+            self._silent.pop(record.worker, None)
+        elif isinstance(record, WorkerLeft):
+            self._shut(record.worker, plain(record.reason), now)
         self._there = len(self.open)
         self._working = self._there - self.idle
 
@@ -177,14 +186,6 @@ class WorkerSummary:
 
 
 SILENT: Final = 60.0  # seconds without a report before it is mentioned
-EVENTS: Final = ("reach", "fail", "return")  # the loop asks the scheduler again after these
-WHY: Final = {
-    "done": "done",
-    "max_reward": "ended: max_reward is reached",
-    "max_time": "ended: the time limit (max_time) is over",
-    "failures": "ended: one trial after the other failed",
-    "interrupted": "interrupted",
-}
 RUNG: Final = "the rung waits for its last trials"
 REST: Final = {
     "promotion": ", nothing promotable",
@@ -208,8 +209,10 @@ class TrialFailure:
         The trial that failed.
     resource : float
         The last resource that the trial reported.
-    kind, reason : str
-        As in the journal.
+    kind : FailureKind
+        How it failed.
+    reason : str
+        The failure in one line.
     again : bool
         Whether the trial is tried again.
     """
@@ -217,7 +220,7 @@ class TrialFailure:
     time: float
     trial: int
     resource: float
-    kind: str
+    kind: FailureKind
     reason: str
     again: bool
 
@@ -237,6 +240,8 @@ class ProgressSummary:
         How many workers there are; None if they are on hosts that come and go.
     clock : callable
         Seconds, monotonic.
+    written : float, optional
+        The time of the clock at the study's last record; by default now.
 
     Attributes
     ----------
@@ -253,13 +258,16 @@ class ProgressSummary:
         study_folder: StudyFolder,
         workers: int | None,
         clock: Callable[[], float] = time.monotonic,
+        written: float | None = None,
     ) -> None:
         self.spec, self.study_folder = spec, study_folder
         self.scheduler, self.journal_state = state.scheduler, state.journal_state
         self.workers = WorkerSummary(self.journal_state, workers)
         self.last_failure: TrialFailure | None = None
         self._clock = clock
-        self._seen = clock()  # the time of the clock at the journal state's `now`
+        self._seen = (
+            clock() if written is None else written
+        )  # the time of the clock at the journal state's `now`
         self._in_vain = False  # whether the scheduler had no job since the last event
         self._said: dict[int, float] = {}  # study seconds of each job's last report
 
@@ -267,23 +275,27 @@ class ProgressSummary:
         """Handle a record that the journal state has applied."""
         self._seen = self._clock()
         self.workers.record(record)
-        kind, job = record["e"], record.get("job", -1)
-        if kind in ("rows", "reach"):
-            self._said[job] = record["t"]
-        elif kind == "gone":
-            self._said.pop(job, None)
-        elif kind == "fail":
-            self._fail(record)
-        if kind in EVENTS:
-            self._in_vain = False
-        elif kind == "none":
-            self._in_vain = True
+        if isinstance(record, JobReports):
+            self._said[record.job] = record.time
+        match record:
+            case ProcessEnded():
+                self._said.pop(record.job, None)
+            case NothingToRun():
+                self._in_vain = True
+            case JobFailed():
+                self._in_vain = False
+                self._fail(record)
+            case MilestoneReached() | JobReturned():
+                self._in_vain = False
 
-    def _fail(self, record: Record) -> None:
-        trial = self.journal_state.runs[record["job"]].trial
-        reason, again = plain(record["reason"]), record["verdict"] == "retry"
+    def _fail(self, record: JobFailed) -> None:
         self.last_failure = TrialFailure(
-            record["t"], trial, record["resource"], record["kind"], reason, again
+            time=record.time,
+            trial=self.journal_state.runs[record.job].trial,
+            resource=record.resource,
+            kind=record.kind,
+            reason=plain(record.reason),
+            again=record.verdict is Verdict.RETRY,
         )
 
     # The study
@@ -338,7 +350,7 @@ class ProgressSummary:
     def state(self) -> str:
         """Say how busy the workers are, or why the study is over."""
         if self.journal_state.why is not None:
-            return WHY.get(self.journal_state.why, self.journal_state.why)
+            return self.journal_state.why.state
         silent = self.workers.silent
         hosts = list(dict.fromkeys(self.workers.hosts[worker] for worker in silent))
         since = span(self.elapsed - min(silent.values(), default=0.0))
@@ -379,19 +391,19 @@ class ProgressSummary:
         why = self.idle()
         return f"idle: {why}" if why else "idle"
 
-    def rung(self, run: JobRun) -> str:
+    def rung(self, run: RunningJob) -> str:
         """Return which of its rungs a trial trains to: ``"2/4"``."""
         levels = self.scheduler.geometry.of_bracket(run.bracket)
         if run.stop not in levels:
             return "-"
         return f"{levels.index(run.stop) + 1}/{len(levels)}"
 
-    def far(self, run: JobRun) -> str:
+    def far(self, run: RunningJob) -> str:
         """Return a trial's resource and its next milestone: ``"5/27"``."""
         done = amount(run.resource)
         return f"{done}/{amount(run.stop)}" if isfinite(run.stop) else done
 
-    def doing(self, run: JobRun) -> str:
+    def doing(self, run: RunningJob) -> str:
         """Describe what a job is doing."""
         before = self._before(run)
         if before is not None:
@@ -408,14 +420,14 @@ class ProgressSummary:
             return f"trains again up to {amount(run.stood)}{again}"
         return self._silence(run) or f"training{again}"
 
-    def _before(self, run: JobRun) -> JobRun | None:
+    def _before(self, run: RunningJob) -> RunningJob | None:
         """Return the earlier job of the same trial that has to end before this one begins."""
         if run.rows or run.ended is not None:
             return None
         others = self.journal_state.runs.values()
         return next((s for s in others if s.trial == run.trial and s.job < run.job), None)
 
-    def _silence(self, run: JobRun) -> str:
+    def _silence(self, run: RunningJob) -> str:
         silent = self.elapsed - self._said.get(run.job, inf)
         usual = run.trained / run.rows
         return f"silent for {span(silent)}" if silent > max(SILENT, 5 * usual) else ""

@@ -17,8 +17,9 @@ from hbsim.core.factory import make_scheduler
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning, OutputError, ParameterError, nearest
 from hbsim.options import named_options
+from hbsim.runner.journal_reader import read_records
 from hbsim.runner.lock import StudyLock
-from hbsim.runner.records import read_records
+from hbsim.runner.records import JobBegun, JobReports
 from hbsim.study.folder import StudyFolder
 from hbsim.study.options import RunOptions, check_metric
 from hbsim.study.run import run_study
@@ -246,15 +247,17 @@ def _reports(result: RunResult) -> _Reports:
     rows: list[tuple[int, int, float, float]] = []
     metrics: dict[str, list[float | None]] = {}
     for record in read_records(StudyFolder(result.folder).journal):
-        if "trial" in record:
-            trials[record["job"]] = record["trial"]
-        for _, trained, resource, reported in record.get("rows", ()):
+        if isinstance(record, JobBegun):
+            trials[record.job] = record.trial
+        if not isinstance(record, JobReports):
+            continue
+        for _, trained, resource, reported in record.rows:
             for name in reported:
                 metrics.setdefault(name, [None] * len(rows))
             for name, column in metrics.items():
                 value = reported.get(name)
                 column.append(nan if value is None and name in reported else value)
-            rows.append((trials[record["job"]], record["job"], resource, trained))
+            rows.append((trials[record.job], record.job, resource, trained))
     kinds = {"config": pl.Int64, "job": pl.Int64, "resource": pl.Float64, "trained": pl.Float64}
     made = pl.DataFrame(rows, schema=kinds, orient="row")
     return _Reports(_curves(made), {name: _merged(made, column) for name, column in metrics.items()})

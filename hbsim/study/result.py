@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 
 from hbsim.errors import ParameterError
 from hbsim.runner import summaries
-from hbsim.runner.records import read_records, read_reports
-from hbsim.runner.state import JournalState
+from hbsim.runner.journal_reader import read_records, read_reports, start_of
+from hbsim.runner.journal_state import JournalState
+from hbsim.runner.records import SessionEnded, WorkerJoined, WorkerLeft
 from hbsim.runner.tables import DecisionTable, numbers
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, new_state, replay
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from hbsim.study.best import BestTrial
 
 __all__ = ["RunResult", "load"]
-
-ENDS: Final = ("resume", "close")  # records that end a session, and with it all open workers
 
 
 class RunResult:
@@ -42,8 +41,13 @@ class RunResult:
         The scheduler at the end; `scheduler.explain(trial)` says why a trial was stopped.
     workers : int
         The largest number of workers.
-    why : str or None
-        Why the study ended: done, max_reward, max_time, interrupted; None if its process was killed.
+    why : EndReason or None
+        Why the study ended, equal to the text done, max_reward, max_time, failures or interrupted; None if
+        its process was killed.
+    journal_state : JournalState
+        The state after the last record of the journal.
+    decision_table : DecisionTable
+        The decisions as packed rows.
     """
 
     def __init__(
@@ -60,14 +64,14 @@ class RunResult:
         self.scheduler = scheduler
         self.workers = workers
         self.why = journal_state.why
-        self._journal_state = journal_state
-        self._decisions = decisions
+        self.journal_state = journal_state
+        self.decision_table = decisions
         self._journal, self._trials = folder.journal, folder.trials
 
     @cached_property
     def end_time(self) -> float:
         """The study seconds at which the last job ended."""
-        return float(self._journal_state.jobs.ended()["end_time"].max(initial=0.0))
+        return float(self.journal_state.jobs.ended()["end_time"].max(initial=0.0))
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
@@ -76,12 +80,12 @@ class RunResult:
         Times are study seconds: without the time between an interruption and the resumption. `value` is
         the job's last report. A job that was interrupted is censored.
         """
-        return self._journal_state.jobs.frame(self.scheduler.trial_brackets())
+        return self.journal_state.jobs.frame(self.scheduler.trial_brackets())
 
     @cached_property
     def decisions(self) -> pl.DataFrame:
         """A row for each milestone, in the order of time; columns as `hbsim.Result.decisions`."""
-        return self._decisions.frame(self.scheduler.levels, self.scheduler.trial_brackets())
+        return self.decision_table.frame(self.scheduler.levels, self.scheduler.trial_brackets())
 
     @cached_property
     def reports(self) -> pl.DataFrame:
@@ -105,13 +109,21 @@ class RunResult:
         periods: list[dict[str, Any]] = []
         open_: dict[int, dict[str, Any]] = {}
         for record in read_records(self._journal, together=True):
-            kind, time = record["e"], record.get("t")
-            ended = [record["worker"]] if kind in ("open", "shut") else list(open_) if kind in ENDS else []
+            ended: list[int] = []
+            if isinstance(record, WorkerJoined | WorkerLeft):
+                ended = [record.worker]
+            elif isinstance(record, SessionEnded):
+                ended = list(open_)
             for worker in ended:
-                open_.pop(worker, {})["shut"] = time
-            if kind == "open":
-                period = {"worker": record["worker"], "host": record["host"], "opened": time, "shut": None}
-                open_[record["worker"]] = period
+                open_.pop(worker, {})["shut"] = record.time
+            if isinstance(record, WorkerJoined):
+                period = {
+                    "worker": record.worker,
+                    "host": record.host,
+                    "opened": record.time,
+                    "shut": None,
+                }
+                open_[record.worker] = period
                 periods.append(period)
         times = {"opened": pl.Float64, "shut": pl.Float64}
         return pl.DataFrame(periods, schema={"worker": pl.Int64, "host": pl.String, **times})
@@ -124,14 +136,14 @@ class RunResult:
         trial whose function returned below R, the last one reported), best and final (of all reports),
         trained_seconds; then reached, the highest resource reported.
         """
-        frame = summaries.trials(self.scheduler, self._journal_state.jobs, self.decisions)
-        columns = dict(zip(("final", "best", "reached"), self._journal_state.reported(), strict=True))
+        frame = summaries.trials(self.scheduler, self.journal_state.jobs, self.decisions)
+        columns = dict(zip(("final", "best", "reached"), self.journal_state.reported(), strict=True))
         trials = range(len(frame))
         frame = frame.with_columns(
             numbers([found.get(trial, math.nan) for trial in trials]).alias(name)
             for name, found in columns.items()
         )
-        rows = self._journal_state.jobs.ended()
+        rows = self.journal_state.jobs.ended()
         ends = pl.DataFrame({"trial": rows["trial"].astype(np.int64), "end": rows["milestone"]})
         ends = ends.group_by("trial", maintain_order=True).last()
         end = pl.when(status="completed").then("end")
@@ -147,7 +159,7 @@ class RunResult:
         Choices that are not plain values are text. A parameter called trial is ``hp_trial`` here.
         """
         space = self.spec.space
-        points = np.array(self._journal_state.points, dtype=np.float64).reshape(-1, space.dimension)
+        points = np.array(self.journal_state.points, dtype=np.float64).reshape(-1, space.dimension)
         plain = {
             name: [v if isinstance(v, int | float | str | bool | None) else repr(v) for v in column]
             if isinstance(column, list)
@@ -168,7 +180,7 @@ class RunResult:
         """The best report so far, with its trial, configuration and kept model; None without a report."""
         from hbsim.study.best import BestTrial, find_checkpoint
 
-        best = self._journal_state.best
+        best = self.journal_state.best
         if best is None:
             return None
         report = (best.trial, best.resource, best.value)
@@ -178,21 +190,21 @@ class RunResult:
     @property
     def best_config(self) -> dict[str, object] | None:
         """The incumbent's configuration; None if nothing was reported."""
-        best = self._journal_state.best
+        best = self.journal_state.best
         return None if best is None else self.configuration(best.trial)
 
     def __repr__(self) -> str:
-        best = self._journal_state.best
+        best = self.journal_state.best
         found = "nothing reported" if best is None else f"best {self.spec.metric} {best.value:g}"
         trials, why = self.scheduler.started, self.why or "not over"
         return f"<RunResult in {self.folder}: {trials} trials, {found}, {why}>"
 
     def configuration(self, trial: int) -> dict[str, object]:
         """Return a trial's configuration, without parameters that are not active."""
-        count = len(self._journal_state.points)
+        count = len(self.journal_state.points)
         if not 0 <= trial < count:
             raise ParameterError("trial", trial, f"must be one of the trials 0 ... {count - 1}")
-        return self.spec.space.mapping(np.array(self._journal_state.points[trial]))
+        return self.spec.space.mapping(np.array(self.journal_state.points[trial]))
 
     def incumbent(self, at: Literal["any", "max_t"] = "any") -> pl.DataFrame:
         """Return the strict improvements of the best value so far, by the time of reports.
@@ -210,24 +222,24 @@ class RunResult:
         if at not in ("any", "max_t"):
             raise ParameterError("at", at, "must be 'any' or 'max_t'")
         if at == "max_t":
-            rows, levels = self._decisions.rows(), self.scheduler.levels
+            rows, levels = self.decision_table.rows(), self.scheduler.levels
             return summaries.incumbent(rows, levels, self.scheduler.mode, at_max=True)
-        return self._journal_state.improvements.frame()
+        return self.journal_state.improvements.frame()
 
     def rungs(self) -> pl.DataFrame:
         """Return counts by bracket and level; columns as `hbsim.Result.rungs`."""
-        return summaries.rungs(self.scheduler, self._decisions.rows(), self._journal_state.jobs.ended())
+        return summaries.rungs(self.scheduler, self.decision_table.rows(), self.journal_state.jobs.ended())
 
     def failures(self) -> pl.DataFrame:
         """Return a row for each failure, in order: trial, kind, reason."""
         schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
-        rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self._journal_state.failures]
+        rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self.journal_state.failures]
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     @property
     def capacity(self) -> float:
         """The worker seconds of the study; workers of hosts count while they were available."""
-        opened = self._journal_state.capacity
+        opened = self.journal_state.capacity
         return self.workers * self.end_time if opened is None else opened
 
     def summary(self) -> dict[str, object]:
@@ -239,14 +251,14 @@ class RunResult:
         last milestone of a trial that was paused or stopped); best (the incumbent's value), best_trial;
         late_reports (dropped); why it ended; scheduler, train, metric, mode, workers.
         """
-        best = self._journal_state.best
-        more = {"returned": len(self._journal_state.returned), "seconds": self.end_time}
+        best = self.journal_state.best
+        more = {"returned": len(self.journal_state.returned), "seconds": self.end_time}
         return {
-            **summaries.summary(self.scheduler, self._journal_state.jobs, self.capacity, more),
+            **summaries.summary(self.scheduler, self.journal_state.jobs, self.capacity, more),
             "best": None if best is None else best.value,
             "best_trial": None if best is None else best.trial,
-            "late_reports": self._journal_state.late,
-            "why": self.why,
+            "late_reports": self.journal_state.late,
+            "why": None if self.why is None else self.why.value,
             "scheduler": self.scheduler.options.as_dict(),
             "train": self.spec.train,
             "metric": self.spec.metric,
@@ -340,7 +352,7 @@ def load(folder: Path | str) -> RunResult:
     study_folder = StudyFolder(folder)
     study_folder.check(resume=True)
     records = read_records(study_folder.journal, together=True)
-    spec = StudySpec.from_dict(next(records)["spec"], str(study_folder.journal))
+    spec = StudySpec.from_dict(start_of(records).spec, str(study_folder.journal))
     state = new_state(spec, spec.make_scheduler())
     replay(state, records, str(study_folder.journal), dimension=spec.space.dimension)
     workers = max(1, state.journal_state.workers_seen)

@@ -22,9 +22,9 @@ from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.training_function import FunctionDescription, describe, make_target, stop_if_loading
 from hbsim.options import named_options
 from hbsim.runner.journal import Journal
+from hbsim.runner.journal_reader import read_records, start_of
 from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.real import Limits, Observer, RealExecutor
-from hbsim.runner.records import read_records
 from hbsim.runner.workers import WorkerBackend
 from hbsim.searchers import (
     Searcher,
@@ -223,7 +223,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         if text := about(study.searcher):
             say(text)
         made.prepare()
-        journal, state = study.open(study_folder, resume, options.fsync, _name(remote))
+        journal, state = study.open(study_folder, resume, options.fsync, _how(remote, options))
         stack.enter_context(journal)
         unused.pop_all()
         note.begin(storage, scheduler)
@@ -261,8 +261,10 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
             raise
 
 
-def _name(remote: Hosts | Dask | None) -> str:
-    return "local" if remote is None else type(remote).__name__.lower()
+def _how(remote: Hosts | Dask | None, options: RunOptions) -> dict[str, object]:
+    """Return what the study's folder keeps of how the study runs: the executor, and what ends it."""
+    executor = "local" if remote is None else type(remote).__name__.lower()
+    return {"executor": executor, "max_time": options.max_time, "max_reward": options.max_reward}
 
 
 def _finish(
@@ -345,10 +347,10 @@ class StudyRun:
         return self._extended_to is not None
 
     def open(
-        self, study_folder: StudyFolder, resume: bool, fsync: str, executor: str
+        self, study_folder: StudyFolder, resume: bool, fsync: str, how: Mapping[str, object]
     ) -> tuple[Journal, StudyState]:
-        """Create the journal, or open it and restore the state at its end."""
-        about = {**environment(), "executor": executor}
+        """Create the journal, or open it and restore the state at its end; `how` it runs is kept too."""
+        about = {**environment(), **how}
         if not resume:
             # Before the journal: with a journal the folder is a study, which keeps how it was begun.
             study_folder.note_environment(about)
@@ -366,7 +368,7 @@ class StudyRun:
     def _read(self, path: str) -> StudyState:
         """Return the state at the end of a journal; check that it is of the same study."""
         records = read_records(path, together=True)
-        before = StudySpec.from_dict(next(records)["spec"], path)
+        before = StudySpec.from_dict(start_of(records).spec, path)
         before.check_same(self.spec)
         self.spec = replace(self.spec, study=before.study)
         if before.digest != self.spec.digest:

@@ -11,10 +11,10 @@ from hbsim.core.factory import make_scheduler
 from hbsim.core.options import with_later_options
 from hbsim.core.space import Space
 from hbsim.errors import JournalError, ParameterError
+from hbsim.runner.journal_state import JournalState
 from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.records import Record
 from hbsim.runner.replay import Replay
-from hbsim.runner.state import JournalState
 from hbsim.runner.tables import DecisionTable
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def replay(
     notifier: SearcherNotifier | None = None,
     dimension: int | None = None,
 ) -> None:
-    """Replay a journal's records, so that a new study has the state at its end.
+    """Replay a journal's records after the first, so that a new study has the state at its end.
 
     The scheduler must decide as before. The searcher suggests nothing: it receives the configurations that it
     suggested, and the observed values. `dimension` is the number of values in a configuration.

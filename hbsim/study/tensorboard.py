@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from hbsim.errors import HbsimWarning
-from hbsim.runner.records import Record, read_records
-from hbsim.runner.state import value_of
+from hbsim.runner.journal_reader import read_records
+from hbsim.runner.journal_state import value_of
+from hbsim.runner.records import JobBegun, JobReports, ProcessEnded, Record
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, StudyState
 
@@ -211,10 +212,11 @@ class TensorBoard:
     def _catch_up(self, study_folder: StudyFolder) -> None:
         """Read from the journal which reports were written before."""
         for record in read_records(study_folder.journal):
-            if "trial" in record:
-                self._trials[record["job"]] = record["trial"]
-            for _, _, resource, metrics in record.get("rows", ()):
-                self._new(self._trials[record["job"]], resource, metrics)
+            if isinstance(record, JobBegun):
+                self._trials[record.job] = record.trial
+            elif isinstance(record, JobReports):
+                for _, _, resource, metrics in record.rows:
+                    self._new(self._trials[record.job], resource, metrics)
         self._trials.clear()
 
     def _new(self, trial: int, resource: float, metrics: Mapping[str, float | None]) -> bool:
@@ -229,15 +231,14 @@ class TensorBoard:
         return True
 
     def _record(self, record: Record) -> None:
-        if "trial" in record:
-            self._trials[record["job"]] = record["trial"]
-        job = record.get("job", -1)
-        if "point" in record:
-            self._configure(record["trial"])
-        if "rows" in record:
-            self._report(self._trials[job], record)
-        if record["e"] == "gone" and job in self._trials:
-            self._leave(self._trials.pop(job))
+        if isinstance(record, JobBegun):
+            self._trials[record.job] = record.trial
+            if record.point is not None:
+                self._configure(record.trial)
+        elif isinstance(record, JobReports):
+            self._report(self._trials[record.job], record)
+        elif isinstance(record, ProcessEnded) and record.job in self._trials:
+            self._leave(self._trials.pop(record.job))
 
     def _configure(self, trial: int) -> None:
         import numpy as np
@@ -251,9 +252,9 @@ class TensorBoard:
     def _best_tag(self) -> str:
         return f"best/{self._spec.metric}"
 
-    def _report(self, trial: int, record: Record) -> None:
-        began = self._clock() - record["t"]  # when study second 0 was
-        for at, _, resource, metrics in record["rows"]:
+    def _report(self, trial: int, record: JobReports) -> None:
+        began = self._clock() - record.time  # when study second 0 was
+        for at, _, resource, metrics in record.rows:
             if self._new(trial, resource, metrics):
                 scalars = {name: nan if value is None else value for name, value in metrics.items()}
                 self._files.scalars(_run(trial), scalars, self._step(resource), began + at)

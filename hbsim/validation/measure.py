@@ -12,9 +12,24 @@ from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hbsim.core.types import Verdict
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.runner.records import Record, read_records
-from hbsim.runner.state import JournalState, value_of
+from hbsim.runner.journal_reader import read_records
+from hbsim.runner.journal_state import JournalState, value_of
+from hbsim.runner.records import (
+    EndReason,
+    JobBegun,
+    JobFailed,
+    JobReports,
+    JobReturned,
+    MilestoneReached,
+    NothingToRun,
+    ProcessEnded,
+    Record,
+    StudyResumed,
+    WorkerJoined,
+    WorkerLeft,
+)
 from hbsim.searchers import learns
 from hbsim.study.folder import StudyFolder
 from hbsim.study.result import load
@@ -162,7 +177,7 @@ class RecordedRun:
     @property
     def complete(self) -> bool:
         """Whether nothing but the scheduler ended it."""
-        return self.result.why == "done"
+        return self.result.why == EndReason.DONE
 
     def same_trials(self, other: RecordedRun) -> bool:
         """Whether trial i is the same in both: all but the scheduler is, and the searcher does not learn."""
@@ -198,7 +213,7 @@ def read(folder: Path | str) -> RecordedRun:
     if result.decisions.is_empty() or result.spec.metric is None:
         rule = "is a study in which nothing was decided: there is nothing to hold the simulator against"
         raise ParameterError("folders", str(folder), rule)
-    resumed = sum(record["e"] == "resume" for record in records)
+    resumed = sum(isinstance(record, StudyResumed) for record in records)
     return RecordedRun(study_folder.path.name, result, _Reading(result).read(records), resumed)
 
 
@@ -248,21 +263,22 @@ class _Reading:
 
     def read(self, records: Sequence[Record]) -> list[RecordedJob]:
         for record in records:
-            kind = record["e"]
             self._note_free(record)
-            if kind == "resume":
-                self._end_all()
-            elif kind == "gone":
-                self._end(record)
-            elif kind in ("start", "restart"):
-                self._begin(record)
+            match record:
+                case StudyResumed():
+                    self._end_all()
+                case ProcessEnded():
+                    self._end(record)
+                case JobBegun():
+                    self._begin(record)
             self._journal_state.apply(record)
-            if "rows" in record:
-                self._hear(record)
-            elif kind == "fail":
-                self._jobs[record["job"]].verdict = "failed"
-            elif kind == "return":
-                self._jobs[record["job"]].verdict = "complete"
+            match record:
+                case JobReports():
+                    self._hear(record)
+                case JobFailed():
+                    self._jobs[record.job].verdict = "failed"
+                case JobReturned():
+                    self._jobs[record.job].verdict = "complete"
         self._end_all()
         jobs = list(self._jobs.values())
         _note_refused(jobs)
@@ -276,39 +292,43 @@ class _Reading:
 
     def _note_free(self, record: Record) -> None:
         """Update which workers wait for a job after a record."""
-        kind = record["e"]
-        if kind in ("none", "resume"):
-            self._free.clear()
-        elif kind == "shut":
-            self._free.pop(record["worker"], None)
-        elif kind == "open":
-            self._free[record["worker"]] = record["t"]
+        match record:
+            case NothingToRun() | StudyResumed():
+                self._free.clear()
+            case WorkerLeft():
+                self._free.pop(record.worker, None)
+            case WorkerJoined():
+                self._free[record.worker] = record.time
 
-    def _begin(self, record: Record) -> None:
-        worker, time = record["worker"], record["t"]
-        since = self._free.pop(worker, None)
-        gap = None if since is None else max(0.0, time - since)
-        job, trial = record["job"], record["trial"]
-        held = any(run.trial == trial for run in self._journal_state.runs.values())
-        self._jobs[job] = RecordedJob(job, trial, worker, time, float(record["start"]), gap, held)
+    def _begin(self, record: JobBegun) -> None:
+        since = self._free.pop(record.worker, None)
+        trial, runs = record.trial, self._journal_state.runs.values()
+        self._jobs[record.job] = RecordedJob(
+            job=record.job,
+            trial=trial,
+            worker=record.worker,
+            start_time=record.time,
+            stood=record.start,
+            gap=None if since is None else max(0.0, record.time - since),
+            held_back=any(run.trial == trial for run in runs),
+        )
 
-    def _hear(self, record: Record) -> None:
-        job = self._jobs[record["job"]]
-        for _, trained, resource, metrics in record["rows"]:
+    def _hear(self, record: JobReports) -> None:
+        job = self._jobs[record.job]
+        for _, trained, resource, metrics in record.rows:
             job.reports.append(JobReport(resource, trained, value_of(metrics, self._metric)))
-        under_way = self._journal_state.runs[record["job"]]
-        job.start_resource = under_way.start_resource
-        if record["e"] == "reach":
-            value = nan if record["value"] is None else record["value"]
-            job.decided[record["at"]] = ReachedMilestone(value, job.trained)
-            if record["verdict"] != "continue":
-                job.verdict = record["verdict"]
+        job.start_resource = self._journal_state.runs[record.job].start_resource
+        if isinstance(record, MilestoneReached):
+            value = nan if record.value is None else record.value
+            job.decided[record.at] = ReachedMilestone(value, job.trained)
+            if record.verdict is not Verdict.CONTINUE:
+                job.verdict = record.verdict.value
 
-    def _end(self, record: Record) -> None:
-        job = self._jobs[record["job"]]
-        job.end_time, job.begun = record["t"], record["begun"]
-        job.seconds = dict(record["seconds"])
-        self._free[job.worker] = record["t"]
+    def _end(self, record: ProcessEnded) -> None:
+        job = self._jobs[record.job]
+        job.end_time, job.begun = record.time, record.begun
+        job.seconds = dict(record.seconds)
+        self._free[job.worker] = record.time
 
 
 LEAST: Final = 0.01  # a fit of noise below this is none

@@ -64,7 +64,7 @@ def _run(part: RunValidation) -> dict[str, object]:
         "trials": result.scheduler.started,
         "jobs": len(run.jobs),
         "seconds": result.end_time,
-        "why": result.why,
+        "why": None if result.why is None else result.why.value,
         "recorded_order": {"decisions": decisions, "same": decisions},
         "cluster": part.costs.cluster_options(result.workers),
         "observations": part.costs.observations(),

@@ -397,18 +397,10 @@ def _twin(runs: Sequence[RecordedRun], place: int) -> RecordedRun | None:
     return min(others, key=lambda other: abs(other.result.workers - run.result.workers), default=None)
 
 
-ENDS: Final = {
-    "max_time": "it was cut by its max_time",
-    "max_reward": "it ended at max_reward",
-    "interrupted": "it was interrupted",
-    None: "the process that ran it was killed",
-}
-
-
 def _notes(run: RecordedRun) -> list[str]:
     result, notes = run.result, []
     if not run.complete:
-        why = ENDS.get(result.why, str(result.why))
+        why = "the process that ran it was killed" if result.why is None else result.why.past
         notes.append(f"{why}: the simulation is cut at the same time, and makespans say nothing")
     if run.resumed:
         notes.append(f"it was resumed {run.resumed} times: what trained twice is not in the simulation")

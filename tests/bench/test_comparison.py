@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import hbsim
 from hbsim.bench.comparison import cluster_table
-from hbsim.bench.sweep import make_plan, read_sweep
 from hbsim.bench.sweep.curves import half_of
+from hbsim.bench.sweep.plan import make_plan, read_sweep
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.simulation import Cluster
 from hbsim.simulation.cluster_files import presets

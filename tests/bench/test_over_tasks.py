@@ -231,15 +231,6 @@ def test_infinite_is_no_score():
     assert found.means[0].mean == 1.0
 
 
-def test_bad_input_is_named():
-    with pytest.raises(ParameterError, match="scores"):
-        across_tasks(np.ones(3))
-    with pytest.raises(ParameterError, match="alpha"):
-        across_tasks(np.ones((3, 2)), alpha=5.0)
-    with pytest.raises(ParameterError, match="groups"):
-        group_means(np.ones((3, 2)), ["a"])
-
-
 def test_without_the_extra_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "scikit_posthocs", None)
     with pytest.raises(ParameterError, match=r"\[report\]"):
@@ -317,11 +308,11 @@ def test_five_differences_are_never_significant_whatever_ties(n: int, zeros: int
     assert signed_rank(values) > 0.05
 
 
-@pytest.mark.parametrize(("alpha", "comparisons"), [(0.05, 1), (0.05, 3), (0.05, 10), (0.01, 1), (0.5, 1)])
-def test_least_pairs_are_the_first_that_can_be_significant(alpha: float, comparisons: int):
-    n = least_pairs(alpha, comparisons)
-    assert signed_rank(np.ones(n)) <= alpha / comparisons
-    assert signed_rank(np.ones(n - 1)) > alpha / comparisons
+@pytest.mark.parametrize("comparisons", [1, 3, 10, 28])
+def test_least_pairs_are_the_first_that_can_be_significant(comparisons: int):
+    n = least_pairs(comparisons)
+    assert signed_rank(np.ones(n)) <= 0.05 / comparisons
+    assert signed_rank(np.ones(n - 1)) > 0.05 / comparisons
 
 
 def test_six_pairs_at_five_percent():
@@ -345,15 +336,9 @@ def test_no_pairs_to_test(shape: tuple[int, int]):
     assert np.isnan(found).all()
 
 
-@pytest.mark.parametrize("alpha", [0.0, 1.0, math.nan])
-def test_a_level_that_is_none(alpha: float):
-    with pytest.raises(ParameterError, match="alpha"):
-        least_pairs(alpha)
-
-
 # How often the tests reject
 
-REPEATS = 200
+REPEATS = 100
 
 
 def at_most(share: float, repeats: int = REPEATS) -> float:
@@ -442,7 +427,8 @@ def test_intervals_over_studies_hold_the_truth():
     held = np.zeros(2)
     for _ in range(20):
         made = [random.lognormal(size=(30, 2)) * scale for scale in ([1.0, 1.2], [2.0, 3.0])]
-        held += interquartile_means(made)[0].includes(mean), improvements(made)[0][1].includes(chance)
+        middle, better = interquartile_means(made)[0], improvements(made)[0][1]
+        held += middle.low <= mean <= middle.high, better.low <= chance <= better.high
     assert (held >= 16).all()  # 19 expected
     assert (held < 20).any()
 
@@ -453,11 +439,3 @@ def test_studies_without_a_score_are_worse_than_any():
     assert interquartile_means(made)[0].mean == 2.5
     assert math.isnan(interquartile_means(made)[1].mean)
     assert improvements(made)[0][1].mean == 9 / 16
-
-
-@pytest.mark.parametrize("made", [[], [np.ones((0, 2))], [np.ones((2, 2)), np.ones((2, 3))], [np.ones(3)]])
-def test_no_studies_are_refused(made):
-    with pytest.raises(ParameterError, match="tasks"):
-        interquartile_means(made)
-    with pytest.raises(ParameterError, match="tasks"):
-        improvements(made)

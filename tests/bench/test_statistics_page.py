@@ -21,7 +21,7 @@ def test_the_code_of_the_page_prints_what_it_says(capsys):
 
 def test_the_least_blocks():
     (numbers,) = re.findall(r"test needs (\d+) for\s+two variants, (\d+) for four, (\d+) for eight", PAGE)
-    assert [int(number) for number in numbers] == [least_pairs(0.05, pairs) for pairs in (1, 6, 28)]
+    assert [int(number) for number in numbers] == [least_pairs(pairs) for pairs in (1, 6, 28)]
 
 
 def test_the_figures_are_those_measured():

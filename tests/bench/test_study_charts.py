@@ -26,7 +26,7 @@ from hbsim.bench.study_charts import incumbent, plot_study, survival, workers
 from hbsim.core import make_scheduler
 from hbsim.simulation.cluster import Machines
 from tests.bench.charted import marks
-from tests.profile import examples
+from tests.profile import examples, thorough
 
 OPTIONS = {
     "stopping": {"brackets": 3},
@@ -59,8 +59,9 @@ def simulated(kind: str, cluster: str, *, workers: int = 5, max_time: float | No
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
-@pytest.mark.parametrize("cluster", CLUSTERS)
-@pytest.mark.parametrize("max_time", [None, 40.0])
+@pytest.mark.parametrize(
+    ("cluster", "max_time"), [*((cluster, 40.0) for cluster in CLUSTERS), ("dear", None), ("lossy", None)]
+)
 def test_segments_fill_the_jobs_exactly(kind, cluster, max_time):
     result = simulated(kind, cluster, max_time=max_time)
     parts, jobs = segments(result), result.jobs
@@ -77,7 +78,7 @@ def _milestones_of(row, decisions):
     return [d for d in mine if row["start_time"] < d["time"] <= row["end_time"]]
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("kind", ["stopping", "promotion", "hyperband"])
 @pytest.mark.parametrize("cluster", ["dear", "lossy", "from-zero"])
 def test_segments_are_split_at_milestones(kind, cluster):
     result = simulated(kind, cluster)
@@ -201,9 +202,9 @@ STUDIES = {
     "usual": lambda: simulated("promotion", "lossy", max_time=60.0),
     "nothing-decided": lambda: simulated("stopping", "free", max_time=0.001),
     "all-start-up": lambda: simulated("stopping", "dear", max_time=0.1),
-    "many-workers": lambda: simulated("stopping", "free", workers=1000, trials=1500),
+    "many-workers": lambda: simulated("stopping", "free", workers=300, trials=450),
     "absent": lambda: simulated("stopping", "absent"),
-    "many-absences": lambda: simulated("promotion", "absent", workers=40, trials=800),
+    "many-absences": lambda: simulated("promotion", "absent", workers=20, trials=300),
     "one-trial": lambda: hbsim.simulate(make_scheduler("fifo", max_t=81, num_trials=1), "synthetic"),
     "no-time": lambda: hbsim.simulate(
         make_scheduler("stopping", max_t=81, num_trials=9), "ideal:seconds=1e-300"
@@ -216,6 +217,18 @@ STUDIES = {
 
 
 @pytest.mark.parametrize("study", STUDIES)
+def test_every_study_has_charts(study):
+    result = STUDIES[study]()
+    for chart in (incumbent(result, "a"), workers(segments(result), "a"), survival(result, "a")):
+        assert marks(chart, "line") or marks(chart, "rect") or marks(chart, "image")
+
+
+PICTURED = ("usual", "no-time", "all-diverge")
+
+
+@pytest.mark.parametrize(
+    "study", [name if name in PICTURED else pytest.param(name, marks=thorough) for name in STUDIES]
+)
 def test_every_study_can_be_drawn(study, tmp_path):
     paths = plot_study(STUDIES[study](), tmp_path)
     assert [path.name for path in paths] == ["incumbent.png", "timeline.png", "survival.png"]
@@ -259,7 +272,7 @@ def test_incumbent_shows_any_level_and_completed_trials():
         assert [row["value"] for row in mine] == [*rows["value"], rows["value"][-1]]
 
 
-@pytest.mark.parametrize(("trials", "images"), [(50, 0), (5000, 1)])
+@pytest.mark.parametrize(("trials", "images"), [(50, 0), (3000, 1)])
 def test_timelines_of_many_jobs_are_images(trials, images):
     chart = workers(segments(simulated("stopping", "free", trials=trials)), "a study")
     assert len(marks(chart, "image")) == images

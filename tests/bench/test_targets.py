@@ -13,12 +13,10 @@ from hbsim.bench.targets import (
     area_under,
     first_time,
     median_time,
-    normalise,
     on_grid,
     reached_curve,
     restricted_time,
 )
-from hbsim.errors import ParameterError
 
 INF, NAN = math.inf, math.nan
 whole = st.integers(0, 12).map(float)
@@ -67,29 +65,6 @@ def test_area_by_hand():
     time, score = np.array([1.0, 2.0, 4.0, 50.0]), np.array([0.5, NAN, 0.25, 0.0])
     assert area_under(time, score, 8.0) == (1 + 0.5 + 2 + 4 * 0.25) / 8
     assert area_under(np.empty(0), np.empty(0), 3.0) == 1.0
-
-
-def test_normalised_regret():
-    assert normalise(np.array([0.0, 0.2, 0.4, NAN]), 0.2).tolist() == pytest.approx(
-        [0, 1, 2, NAN], nan_ok=True
-    )
-
-
-@pytest.mark.parametrize("guess", [0.0, -1.0, NAN, INF])
-def test_a_median_without_regret_is_refused(guess: float):
-    with pytest.raises(ParameterError, match="median_regret"):
-        normalise(np.ones(2), guess)
-
-
-def test_bad_arrays_and_budgets_are_refused():
-    with pytest.raises(ParameterError, match="score"):
-        on_grid(np.ones(2), np.ones(3), np.ones(1))
-    with pytest.raises(ParameterError, match="budget"):
-        area_under(np.ones(2), np.ones(2), 0.0)
-    with pytest.raises(ParameterError, match="horizon"):
-        restricted_time(np.ones(2), INF)
-    with pytest.raises(ParameterError, match="ends"):
-        reached_curve(np.ones(2), np.ones(3), 1.0)
 
 
 def test_the_first_time_counts_not_whether_it_stays():

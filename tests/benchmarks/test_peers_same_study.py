@@ -16,8 +16,8 @@ from benchmarks.peers.same_figures import PEERS, compare
 from benchmarks.peers.same_log import COLUMNS, RUNGS, Log, simulate
 from benchmarks.peers.same_page import render
 from benchmarks.peers.same_study import SEEDS, TABLES, WORKERS
-from benchmarks.study import InOrder
 from hbsim.surrogates import load
+from hbsim.validation.curves import RowsInOrder
 
 FOLDER = Path(__file__).parents[2] / "results" / "peers"
 CONTENT = json.loads((FOLDER / "same_study.json").read_text("utf-8"))
@@ -94,7 +94,7 @@ def test_the_loop_runs_the_study_that_hbsim_runs(tmp_path, workers, mode):
     mine = looped(values, table["t"][:, at], workers, lambda t, level, value: decide(t, level, sign * value))
     scheduler = hbsim.make_scheduler("stopping", max_t=81, num_trials=40, rule="top-k", mode=mode)
     surrogate = load(str(tmp_path / "curves.npz"), metric="value", mode=mode)
-    theirs = hbsim.simulate(scheduler, surrogate, workers=workers, searcher=InOrder(40)).decisions
+    theirs = hbsim.simulate(scheduler, surrogate, workers=workers, searcher=RowsInOrder()).decisions
     assert mine["trial"].tolist() == theirs["trial"].to_list()
     assert mine["level"].tolist() == theirs["level"].to_list()
     assert mine["goes_on"].tolist() == (theirs["verdict"] == "continue").cast(float).to_list()
@@ -166,8 +166,8 @@ def test_the_kept_figures_are_complete():
         assert (study["decisions"] is None) == (study["rule"] is None)
 
 
-def test_what_the_page_says_in_words():
-    """The sentences name causes; these are the figures that they rest on."""
+def test_what_the_readme_says_was_found():
+    """It names causes; these are the figures that they rest on."""
     for study in CONTENT["studies"]:
         assert max(study["hbsim_disorder"]) == 0
         for same, total, tied in study["decisions"] or ():
@@ -178,55 +178,3 @@ def test_what_the_page_says_in_words():
         if study["peer"] == "mfhpo-simulator":
             for one in study["overrun"]:
                 assert max(abs(one["1"]), abs(one["3"])) < 1e-9 < one["9"]
-
-
-def changed(change):
-    """Return the page of other figures: `change` is given a copy of each study."""
-    content = json.loads(json.dumps(CONTENT))
-    for study in content["studies"]:
-        change(study)
-    return " ".join(render(content).split("## Speed")[0].split())
-
-
-def differ(name, tied):
-    """Let a tool take one decision of each seed otherwise; `tied`: whether its value equals the cutoff."""
-
-    def change(study):
-        if study["peer"].startswith(name) and study["decisions"]:
-            study["decisions"] = [[total - 1, total, tied] for _, total, _ in study["decisions"]]
-
-    return change
-
-
-def alike(study):
-    """Let every tool's study be hbsim's."""
-    study["overlap"] = [[1.0] * len(shares) for shares in study["overlap"]]
-    study["disorder"] = [0.0 for _ in study["disorder"]]
-    study["again"] = True
-    for one in filter(None, study["overrun"]):
-        one.update(dict.fromkeys(one, 0.0))
-
-
-@pytest.mark.parametrize(
-    ("change", "gone"),
-    [
-        (differ("Ray Tune", 0), ["1 - 1/eta is no float", "has many equal errors", "follows from these"]),
-        (differ("Ray Tune", 1), ["has many equal errors"]),  # in `synthetic` too
-        (differ("Syne Tune", 0), ["is what sets Syne Tune's study apart", "one place in the order decides"]),
-        (alike, ["one place in the order decides", "from the third job", "So its studies take longer"]),
-        (alike, ["Other orders of results make", "add the seconds that a decision really takes"]),
-        (lambda study: study.update(again=False), ["add the seconds that a decision really takes"]),
-        (lambda study: study.update(cpu=study["hbsim_cpu"]), ["are not built to replay tables"]),
-    ],
-)
-def test_a_cause_is_named_only_where_the_figures_bear_it_out(change, gone):
-    now, other = changed(lambda study: None), changed(change)
-    for text in gone:
-        assert text in now
-        assert text not in other
-
-
-def test_what_differs_in_another_tool_is_not_put_down_to_ray_tune():
-    page = changed(differ("Optuna", 1))
-    assert page.count("1 - 1/eta is no float") == 1
-    assert "are values that equal the cutoff. In" in page

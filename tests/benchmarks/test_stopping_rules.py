@@ -149,7 +149,7 @@ def test_no_rule_is_told_from_the_base_by_chance_more_often_than_one_in_twenty()
 def test_the_same_bytes_again(monkeypatch, tmp_path):
     one = CurveSet("ideal", "flat lines", 9, {"surrogate": "ideal:max_resource=9"}, 60)
     monkeypatch.setattr(stopping_rules, "shipped", lambda: iter([one]))
-    monkeypatch.setattr(figures, "ORDERS", {9: 20, 27: 20, 256: 20})
+    monkeypatch.setattr(figures, "ORDERS", {9: 10, 27: 10, 256: 10})
     written = []
     for name in ("first", "second"):
         stopping_rules.main(["--out", str(tmp_path / name), "--seeds", "2", "--jobs", "1"])

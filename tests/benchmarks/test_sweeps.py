@@ -17,7 +17,7 @@ from benchmarks.measure import describe_machine
 from benchmarks.sweeps.driver import FOLDER, NAMES, SPECS
 from benchmarks.sweeps.show import option_rows
 from hbsim.bench.report.model import OPEN
-from hbsim.bench.sweep import read_sweep
+from hbsim.bench.sweep.plan import read_sweep
 from tests.profile import thorough
 
 ROOT = Path(__file__).parents[2]

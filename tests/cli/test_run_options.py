@@ -14,9 +14,9 @@ import pytest
 import hbsim.study.run
 from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError
-from hbsim.runner.journal import read_journal
 from hbsim.study.result import load
 from tests.cli.run_studies import START, TRAIN, TWELVE, printed
+from tests.doubles.journal_lines import read_journal
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +139,7 @@ WRONG = {
     f"{THREE} --hosts a,": "--hosts a,: must be names or addresses",
     f"{THREE} --hosts a --scheduler-address tcp://b:1": "reached by SSH: it goes without --scheduler-address",
     f"{THREE} --scheduler-address b:1": "--scheduler-address b:1: must be the address",
-    f"{THREE} --hosts a --send all": "--send all: must be file or folder.",
+    f"{THREE} --hosts a --send all": "--send all: must be one of file, folder.",
     f"{THREE} --executor dask --storage s3:/x": "--storage s3:/x: must be auto, shared, pull or a URL",
     f"{THREE} --executor dask --lease 1": "--lease 1: must be 2 or more, in seconds",
     f"{THREE} --executor dask --num-gpus -1": "--num-gpus -1: ",

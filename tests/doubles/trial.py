@@ -12,7 +12,8 @@ from typing import Any
 from hbsim.core.space import arguments
 from hbsim.errors import ParameterError
 from hbsim.executors.checkpoint import Origin
-from hbsim.executors.reporter import Reporter, TrialEnd
+from hbsim.executors.reporter import Reporter
+from hbsim.executors.trial_session import TrialEnd
 from hbsim.runner.workers import Assignment
 
 __all__ = ["Talk", "of_job", "reporter", "train"]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import hbsim
-from hbsim.executors.reporter import TrialEnd
 from hbsim.executors.trial import seed_everything
+from hbsim.executors.trial_session import TrialEnd
 from tests.executors.child import LEFT, RETURNED, SETUP, endless, linger, outcome, start
 
 __all__ = ["start"]

@@ -20,7 +20,8 @@ import hbsim
 from hbsim.bench.charts import task_charts, variant_styles
 from hbsim.bench.report.build import build
 from hbsim.bench.report.render import latex, markdown
-from hbsim.bench.sweep import read_results, read_sweep
+from hbsim.bench.sweep.folder import read_results
+from hbsim.bench.sweep.plan import read_sweep
 from hbsim.core import Failure, Report, make_scheduler
 from hbsim.core.space import Bool, Choice, Int, Real, Space
 from hbsim.errors import ProtocolError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hbsim.errors import ParameterError
-from hbsim.executors.reporter import TrialEnd
+from hbsim.executors.trial_session import TrialEnd
 from tests.doubles.trial import reporter
 
 torch = pytest.importorskip("torch", reason="Lightning trains with it")

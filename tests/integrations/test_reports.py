@@ -6,7 +6,7 @@ import pytest
 
 from hbsim.errors import ParameterError
 from hbsim.executors import checkpoint
-from hbsim.executors.reporter import TrialEnd
+from hbsim.executors.trial_session import TrialEnd
 from hbsim.integrations.reports import check_options, check_processes, report, saved_folder
 from tests.doubles.trial import reporter
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hbsim.errors import ParameterError
-from hbsim.executors.reporter import TrialEnd
+from hbsim.executors.trial_session import TrialEnd
 from tests.doubles.trial import reporter
 
 torch = pytest.importorskip("torch", reason="Trainer trains with it")

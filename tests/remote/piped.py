@@ -22,9 +22,9 @@ from hbsim.executors.remote import workers as module
 from hbsim.executors.remote.options import Hosts
 from hbsim.executors.remote.workers import RemoteWorkers
 from hbsim.executors.training_function import make_target
-from hbsim.runner.records import read_records
 from hbsim.runner.workers import Assignment
 from hbsim.study.result import RunResult
+from tests.doubles.journal_lines import read_journal
 from tests.doubles.pipe_carrier import PipeCarrier
 
 from . import training
@@ -123,7 +123,7 @@ class Piped:
 
     def records(self, *kinds: str) -> list[dict[str, Any]]:
         """Return the journal's records of these kinds, all if none is named."""
-        found = [dict(record) for record in read_records(self.exp / "journal.jsonl")]
+        found = list(read_journal(self.exp / "journal.jsonl"))
         return [record for record in found if not kinds or record["e"] in kinds]
 
     def trace(self) -> list[dict[str, Any]]:

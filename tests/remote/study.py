@@ -20,9 +20,9 @@ from typing import Any
 import psutil
 
 import hbsim
-from hbsim.runner.journal import read_journal
 from hbsim.study.result import RunResult
 from tests.doubles.dask_processes import ROOT, eventually
+from tests.doubles.journal_lines import read_journal
 from tests.runner.checks import Again
 
 from . import training

@@ -171,7 +171,7 @@ def test_certificates_come_together_and_need_tls(name, file):
 @pytest.mark.parametrize("kind", [Dask, on_host])
 @pytest.mark.parametrize("send", ["folders", "", None, 5, ["file"]])
 def test_send(kind, send):
-    rule = refused(kind, "send", "must be file or folder.", send=send).rule
+    rule = refused(kind, "send", "must be one of file, folder", send=send).rule
     assert rule.endswith(" Did you mean 'folder'?") is (send == "folders")
 
 

@@ -1,6 +1,7 @@
 """Small journals for the tests."""
 
-from hbsim.runner.journal import Journal, read_journal
+from hbsim.runner.journal import Journal
+from tests.doubles.journal_lines import read_journal
 
 SPEC = {"type": "promotion", "max_t": 81, "seed": 0}
 RECORDS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,20 +13,22 @@ import numpy as np
 from hypothesis import strategies as st
 
 from hbsim.errors import HbsimWarning
+from hbsim.runner.journal_state import JournalState
 from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.real import Limits, RealExecutor
-from hbsim.runner.state import JournalState
 from hbsim.runner.tables import DecisionTable
 from hbsim.study.spec import StudyState, replay
 from tests.doubles.fake_hosts import FakeHosts, Host
 from tests.doubles.fake_trials import ALWAYS, AT_MESSAGE, AT_REPORT, Curve, Fault
 from tests.doubles.fake_workers import FakeWorkers
+from tests.doubles.journal_lines import typed_records
 from tests.doubles.pair import make_real
 from tests.doubles.traces import TYPES, scheduler_options
 
 Records = list[dict[str, Any]]
 
 HEADER: dict[str, Any] = {"e": "study", "version": 1, "spec": {}, "n": 0}
+MANY_TRIALS = 1024
 HANGS = 200.0  # seconds; longer than anything that is only slow
 
 
@@ -72,7 +75,7 @@ class Pictures:
 
 
 class Listener:
-    """A searcher that notes what it is told. Configuration i is (i,); what is pending is pending once."""
+    """A searcher that keeps its calls. Configuration i is (i / 1024,); what is pending is pending once."""
 
     model_based = True
     listens = True
@@ -84,11 +87,11 @@ class Listener:
 
     def suggest(self, n: int) -> Any:
         self.asked += n
-        return np.arange(self.asked - n, self.asked, dtype=np.float64)[:, None]
+        return np.arange(self.asked - n, self.asked, dtype=np.float64)[:, None] / MANY_TRIALS
 
     def resume(self, configurations: Any) -> None:
         first, self.asked = self.asked, self.asked + len(configurations)
-        assert configurations[:, 0].tolist() == list(range(first, self.asked))
+        assert (configurations[:, 0] * MANY_TRIALS).tolist() == list(range(first, self.asked))
 
     def register_pending(self, trial: int, level: float) -> None:
         assert trial < self.asked
@@ -149,7 +152,7 @@ class Run:
         self.state = new_state(self.scheduler)
         self.journal_state, self.decisions = self.state.journal_state, self.state.decisions
         if records:
-            replay(self.state, records, "journal", self.notifier)
+            replay(self.state, typed_records(records), "journal", self.notifier)
         faults = study.faults if faults is None else faults
         more = (study.curve, faults, now, study.latency, saved)
         hosts = study.hosts if hosts is None and workers is None else hosts
@@ -206,7 +209,7 @@ def new_state(scheduler: Any) -> StudyState:
 def replayed(study: Study, records: Sequence[dict[str, Any]]) -> StudyState:
     """Return where the records leave the study."""
     state = new_state(make_real(study.type, study.options))
-    replay(state, records, "journal")
+    replay(state, typed_records(records), "journal")
     return state
 
 
@@ -218,13 +221,16 @@ def accepted(records: Sequence[dict[str, Any]]) -> int:
 def picture(journal_state: JournalState) -> dict[str, Any]:
     """Return everything in a journal's state; floats as text, since NaN is not itself."""
 
+    def text(value: Any) -> str:
+        return re.sub(r"(?<=\d)\.0\b", "", repr(value))  # whole numbers that were read are floats
+
     def of(run: Any) -> dict[str, str]:
         names = {name for kind in type(run).__mro__ for name in getattr(kind, "__slots__", ())}
-        return {name: repr(getattr(run, name)) for name in sorted(names)}
+        return {name: text(getattr(run, name)) for name in sorted(names)}
 
     return {
         **{
-            name: repr(value) for name, value in vars(journal_state).items() if name != "closing"
+            name: text(value) for name, value in vars(journal_state).items() if name != "closing"
         },  # in no record
         "_capacity": {
             name: sorted(value) if isinstance(value, set) else value

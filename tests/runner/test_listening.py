@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hbsim.runner.loop import SearcherNotifier
 from hbsim.study.spec import replay
 from tests.doubles.fake_trials import Fault
+from tests.doubles.journal_lines import typed_records
 from tests.doubles.pair import make_real
 from tests.profile import examples
 
-from .studies import Listener, Run, Study, new_state, small, studies
+from .studies import MANY_TRIALS, Listener, Run, Study, new_state, small, studies
 
 TYPES = ("stopping", "promotion", "sha", "hyperband", "pasha", "median", "fifo")
 
@@ -29,7 +30,7 @@ class Silent(Listener):
 def tell(study: Study, records: list[dict[str, Any]], searcher: Listener) -> None:
     """Tell a searcher of the records."""
     state = new_state(make_real(study.type, study.options))
-    replay(state, records, "journal", SearcherNotifier(searcher, state.scheduler))
+    replay(state, typed_records(records), "journal", SearcherNotifier(searcher, state.scheduler))
 
 
 def read(study: Study, records: list[dict[str, Any]]) -> Silent:
@@ -71,7 +72,7 @@ def test_the_same_is_told_after_a_crash(study: Study, where: float) -> None:
     records = study.run().records
     run = study.run(records[: 1 + round(where * (len(records) - 1))])
     assert read(study, run.records).calls == run.searcher.calls
-    assert run.journal_state.points == [[float(trial)] for trial in range(run.scheduler.started)]
+    assert run.journal_state.points == [[trial / MANY_TRIALS] for trial in range(run.scheduler.started)]
 
 
 @pytest.mark.parametrize("type", TYPES)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from hbsim.runner.journal_state import WorkerSeconds
 from hbsim.runner.real import Limits
-from hbsim.runner.state import WorkerSeconds
+from hbsim.runner.records import EndReason, StudyClosed
 from tests.doubles.fake_hosts import Absence, Host
 from tests.doubles.fake_trials import Fault
 
@@ -44,7 +45,8 @@ def test_a_trial_that_is_lost_with_its_host() -> None:
     assert run.journal_state.failures == [(0, "lost", "its host was lost")]
     about = {"host": "host0", "cpus": 1, "gpus": ["gpu0"]}
     assert run.records[1] == {"e": "open", "n": 1, "t": 0.0, "worker": 0, **about}
-    assert run.journal_state.machines == {0: about}
+    (machine,) = run.journal_state.machines.values()
+    assert {name: getattr(machine, name) for name in about} == about
 
 
 def test_a_host_that_is_back_before_its_lease_is_over() -> None:
@@ -54,9 +56,8 @@ def test_a_host_that_is_back_before_its_lease_is_over() -> None:
     assert kinds(run) == ["study", "open", "start", "shut", "open", "reach", "gone", "none", "close"]
     assert times(run, "rows", "reach") == [1, 2, 3, 6.5, 6.5, 6.5, 7, 8, 9]
     assert run.journal_state.capacity == 9.0
-    run.journal_state.apply(
-        {"e": "close", "t": 20.0, "why": "done"}
-    )  # as if checkpoints had been fetched until then
+    # As if checkpoints had been fetched until then.
+    run.journal_state.apply(StudyClosed(time=20.0, why=EndReason.DONE))
     assert run.journal_state.capacity == 9.0
 
 

@@ -22,6 +22,7 @@ pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
 from hbsim.searchers.gp import GaussianSearch  # noqa: E402
 from tests.profile import thorough  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("coarse_models")
 NAMES = ("gp", "mobster")
 MIXED = Space(
     {
@@ -141,17 +142,17 @@ def test_gp_beats_random_search(function: Function, d: int, trials: int) -> None
 
 def test_mobster_finds_a_configuration_that_is_best_at_r() -> None:
     found = np.array(
-        [[best_of(name, bowl, 3, seed, 14) for name in ("mobster", "random")] for seed in range(5)]
+        [[best_of(name, bowl, 3, seed, 14) for name in ("mobster", "random")] for seed in range(3)]
     )
-    assert (found[:, 0] < found[:, 1]).sum() >= 4
+    assert (found[:, 0] < found[:, 1]).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_asked_for_together_differs(name: str) -> None:
     searcher = made(name, cube(2))
     play(searcher, bowl, 8)
-    points = searcher.suggest(32)
-    apart = np.abs(points[:, None] - points).max(axis=2) + np.eye(32)
+    points = searcher.suggest(12)
+    apart = np.abs(points[:, None] - points).max(axis=2) + np.eye(12)
     assert apart.min() >= 1e-4
 
 
@@ -174,34 +175,33 @@ def test_without_what_is_pending_the_same_is_asked_for_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_sixteen_workers_get_no_copies_of_what_runs(name: str) -> None:
+def test_many_workers_get_no_copies_of_what_runs(name: str) -> None:
     """Though it runs to the first level only, which says little of R."""
-    searcher, running = made(name, cube(6)), 16
-    said = play(searcher, hartmann, 40, running=running)
+    searcher, running = made(name, cube(6)), 10
+    said = play(searcher, hartmann, 26, running=running)
     points = np.array([words[1] for words in said if words[0] == "resume"])
     apart = np.abs(points[:, None] - points).max(axis=2)
-    nearest = [apart[trial, trial - running + 1 : trial].min() for trial in range(running, 40)]
+    nearest = [apart[trial, trial - running + 1 : trial].min() for trial in range(running, 26)]
     assert min(nearest) > 0.02
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("space", [cube(2), MIXED])
+@pytest.mark.parametrize(("name", "space"), [("gp", cube(2)), ("mobster", MIXED)])
 def test_the_same_history_gives_the_same_bytes(name: str, space: Space) -> None:
     """Whatever the sizes of blocks, PyTorch's threads and generator, and fits before."""
     one, other = made(name, space, 3), made(name, space, 3)
-    said = play(one, bowl, 14, running=3)
+    said = play(one, bowl, 12, running=3)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         torch.manual_seed(1)
         say_again(other, said)
         state = torch.random.get_rng_state()
-        first = other.suggest(5).tobytes()
+        first = other.suggest(3).tobytes()
         assert torch.equal(state, torch.random.get_rng_state())
     finally:
         torch.set_num_threads(before)
     torch.manual_seed(2)
-    assert b"".join(one.suggest(1).tobytes() for _ in range(5)) == first
+    assert b"".join(one.suggest(1).tobytes() for _ in range(3)) == first
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -254,9 +254,9 @@ def test_mixed_spaces(name: str) -> None:
         return float(bad + abs(np.log10(values["lr"]) + 2) / 3 + abs(values["n"] - 5) / 9)
 
     searcher = made(name, MIXED, 2)
-    said = play(searcher, loss, 24)
+    said = play(searcher, loss, 20)
     points = np.array([words[1] for words in said if words[0] == "resume"])
-    assert len({str(MIXED.mapping(point)) for point in points}) == 24
+    assert len({str(MIXED.mapping(point)) for point in points}) == 20
     best: Any = MIXED.mapping(points[np.argmin([loss(point) for point in points])])
     assert (best["act"], best["b"]) == ((1, 2), False)
     assert np.median([loss(point) for point in points[-8:]]) < np.median([loss(p) for p in points[:8]])
@@ -310,8 +310,7 @@ def test_an_error_of_the_constraint_is_not_swallowed() -> None:
         searcher.suggest(1)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize(("name", "replace"), [("gp", False), ("gp", True), ("mobster", False)])
 def test_of_a_table_the_best_rows_come_soon_and_each_once(name: str, replace: bool) -> None:
     points = MIXED.sample(40, np.random.default_rng(0))
     points[7] = points[3]  # the same configuration twice
@@ -358,8 +357,10 @@ BAD: dict[str, Function] = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [*(("gp", kind) for kind in BAD), ("mobster", "some numbers"), ("mobster", "the largest")],
+)
 def test_numbers_that_are_hard_to_model(name: str, kind: str) -> None:
     searcher = made(name, cube(2), options={"num_init": 1})
     play(searcher, BAD[kind], 7)
@@ -382,8 +383,9 @@ def test_the_same_configuration_over_and_over(name: str) -> None:
 def test_a_model_that_fails_leaves_random_search(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import hbsim.searchers.gp_model as module
 
-    searcher = made(name, cube(2))
+    searcher = made(name, cube(2), options={"num_init": 4})
     play(searcher, bowl, 6)
+    assert searcher.fits
 
     def broken(*_: Any) -> None:
         raise torch.linalg.LinAlgError("not positive definite")
@@ -435,11 +437,10 @@ def test_botorch_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.field == "searcher"
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("type", ["stopping", "promotion"])
+@pytest.mark.parametrize(("name", "type"), [("gp", "promotion"), ("mobster", "stopping")])
 def test_a_study_is_the_same_byte_for_byte(name: str, type: str) -> None:
     def study() -> Any:
-        scheduler = make_scheduler(type, max_t=9, num_trials=14, seed=1)
+        scheduler = make_scheduler(type, max_t=9, num_trials=12, seed=1)
         options = {"maxt_pending": True} if name == "mobster" else None
         return hbsim.simulate(
             scheduler, "synthetic:max_resource=9", workers=3, seed=1, searcher=name, search_options=options
@@ -448,4 +449,4 @@ def test_a_study_is_the_same_byte_for_byte(name: str, type: str) -> None:
     one, other = study(), study()
     assert one.curves.configurations().tobytes() == other.curves.configurations().tobytes()
     assert one.decisions.equals(other.decisions)
-    assert len(one.trials) == 14
+    assert len(one.trials) == 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ from hbsim.searchers.gp_model import (  # noqa: E402
     refine,
 )
 from hbsim.searchers.model_based import one_thread  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("coarse_models")
 
 
 def smooth(n: int, d: int = 3, seed: int = 0) -> tuple[Any, Any]:
@@ -87,14 +90,20 @@ def test_improvement_is_what_it_says() -> None:
     assert float(found) == pytest.approx(np.log(np.maximum(draws - best, 0).mean()), abs=1e-3)
 
 
+@lru_cache
+def modelled(levelled: bool) -> tuple[Predictor, Any]:
+    """Return a model of noisy values, and what was tried."""
+    x, y = smooth(25)
+    columns = np.column_stack([x, LEVELS]) if levelled else x
+    return Predictor(fit(columns, y + 0.3 * np.cos(99 * x[:, 0]), levelled), columns, y), x
+
+
 LEVELS = np.repeat([[0.0, 5.0], [0.5, 2.0], [1.0, 0.0], [0.5, 2.0], [0.0, 5.0]], 5, axis=0)
 
 
 def targeted(levelled: bool, draws: int = 0) -> tuple[Predictor, Any, Any, ExpectedImprovement]:
     """Return a model, what was tried, the level that counts, and the target."""
-    x, y = smooth(25)
-    columns = np.column_stack([x, LEVELS]) if levelled else x
-    predictor = Predictor(fit(columns, y + 0.3 * np.cos(99 * x[:, 0]), levelled), columns, y)
+    predictor, x = modelled(levelled)
     level = (1.0, 0.0) if levelled else ()
     return predictor, x, level, ExpectedImprovement(predictor, x, level, np.random.default_rng(draws))
 
@@ -104,7 +113,7 @@ def test_improvement_is_over_what_the_values_of_all_that_was_tried_may_be(
     levelled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against many draws of these values and the new one's together."""
-    monkeypatch.setattr("hbsim.searchers.gp_model.DRAWS", 4000)
+    monkeypatch.setattr("hbsim.searchers.gp_model.DRAWS", 2000)
     predictor, x, level, target = targeted(levelled)
     assert predictor(torch.from_numpy(at_level(x, level))).deviation.min() > 0.05  # no value is known
     random = np.random.default_rng(1)
@@ -112,7 +121,7 @@ def test_improvement_is_over_what_the_values_of_all_that_was_tried_may_be(
     scores = target(points)
     for place in np.argsort(-scores)[:3]:
         mean, covariance = predictor.joint(torch.from_numpy(at_level([*x, points[place]], level)))
-        values = random.multivariate_normal(mean.numpy(), covariance.numpy(), 100_000, method="cholesky")
+        values = random.multivariate_normal(mean.numpy(), covariance.numpy(), 30_000, method="cholesky")
         gain = np.maximum(values[:, -1] - values[:, :-1].max(axis=1), 0.0).mean()
         assert scores[place] == pytest.approx(np.log(gain), abs=0.1)
 
@@ -232,5 +241,5 @@ def test_luck_at_low_levels_is_told_from_worth() -> None:
 
 
 def test_lower_levels_help_at_r() -> None:
-    errors = np.array([[held_out(seed, lower) for lower in (True, False)] for seed in range(3)])
+    errors = np.array([[held_out(seed, lower) for lower in (True, False)] for seed in range(2)])
     assert (errors[:, 0] < 0.75 * errors[:, 1]).all()

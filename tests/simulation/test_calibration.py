@@ -15,7 +15,7 @@ import pytest
 import hbsim
 from hbsim.core import make_scheduler
 
-SEEDS = 10
+SEEDS = 5
 OPTIONS: dict[str, dict[str, Any]] = {
     "promotion": {"type": "promotion", "straight_on": False},
     "straight_on": {"type": "promotion"},

@@ -6,11 +6,12 @@ from hbsim.core import make_scheduler
 from hbsim.core.space import Choice, Real, Space
 from hbsim.core.types import VERDICTS
 from hbsim.runner.journal import Journal
-from hbsim.runner.state import JournalState
+from hbsim.runner.journal_state import JournalState
 from hbsim.runner.tables import DecisionTable
 from hbsim.study.folder import StudyFolder
 from hbsim.study.result import RunResult
 from hbsim.study.spec import StudySpec, StudyState
+from tests.doubles.journal_lines import typed
 
 SPACE = Space({"lr": Real(1e-4, 1.0, log=True), "act": Choice("relu", "tanh")})
 
@@ -45,9 +46,10 @@ class Made:
         self.clock.now += max(0.0, t - self.journal_state.now)
         record = {"e": e, "t": t, **fields}
         self.records.append(record)
-        self.journal_state.apply(record)
+        read = typed(record)
+        self.journal_state.apply(read)
         for observer in self.observers:
-            observer.record(record)
+            observer.record(read)
 
     def start(self, worker, t=None, kind="start", **fields):
         """Ask for a job, and start it or say that there was none: its number, or None."""

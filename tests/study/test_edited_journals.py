@@ -20,19 +20,20 @@ from zlib import crc32
 import pytest
 
 import hbsim
-import hbsim.runner.records
+import hbsim.runner.journal_reader
 from hbsim.cli.main import main
 from hbsim.core.space import Choice, Real, Space
 from hbsim.errors import HbsimWarning, JournalError, ParameterError
 from hbsim.runner.journal import encode
+from hbsim.runner.journal_reader import MANY, read_records, start_of
 from hbsim.runner.loop import SearcherNotifier
-from hbsim.runner.records import MANY, read_records
 from hbsim.searchers import SearchTask, make_searcher
 from hbsim.study.folder import JOURNAL, StudyFolder
 from hbsim.study.spec import StudySpec, new_state, replay
 from hbsim.validation.measure import read
 from tests.doubles.fake_hosts import Absence, Host
 from tests.doubles.fake_trials import Fault
+from tests.profile import examples
 from tests.runner.studies import Run, small
 
 SPACE = Space({"lr": Real(1e-4, 1.0, log=True), "act": Choice("relu", "tanh")})
@@ -136,7 +137,7 @@ def use(folder: Path) -> None:
     result.write()
     study_folder = StudyFolder(folder)
     records = read_records(study_folder.journal, together=True)
-    spec = StudySpec.from_dict(next(records)["spec"], str(study_folder.journal))
+    spec = StudySpec.from_dict(start_of(records).spec, str(study_folder.journal))
     task = SearchTask(spec.space, spec.seed, mode=result.scheduler.mode, max_t=result.scheduler.options.max_t)
     state = new_state(spec, spec.make_scheduler())
     notifier = SearcherNotifier(make_searcher("random", task, None), state.scheduler)
@@ -164,15 +165,15 @@ def outcome(folder: Path, journal: bytes) -> str:
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("many", [1, MANY])
-def test_edited_journals(tmp_path, seed, many, monkeypatch):
+def test_edited_journals(tmp_path, seed, monkeypatch):
     """Reports are read one by one, and as columns."""
-    monkeypatch.setattr(hbsim.runner.records, "MANY", many)
     made, rng = list(studies())[seed], random.Random(seed)
     whole = b"".join(encode(n, {k: v for k, v in r.items() if k != "n"}) for n, r in enumerate(made))
     assert outcome(tmp_path, whole) == "read"
-    seen = [outcome(tmp_path, edited(rng, made)) for _ in range(40)]
-    assert set(seen) == {"read", "refused"}
+    for many in (1, MANY):
+        monkeypatch.setattr(hbsim.runner.journal_reader, "MANY", many)
+        seen = [outcome(tmp_path, edited(rng, made)) for _ in range(examples(40, 15))]
+        assert set(seen) == {"read", "refused"}
 
 
 @pytest.mark.parametrize("command", ["run --resume --out", "validate"])
@@ -208,7 +209,7 @@ if __name__ == "__main__":
     all_, found, rng = list(studies()), Counter(), random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(count):
-            hbsim.runner.records.MANY = rng.choice([1, MANY])
+            hbsim.runner.journal_reader.MANY = rng.choice([1, MANY])
             journal = edited(rng, rng.choice(all_))
             try:
                 found[outcome(Path(folder), journal)] += 1

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import Slot
+from hbsim.runner.records import WorkerJoined
 from hbsim.study.progress_display import LiveTable, PlainLines, _about, gpu_labels
 from hbsim.study.progress_summary import ProgressSummary, WorkerSummary
 
@@ -221,7 +222,7 @@ def test_workers_and_their_seconds(made):
 def test_short_names_of_hosts(made, hosts, short):
     team = WorkerSummary(made.journal_state, None)
     for worker, host in enumerate(hosts):
-        team.record({"e": "open", "t": 0.0, "worker": worker, "host": host})
+        team.record(WorkerJoined(time=0.0, worker=worker, host=host, cpus=1, gpus=[]))
     assert list(team.short_hosts().values()) == short
 
 

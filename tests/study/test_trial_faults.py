@@ -15,7 +15,9 @@ import pytest
 import hbsim
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors import checkpoint
+from hbsim.runner.records import ProcessEnded
 from hbsim.study.checkpoint_retention import CheckpointRetention
+from tests.doubles.journal_lines import typed
 from tests.doubles.trial import of_job
 
 TRAIN = f"{Path(__file__).parent / 'training.py'}:train_fn"
@@ -296,7 +298,7 @@ def test_a_resource_that_counts_down_is_told():
 
 
 def test_what_runs_on_after_the_function_is_killed_and_the_trial_has_not_failed():
-    result = run("lingers", trials=1, args={"epochs": 3}, hang_timeout=4.0)
+    result = run("lingers", trials=1, args={"epochs": 3}, hang_timeout=2.0)
     assert result.failures().is_empty()
     assert result.summary()["returned"] == 1
 
@@ -344,8 +346,10 @@ def test_nothing_is_removed_while_a_trial_waits_and_little_at_a_time(tmp_path):
         return len(list(tmp_path.glob("*/checkpoint")))
 
     counts = []
+    fields = {"t": 0.0, "job": 6, "rows": [], "at": 0, "value": None, "begun": None, "seconds": {}}
+    fields |= {"resource": 0.0, "kind": "error", "reason": "", "verdict": "stop"}
     for kind in ("reach", "gone", "reach", "fail"):
-        retention.record({"e": kind})
+        retention.record(typed({"e": kind, **fields}))
         counts.append(left())
     assert counts == [7, 5, 5, 3]
     retention.finish()
@@ -363,7 +367,7 @@ def test_a_trial_that_stays_paused_keeps_its_newest_checkpoint_only(tmp_path):
     assert len(os.listdir(folder)) == 3
     for path in folder.iterdir():
         os.utime(path, (1e9, 1e9))
-    retention.record({"e": "gone"})
+    retention.record(ProcessEnded(time=0.0, job=1, begun=None, seconds={}))
     now[0] = 2 * checkpoint.SETTLED - 1
     retention.tick()
     assert len(os.listdir(folder)) == 3

@@ -23,12 +23,18 @@ LINES = {
 }
 
 
-@pytest.fixture(params=[".csv", ".parquet"])
+BOTH = pytest.mark.parametrize("save", [".csv", ".parquet"], indirect=True)
+
+
+@pytest.fixture
 def save(tmp_path, request):
-    def write(columns, **options):
-        path = tmp_path / f"curves{request.param}"
+    """Write a table, as .csv unless a test has both kinds of file."""
+    suffix = getattr(request, "param", ".csv")
+
+    def write(columns):
+        path = tmp_path / f"curves{suffix}"
         frame = pl.DataFrame(columns)
-        frame.write_csv(path) if request.param == ".csv" else frame.write_parquet(path, **options)
+        frame.write_csv(path) if suffix == ".csv" else frame.write_parquet(path)
         return path
 
     return write
@@ -38,6 +44,7 @@ def load(path, **options):
     return Table.load(path, **{"metric": "val_error", "mode": "min", **options})
 
 
+@BOTH
 def test_rows_are_the_configurations_in_order(save):
     table = load(save(LINES), censored="fail")
     values, seconds = table.evaluate(np.arange(3), np.array([1.0, 2.0]))
@@ -52,12 +59,14 @@ def test_rows_are_the_configurations_in_order(save):
     }
 
 
+@BOTH
 def test_a_diverged_row_has_not_ended_and_a_short_one_has(save):
     with pytest.raises(SurrogateError, match="1 of 3 rows"):
         load(save(LINES))
     assert load(save(LINES), censored="exclude").configurations["config"].to_list() == [0, 1]
 
 
+@BOTH
 def test_text_may_name_configurations_and_another_word_the_level(save):
     lines = {
         "trial": ["b", "b", "a", "a"],
@@ -104,6 +113,7 @@ def test_a_named_metric_is_one_even_if_it_never_changes_within_a_configuration(s
     assert load(save(lines)).optimum(2.0) == 0.5
 
 
+@BOTH
 def test_large_and_infinite_losses_are_numbers(save):
     lines = {"config": [0, 1], "epoch": [1, 1], "val_error": [1e34, np.inf], "seconds": [1, 1]}
     values, _ = load(save(lines)).evaluate(np.array([0, 1]), np.array([1.0]))

@@ -21,8 +21,6 @@ from hbsim.bench.report.model import ALL, Across, Heatmap, Pairwise, setting_of
 from hbsim.bench.sweep.scores import TaskKey, TaskScores, key_of
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["across_settings", "heatmaps"]
-
 NONE: Final = Interval(math.nan, math.nan, math.nan)
 MEASURES: Final = ("score", "area")
 OPTIONS: Final = ("brackets", "reduction_factor")
@@ -68,7 +66,7 @@ def _across(
     found = across_tasks(blocks)
     is_tested = len(names) >= least_pairs()  # fewer can tell no pair apart: then nothing is tested
     pairs = len(everywhere) * (len(everywhere) - 1) // 2
-    is_paired = len(names) >= least_pairs(ALPHA, pairs)  # these cannot either, corrected for so many pairs
+    is_paired = len(names) >= least_pairs(pairs)  # these cannot either, corrected for so many pairs
     order = sorted(range(len(everywhere)), key=lambda v: (last_if_nan(float(found.mean_ranks[v])), v))
     studies = [_studies(task, measure, everywhere) for task in tasks]
     iqm = interquartile_means(studies)

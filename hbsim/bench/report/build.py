@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -32,13 +32,12 @@ from hbsim.bench.report.standings import Standings, means_of
 from hbsim.bench.report.summary import answer, summary
 from hbsim.bench.sweep.folder import SweepResults
 from hbsim.bench.sweep.scores import POINTS, TASK, Steps, TaskKey, TaskScores, grid_of, key_of, task_scores
+from hbsim.bench.sweep.store import SUMMARY
 from hbsim.bench.targets import median_time, reached_curve, restricted_time
 from hbsim.errors import ParameterError
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["build", "smallest_difference"]
-
-MEANS: Final = ("trials", "completed", "failed", "busy_share", "simulated_seconds", "cost")
+MEANS: Final = tuple(one.name for one in fields(TaskRow) if one.name in SUMMARY)
 LEAD_SHARES: Final = (0.25, 0.5, 0.75, 1.0)  # shares of the budget at which the report names the leader
 FURTHER: Final = (1.5, 2.0, 3.0, 5.0)  # likewise, where studies go on after the budget
 BEYOND: Final = 1.1  # share of the budget; leads beyond it are shown where half of the studies ran longer

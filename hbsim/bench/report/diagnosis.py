@@ -23,12 +23,10 @@ from hbsim.bench.report.model import (
 )
 from hbsim.bench.sweep.folder import SweepResults
 from hbsim.bench.sweep.scores import TASK, TaskKey
-
-__all__ = ["FEW_TASKS", "REGRETS", "SHARES", "by_setting", "diagnosis", "mean_over_groups", "views"]
+from hbsim.bench.sweep.store import PARTS, SHARES
 
 FEW_TASKS: Final = 6  # up to this many tasks, each has its own figures and tables
-SHARES: Final = ("training", "retrained", "overhead", "idle", "absent", "saved")
-REGRETS: Final = ("sampling", "decisions", "unfinished", "choice")
+REGRETS: Final = PARTS[:4]
 RUNG_COUNTS: Final = ("recorded", "stopped", "better", "false_promotions")
 
 _Row = TypeVar("_Row", RungRow, Regrets, BracketRow, Shares)

@@ -14,33 +14,6 @@ from typing import Final
 
 from hbsim.bench.conclusions import ALPHA, Interval
 
-__all__ = [
-    "ALL",
-    "BEST",
-    "NO_SCORE",
-    "OPEN",
-    "WORSE",
-    "Across",
-    "BracketRow",
-    "Heatmap",
-    "Lead",
-    "Line",
-    "Missing",
-    "Pairwise",
-    "Regrets",
-    "RungRow",
-    "Segment",
-    "Shares",
-    "SweepReport",
-    "TaskReport",
-    "TaskRow",
-    "Timeline",
-    "VariantInfo",
-    "VariantStanding",
-    "View",
-    "setting_of",
-]
-
 ALL: Final = "all settings"  # the setting of comparisons over all settings
 BEST: Final = "best"
 OPEN: Final = "not told apart"  # from the best

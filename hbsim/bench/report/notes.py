@@ -14,8 +14,6 @@ from hbsim.bench.report.model import SweepReport, TaskReport
 from hbsim.bench.report.standings import Standings
 from hbsim.bench.sweep.scores import TaskScores
 
-__all__ = ["NOT_COMPARED", "report_notes", "shared_notes", "task_notes"]
-
 FEW_SEEDS: Final = 10
 MANY_FAILED: Final = 0.1  # of the trials
 NOT_COMPARED: Final = "not compared, for want of finished studies"  # of an incomplete task

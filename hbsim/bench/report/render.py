@@ -28,23 +28,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-__all__ = [
-    "as_html",
-    "as_latex",
-    "as_markdown",
-    "as_rich",
-    "bullets",
-    "fitting",
-    "latex",
-    "latex_escaped",
-    "markdown",
-    "markdown_escaped",
-    "not_shown",
-    "parts",
-    "show",
-    "write_tables",
-]
-
 LONGEST: Final = 45  # rows of a LaTeX table: about a page
 MOST_ROWS: Final = 40  # in a terminal
 MOST_NOTES: Final = 10  # in a terminal, without --full

@@ -12,8 +12,6 @@ from hbsim.bench.report.model import BEST, NO_SCORE, OPEN, VariantStanding
 from hbsim.bench.sweep.scores import TaskScores
 from hbsim.surrogates.protocol import Floats
 
-__all__ = ["Standings", "means_of"]
-
 
 @dataclass(frozen=True)
 class Standings:

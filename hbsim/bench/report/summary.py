@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from hbsim.bench.conclusions import ALPHA
 from hbsim.bench.formatting import (
     LISTED,
     count,
@@ -35,8 +34,6 @@ from hbsim.bench.report.model import (
     VariantStanding,
 )
 
-__all__ = ["answer", "summary", "task_answer"]
-
 TASKS: Final = 3  # the most tasks that have a sentence each
 IF_SO: Final = "if the difference is as large as it seems"
 MOST_ROWS: Final = 1000.0  # times as many rows: more is no useful advice
@@ -49,7 +46,7 @@ def answer(report: SweepReport) -> str:
         return f"None of the {report.cells:,} cells has a result yet."
     if len(report.tasks) == 1:
         return " ".join(_confirmed(report)) or task_answer(report.tasks[0])
-    if report.overall is not None and len(report.overall.groups) >= least_pairs(ALPHA):
+    if report.overall is not None and len(report.overall.groups) >= least_pairs():
         return _over_tasks(report.overall)
     return f"{_leading(report)}; {_untested(report)}."
 
@@ -260,7 +257,7 @@ def _untested(report: SweepReport) -> str:
     """Explain why nothing is tested over tasks."""
     if report.overall is not None:
         groups = f"over {len(report.overall.groups)} groups of tasks"
-        return f"{groups} nothing can be told apart, since a test needs {least_pairs(ALPHA)}"
+        return f"{groups} nothing can be told apart, since a test needs {least_pairs()}"
     if len({task.group for task in report.tasks}) > 1:
         return "nothing is tested over tasks, since of too few groups there are results of all variants"
     return "nothing is tested over tasks, since they are of one group"
@@ -280,7 +277,7 @@ def _over_tasks(across: Across) -> str:
     verb = "has" if len(first) == 1 else "share"
     said = f"{over} {listed(first)} {verb} the best mean rank, {across.ranks[0]:.2f} of {variants}"
     if not across.is_tested:
-        least = least_pairs(ALPHA, variants * (variants - 1) // 2)
+        least = least_pairs(variants * (variants - 1) // 2)
         return f"{said}; variants differ, but which ones takes at least {least} groups with so many variants."
     parts = [f"{listed(worse)} {is_or_are(worse)} worse"] if worse else []
     if open_ and not worse:
@@ -293,7 +290,7 @@ def _over_tasks(across: Across) -> str:
 def _by_setting(report: SweepReport) -> list[str]:
     """Describe in which settings variants are told apart over tasks, and which variant leads there."""
     settings = [a for a in report.across if a.measure == "score" and a.setting != ALL]
-    if len(settings) < 2 or all(len(a.groups) < least_pairs(ALPHA) for a in settings):
+    if len(settings) < 2 or all(len(a.groups) < least_pairs() for a in settings):
         return []
     leaders: dict[str, list[str]] = {}
     for across in settings:

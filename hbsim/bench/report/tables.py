@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from hbsim.bench.conclusions import ALPHA, Interval
+from hbsim.bench.conclusions import Interval
 from hbsim.bench.formatting import (
     MEASURES,
     NONE,
@@ -25,7 +25,7 @@ from hbsim.bench.formatting import (
     time_unit,
 )
 from hbsim.bench.over_tasks import least_pairs
-from hbsim.bench.report.diagnosis import FEW_TASKS, REGRETS, SHARES, views
+from hbsim.bench.report.diagnosis import FEW_TASKS, REGRETS, views
 from hbsim.bench.report.model import (
     ALL,
     BEST,
@@ -42,12 +42,7 @@ from hbsim.bench.report.model import (
     VariantStanding,
     View,
 )
-
-__all__ = [
-    *("LEGEND", "MARKS", "Cell", "Heading", "ReportTable", "all_training", "best_first", "cost_table"),
-    *("diagnosis_tables", "overview_table", "heatmap_table", "leads_table", "missing_table", "pairs_table"),
-    *("ranking_table", "rankings", "reach", "row", "sections", "task_table"),
-]
+from hbsim.bench.sweep.store import SHARES
 
 MARKS: Final = {BEST: "★", OPEN: "≈", WORSE: "▼", NO_SCORE: NONE}
 LEGEND: Final = (
@@ -458,7 +453,7 @@ def _ranking_notes(measures: Sequence[Across]) -> Iterable[str]:
 def _untested(across: Across) -> str:
     """Explain why no pair was tested; empty where pairs were."""
     pairs = len(across.variants) * (len(across.variants) - 1) // 2
-    needed = least_pairs(ALPHA, pairs)
+    needed = least_pairs(pairs)
     if across.is_tested:
         return ""
     if len(across.groups) < needed:

@@ -30,25 +30,6 @@ from hbsim.options import OTHER_WORDS
 from hbsim.simulation import Cluster
 from hbsim.toml_files import Place, dotted, shown
 
-__all__ = [
-    "BUDGETS",
-    "SEARCH",
-    "CellName",
-    "CellSettings",
-    "ClusterAxis",
-    "Layers",
-    "SurrogateAxis",
-    "VariantAxis",
-    "check_patterns",
-    "clusters",
-    "is_in",
-    "is_text_of",
-    "seeds",
-    "settings",
-    "surrogates",
-    "variants",
-]
-
 MOST: Final = 2**63 - 1  # the largest seed that the tables can hold
 MANY: Final = 1_000_000  # seeds
 PLAIN: Final = "plain"  # the name of the cluster where a specification names none
@@ -305,10 +286,8 @@ def clusters(source: Specification) -> list[ClusterAxis]:
 
 
 def _cluster(source: Specification, place: Place, table: ClusterTable, sizes: Sequence[int]) -> ClusterAxis:
-    try:
+    with source.errors_at(place):
         made = _made(source, table)
-    except ParameterError as error:
-        raise source.error_of(place, error) from None
     if table.workers is not None:
         sizes = _counts(source, (*place, "workers"), table.workers)
     elif made.names_workers or made.machines or made.trace or made.schedule:
@@ -338,10 +317,8 @@ def _made(source: Specification, table: ClusterTable) -> Cluster:
 def _sized(
     source: Specification, place: Place, cluster: Cluster, sizes: Sequence[int]
 ) -> tuple[tuple[int, Cluster], ...]:
-    try:
+    with source.errors_at(place, {"workers": ("workers",)}):
         return tuple((count, dataclasses.replace(cluster, workers=count)) for count in sizes)
-    except ParameterError as error:
-        raise source.error_of(place, error, {"workers": ("workers",)}) from None
 
 
 def _counts(source: Specification, place: Place, found: int | list[int]) -> tuple[int, ...]:

@@ -42,8 +42,6 @@ from hbsim.study.simulate import simulate
 from hbsim.surrogates.protocol import Floats, Ints
 from hbsim.surrogates.user import placeless
 
-__all__ = ["FORMAT", "CellStudy", "Combination", "failed", "resource_at", "run_studies"]
-
 FORMAT: Final = 2  # the version of the stored rows; studies of different versions are not mixed
 DIGITS: Final = 32  # hexadecimal digits of a key
 SEARCHER: Final = "random"  # the searcher where none is named

@@ -24,23 +24,6 @@ from hbsim.surrogates.user import Checked
 from hbsim.surrogates.wrapper import Wrapper
 from hbsim.surrogates.yahpo import Yahpo
 
-__all__ = [
-    "CurveFacts",
-    "HalfOf",
-    "LoadedCurves",
-    "absolute_path",
-    "absolute_surrogate",
-    "at_level",
-    "curve_groups",
-    "curve_notes",
-    "files_of",
-    "half_of",
-    "has_halves",
-    "load_curves",
-    "origins",
-    "read_curves",
-]
-
 SAMPLE: Final = 1000  # how many configurations are drawn at random
 SEED: Final = 0
 SPLITS: Final = 10  # how many different splits of a table's rows into halves

@@ -28,7 +28,6 @@ from hbsim.bench.sweep.store import (
     OURS,
     SweepStore,
     move,
-    parquet,
     read_table,
     recover,
     sources,
@@ -37,25 +36,7 @@ from hbsim.bench.sweep.store import (
 )
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.runner.lock import StudyLock
-
-__all__ = [
-    "ANYTIME",
-    "CONFIRM",
-    "MANIFEST",
-    "PLAN",
-    "SPEC",
-    "SweepResults",
-    "digest",
-    "is_own",
-    "look_into",
-    "manifest_bytes",
-    "open_folder",
-    "read_manifest",
-    "read_plan",
-    "read_results",
-    "versions",
-    "write_plan",
-]
+from hbsim.surrogates.parquet import parquet
 
 MANIFEST: Final = "sweep.json"
 SPEC: Final = "sweep.toml"

@@ -56,12 +56,9 @@ from hbsim.searchers import check_searcher, ends
 from hbsim.searchers.factory import plain_options
 from hbsim.simulation import Cluster
 from hbsim.study.simulate import check_study
-from hbsim.toml_files import Place
 
 if TYPE_CHECKING:
     from hbsim.simulation import Cluster
-
-__all__ = ["SweepPlan", "SweepTask", "make_plan", "read_sweep"]
 
 MOST: Final = 10_000_000  # cells
 NAMED: Final = 3  # the most names of variants in one warning
@@ -384,13 +381,11 @@ class _Builder:
         self, variant: VariantAxis, searcher: str | None, merged: CellSettings
     ) -> dict[str, Any]:
         """Return the options of a variant's searcher: its own, and those of other tables that it takes."""
-        try:
+        with self._source.errors_at(variant.place, merged.places, variant.name):
             check_searcher(searcher, variant.search_options)
             options = {**taken(searcher, merged.get(SEARCH) or {}), **variant.search_options}
             plain_options(options)
             return options
-        except ParameterError as error:
-            raise self._source.error_of(variant.place, error, merged.places, variant.name) from None
 
     def grouped(self) -> list[SweepTask]:
         """Return the finished tasks with their groups; warn of groups that share curves."""
@@ -430,18 +425,11 @@ class _Builder:
         named = [(one.place, one.searcher) for one in variants]
         named += [(place, own.get(SEARCHER)) for place, own in tables]
         for place, name in named:
-            with self._of(place):
+            with self._source.errors_at(place):
                 check_searcher(name)
         for place, own in tables:
-            with self._of(place):
+            with self._source.errors_at(place):
                 check_taken([name for _, name in named], own.get(SEARCH, {}))
-
-    @contextmanager
-    def _of(self, place: Place) -> Iterator[None]:
-        try:
-            yield
-        except ParameterError as error:
-            raise self._source.error_of(place, error) from None
 
     def _say_unused(self, variants: Sequence[VariantAxis], surrogates: Sequence[SurrogateAxis]) -> None:
         """Warn of options that no variant takes, as all set them or are of types without them."""

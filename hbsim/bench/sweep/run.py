@@ -26,17 +26,6 @@ from hbsim.bench.sweep.scores import anytime
 from hbsim.bench.sweep.store import DONE, FAILED, KEY, MAIN, TABLES, Frames, SweepStore
 from hbsim.errors import HbsimWarning
 
-__all__ = [
-    "Counts",
-    "Estimate",
-    "counts",
-    "estimate",
-    "finish",
-    "run_cells",
-    "run_plan",
-    "to_run",
-]
-
 SHARE: Final = 0.02  # share of the time so far that a kill may lose, and that writing takes
 LONGEST: Final = 5.0  # the most seconds that a kill may lose
 TRIED: Final = 12  # the most cells that an estimate tries
@@ -84,10 +73,18 @@ def run_plan(
         Where results are kept and reused.
     command : str
         The command that repeats the sweep.
-    jobs, remote, is_retrying, progress, isolated
-        As for `run_cells`.
+    jobs : int
+        How many processes of this machine; 1 runs all cells in this process.
+    remote : Remote, optional
+        The hosts, or the Dask cluster, that run the cells in place of this machine.
     force : bool
         Whether the results of another sweep in the folder may be replaced.
+    is_retrying : bool
+        Whether cells that failed are run again.
+    progress : callable, optional
+        Called with the number of different studies that are finished.
+    isolated : bool
+        Whether even a single job runs in a separate process: a cell that kills it affects no other cell.
 
     Warns
     -----
@@ -97,7 +94,7 @@ def run_plan(
     Raises
     ------
     ParameterError, OutputError
-        As `open_folder` and `run_cells`.
+        As `open_folder` and `hbsim.bench.pool.open_pool`.
     KeyboardInterrupt
         After Ctrl-C, once what was finished is on the disk.
     """
@@ -105,59 +102,20 @@ def run_plan(
         for text in () if plan.confirms else plan.warnings:
             warnings.warn(HbsimWarning(text), stacklevel=3)
         write_plan(folder, plan.cells, plan.manifest(), plan.source.text, command)
-        found = run_cells(plan, store, jobs, remote, is_retrying, progress, isolated)
+        unfinished = to_run(plan, store, is_retrying)
+        left = {study.key for study in unfinished}
+        before = sum(study.key not in left for study in plan.studies)
+        items = [(study, study.key in plan.with_timelines) for study in unfinished]
+        writer = _OutcomeWriter(store, len(plan.different) - len(unfinished), progress)
+        try:
+            if items:
+                with open_pool(jobs, _with_files(remote, unfinished), isolated) as pool:
+                    again = _run(pool.chunks(items), pool, writer)
+                    _run([(item,) for item in again], pool, writer)
+        finally:
+            writer.flush()
         finish(plan, store)
-    return found
-
-
-def run_cells(
-    plan: SweepPlan,
-    store: SweepStore,
-    jobs: int,
-    remote: Remote | None = None,
-    is_retrying: bool = False,
-    progress: Callable[[int], None] | None = None,
-    isolated: bool = False,
-) -> Counts:
-    """Run the cells of a plan that are not finished yet.
-
-    Parameters
-    ----------
-    plan : SweepPlan
-        The plan of the sweep.
-    store : SweepStore
-        The finished studies; outcomes are added as they arrive, in parts.
-    jobs : int
-        How many processes of this machine; 1 runs all cells in this process.
-    remote : Remote, optional
-        The hosts, or the Dask cluster, that run the cells in place of this machine.
-    is_retrying : bool
-        Whether cells that failed are run again.
-    progress : callable, optional
-        Called with the number of different studies that are finished.
-    isolated : bool
-        Whether even a single job runs in a separate process: a cell that kills it affects no other cell.
-
-    Raises
-    ------
-    ParameterError
-        As `hbsim.bench.pool.open_pool`.
-    KeyboardInterrupt
-        After Ctrl-C, once what was finished is on the disk.
-    """
-    unfinished = to_run(plan, store, is_retrying)
-    left = {study.key for study in unfinished}
-    before = sum(study.key not in left for study in plan.studies)
-    items = [(study, study.key in plan.with_timelines) for study in unfinished]
-    writer = _OutcomeWriter(store, len(plan.different) - len(unfinished), progress)
-    try:
-        if items:
-            with open_pool(jobs, _with_files(remote, unfinished), isolated) as pool:
-                again = _run(pool.chunks(items), pool, writer)
-                _run([(item,) for item in again], pool, writer)
-    finally:
-        writer.flush()
-    return counts(plan, store, before)
+        return counts(plan, store, before)
 
 
 def to_run(plan: SweepPlan, store: SweepStore | None, is_retrying: bool) -> list[CellStudy]:

@@ -16,26 +16,11 @@ import numpy as np
 import polars as pl
 
 from hbsim.bench.sweep.store import DONE, KEY, PLANNED
-from hbsim.bench.targets import area_under, first_time, normalise, on_grid
+from hbsim.bench.targets import area_under, first_time, on_grid
 from hbsim.surrogates.protocol import Floats, Ints
 
 if TYPE_CHECKING:
     from hbsim.bench.sweep.folder import SweepResults
-
-__all__ = [
-    "Budget",
-    "Scale",
-    "Steps",
-    "TaskKey",
-    "TaskScores",
-    "anytime",
-    "budgets",
-    "grid_of",
-    "key_of",
-    "scales",
-    "steps",
-    "task_scores",
-]
 
 TASK: Final = ("surrogate", "cluster", "workers")
 POINTS: Final = 64  # points of the grid of each task
@@ -76,11 +61,8 @@ class Scale:
         return np.maximum(signed, 0.0)
 
     def score(self, values: Floats) -> Floats:
-        """Return the normalised regret of values at R: 0 is the best there is."""
-        if math.isnan(self.unit):
-            none: Floats = np.full(np.shape(values), math.nan)
-            return none
-        return normalise(self.regret(values), self.unit)
+        """Return the normalised regret of values at R: 0 is the best there is; NaN where the unit is."""
+        return self.regret(values) / self.unit
 
 
 @dataclass(frozen=True)

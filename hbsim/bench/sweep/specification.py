@@ -7,7 +7,8 @@ import os
 import re
 import tomllib
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
@@ -23,30 +24,6 @@ from hbsim.simulation.cluster_files import About, MachinesSchema
 from hbsim.simulation.cluster_files import ClusterSchema as ClusterFields
 from hbsim.surrogates.options import SurrogateOptions
 from hbsim.toml_files import Place, TomlTable, dotted, first_problem, parse_toml, read_text, shown, to_toml
-
-__all__ = [
-    "DEFAULT_SEEDS",
-    "FIELD",
-    "LOADED",
-    "OPTIONS",
-    "STUDY",
-    "CellPattern",
-    "ClusterTable",
-    "OptionPlaces",
-    "Override",
-    "SeedPattern",
-    "SettingsTable",
-    "Specification",
-    "SurrogateTable",
-    "SweepTable",
-    "VariantTable",
-    "error_text",
-    "fields_at",
-    "line_of",
-    "make_specification",
-    "read_specification",
-    "unknown_field",
-]
 
 Names: TypeAlias = str | list[str]
 Numbers: TypeAlias = int | list[int]
@@ -348,6 +325,16 @@ class Specification:
         start = f"{dotted(place)}: " if place else ""
         return self.error(place, f"{start}{error.field}{value}: {_in_file_words(error.rule)}{end}")
 
+    @contextmanager
+    def errors_at(
+        self, place: Place, places: Mapping[str, Place] | None = None, about: str = ""
+    ) -> Iterator[None]:
+        """Convert a ParameterError of the block as `error_of` does."""
+        try:
+            yield
+        except ParameterError as error:
+            raise self.error_of(place, error, places, about) from None
+
     def _option(self, place: Place) -> tuple[Place, tuple[str, object]]:
         """Return the nearest enclosing place that an option stands for, and that option."""
         options = self.options or {}
@@ -409,9 +396,7 @@ def read_specification(
     return Specification(name, content, folder, folder if data is None else os.fspath(data), file_text=text)
 
 
-def make_specification(
-    content: Mapping[str, Any], options: OptionPlaces, name: str = "sweep.toml"
-) -> Specification:
+def make_specification(content: Mapping[str, Any], options: OptionPlaces) -> Specification:
     """Make a specification from plain objects; its relative paths start at the working directory.
 
     Parameters
@@ -420,11 +405,9 @@ def make_specification(
         In the form of a sweep's file: plain objects.
     options : mapping
         The option that errors name, by place; empty: they name the place itself, as ``spec``.
-    name : str
-        The name of the specification, for messages.
     """
     folder = os.getcwd()
-    return Specification(name, content, folder, folder, options)
+    return Specification("sweep.toml", content, folder, folder, options)
 
 
 def absolute(content: Mapping[str, Any], folder: str, data: str) -> dict[str, Any]:

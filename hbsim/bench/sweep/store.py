@@ -15,31 +15,6 @@ import polars as pl
 from hbsim.errors import HbsimWarning, OutputError
 from hbsim.surrogates.parquet import Damaged, parquet, read_sealed
 
-__all__ = [
-    "COUNTS",
-    "DONE",
-    "FAILED",
-    "KEY",
-    "MAIN",
-    "NAMES",
-    "OURS",
-    "PARTS",
-    "PLANNED",
-    "SHARES",
-    "SUMMARY",
-    "TABLES",
-    "Frames",
-    "SweepStore",
-    "empty",
-    "move",
-    "parquet",
-    "read_table",
-    "recover",
-    "sources",
-    "write",
-    "writing",
-]
-
 KEY: Final = "key"  # the column that identifies the study of a row
 MAIN: Final = "cells"
 DONE: Final = "done"

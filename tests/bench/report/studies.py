@@ -5,8 +5,10 @@ import math
 from pathlib import Path
 
 import hbsim
-from hbsim.bench.sweep import open_folder, read_results, read_sweep, run_plan, write_plan
 from hbsim.bench.sweep.cell import run_studies
+from hbsim.bench.sweep.folder import open_folder, read_results, write_plan
+from hbsim.bench.sweep.plan import read_sweep
+from hbsim.bench.sweep.run import run_plan
 
 SPEC = """
 title = "Small"

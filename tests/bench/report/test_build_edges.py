@@ -7,7 +7,8 @@ import pytest
 
 from hbsim.bench.report.build import build, smallest_difference
 from hbsim.bench.report.render import markdown
-from hbsim.bench.sweep import read_results, read_sweep
+from hbsim.bench.sweep.folder import read_results
+from hbsim.bench.sweep.plan import read_sweep
 from hbsim.errors import ParameterError
 
 from .studies import some, sweep

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hbsim.bench.sweep import Counts, SweepPlan, read_sweep, run_plan
+from hbsim.bench.sweep.plan import SweepPlan, read_sweep
+from hbsim.bench.sweep.run import Counts, run_plan
 
 SMALL = """\
 seeds = 3

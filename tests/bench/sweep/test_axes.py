@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep import SweepPlan
+from hbsim.bench.sweep.plan import SweepPlan
 from hbsim.errors import ParameterError
 from hbsim.simulation import Cluster
 from tests.bench.sweep.made import read

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 import hbsim
 from hbsim.bench.diagnosis import diagnose, timeline
-from hbsim.bench.sweep import read_results
 from hbsim.bench.sweep.cell import resource_at, run_studies
+from hbsim.bench.sweep.folder import read_results
 from hbsim.bench.sweep.store import DONE, FAILED, TABLES
 from hbsim.cli.main import app
 from hbsim.core import make_scheduler

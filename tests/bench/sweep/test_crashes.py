@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep import SweepPlan, SweepStore, read_results
 from hbsim.bench.sweep import run as run_module
+from hbsim.bench.sweep.folder import read_results
+from hbsim.bench.sweep.plan import SweepPlan
+from hbsim.bench.sweep.store import SweepStore
 from hbsim.errors import OutputError
 from tests.bench.sweep.made import SMALL, left, read, run
 
@@ -29,26 +31,20 @@ class Crash(BaseException):
 
 @contextmanager
 def crashing(monkeypatch, step: int) -> Iterator[list[str]]:
-    """Raise in place of a step that changes the disk, the so-manieth; give the steps that were done."""
+    """Raise in place of the step of this index that changes the disk; give the steps before."""
     done: list[str] = []
 
     def counting(name: str, function: Callable[..., object]) -> Callable[..., object]:
         def call(*arguments: object, **named: object) -> object:
             if len(done) == step:
                 raise Crash
-            done.append(name)
+            done.append(f"{name} {Path(str(arguments[0])).name}")
             return function(*arguments, **named)
 
         return call
 
     with monkeypatch.context() as patch:
-        for place, name in (
-            (os, "replace"),
-            (os, "fsync"),
-            (shutil, "rmtree"),
-            (Path, "mkdir"),
-            (Path, "rmdir"),
-        ):
+        for place, name in ((os, "replace"), (shutil, "rmtree"), (Path, "mkdir"), (Path, "rmdir")):
             patch.setattr(place, name, counting(name, getattr(place, name)))
         yield done
 
@@ -84,7 +80,7 @@ def test_ctrl_c_while_a_part_is_written_waits_until_it_is(name, tmp_path, monkey
     assert left(out) == left(tmp_path / "fresh")
 
 
-STEPS = 90  # more than there are
+NEVER = 10**6  # a step that no run has
 
 
 @pytest.fixture
@@ -93,60 +89,63 @@ def begun(tmp_path, monkeypatch) -> tuple[Path, SweepPlan]:
     monkeypatch.setattr(run_module, "LONGEST", 0.0)
     monkeypatch.setattr(run_module, "SHARE", 1e9)
     text = SMALL.replace("[1, 4]", "1").replace("vary = {brackets = [1, 2]}", "")
+    text = text.replace("num_trials = 12", "num_trials = 4")
     for seeds in ("[0, 1, 2]", "[0]"):
         run(read(tmp_path, text.replace("seeds = 3", f"seeds = {seeds}")), tmp_path / "begun")
     # 0 is there, 1 is kept, 5 is new; 2 stays kept.
     return tmp_path / "begun", read(tmp_path, text.replace("seeds = 3", "seeds = [0, 1, 5]"))
 
 
-def crashed(sweep: SweepPlan, out: Path, monkeypatch, step: int) -> bool:
-    """Run a sweep until a step; return whether there was such a one."""
+def crashed(sweep: SweepPlan, out: Path, monkeypatch, step: int) -> list[str] | None:
+    """Run a sweep until a step; return all its steps where it has not so many."""
     try:
         with crashing(monkeypatch, step) as steps:
             run(sweep, out)
     except Crash:
-        return True
-    assert len(steps) > 40
-    return False
+        return None
+    return steps
 
 
 def test_no_step_at_which_it_ends_loses_anything(tmp_path, begun, monkeypatch):
     before, sweep = begun
     shutil.copytree(before, tmp_path / "fresh")
-    run(sweep, tmp_path / "fresh")
+    steps = crashed(sweep, tmp_path / "fresh", monkeypatch, NEVER)
     expected, known = left(tmp_path / "fresh"), done(before)
     assert len(known) == 6
-    for step in range(STEPS):
+    assert steps
+    assert len(steps) > 20
+    for step in range(len(steps)):
         out = tmp_path / f"at-{step}"
         shutil.copytree(before, out)
-        if not crashed(sweep, out, monkeypatch, step):
-            break
+        assert crashed(sweep, out, monkeypatch, step) is None
         assert done(out) >= known, step
+        known = done(out)  # what was finished a step before is so a step later
         with suppress(OutputError):  # the manifest is new, and the plan is not yet
             assert read_results(out).done.height >= 2
         run(sweep, out)
         assert left(out) == expected, step
-    else:
-        pytest.fail("there are more steps")
 
 
 def test_an_end_while_it_goes_on_loses_nothing_either(tmp_path, begun, monkeypatch):
     before, sweep = begun
     shutil.copytree(before, tmp_path / "fresh")
-    run(sweep, tmp_path / "fresh")
+    steps = crashed(sweep, tmp_path / "fresh", monkeypatch, NEVER)
     expected, closing = left(tmp_path / "fresh"), tmp_path / "closing"
-    for step in range(STEPS):  # until all has been written, and nothing is moved yet
-        shutil.copytree(before, closing)
-        assert crashed(sweep, closing, monkeypatch, step)
-        if (closing / "closed").exists():
-            break
-        shutil.rmtree(closing)
+    assert steps
+    shutil.copytree(before, closing)
+    closed = next(place for place, step in enumerate(steps) if step.startswith("replace .closed"))
+    # All is written, and nothing is moved yet.
+    assert crashed(sweep, closing, monkeypatch, closed + 1) is None
+    assert (closing / "closed").exists()
     everything = done(closing)
     assert len(everything) == 8
-    for step in range(16):
+    shutil.copytree(closing, tmp_path / "going-on")
+    steps = crashed(sweep, tmp_path / "going-on", monkeypatch, NEVER)
+    assert steps
+    for step in range(len(steps)):
         out = tmp_path / f"at-{step}"
         shutil.copytree(closing, out)
-        assert crashed(sweep, out, monkeypatch, step)
+        assert crashed(sweep, out, monkeypatch, step) is None
         assert done(out) == everything, step
         run(sweep, out)
         assert left(out) == expected, step

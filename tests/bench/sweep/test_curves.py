@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from hbsim.bench.sweep import SweepPlan
 from hbsim.bench.sweep.curves import absolute_surrogate, files_of
+from hbsim.bench.sweep.plan import SweepPlan
 from hbsim.surrogates import load
 from tests.bench.sweep.made import read
 

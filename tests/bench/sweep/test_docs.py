@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from hbsim.bench.sweep import read_sweep
+from hbsim.bench.sweep.plan import read_sweep
 from hbsim.bench.sweep.specification import LOADED, STUDY, CellPattern, SurrogateTable, SweepTable
 from hbsim.bench.sweep.store import TABLES
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.bench.sweep import read_sweep
+from hbsim.bench.sweep.plan import read_sweep
 from hbsim.errors import ParameterError
 from tests.bench.sweep import naive
 from tests.profile import examples

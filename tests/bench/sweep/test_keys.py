@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hbsim.bench.sweep import read_sweep
+from hbsim.bench.sweep.plan import read_sweep
 from hbsim.core.options import TYPES, Options
 from hbsim.simulation import Cluster
 from tests.bench.sweep.made import read

@@ -16,14 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbsim.bench.sweep import SweepStore, estimate, read_results, run_plan
-from hbsim.bench.sweep.run import Estimate, _places
+from hbsim.bench import pool
+from hbsim.bench.sweep.folder import read_results
+from hbsim.bench.sweep.run import Estimate, _places, estimate, run_plan
+from hbsim.bench.sweep.store import SweepStore
 from tests.bench.sweep.made import SMALL, left, read, run
 from tests.profile import THOROUGH, thorough
 
 COMMAND = "hbsim sweep study.toml"
 SLOW = """\
-seeds = 6
+seeds = 3
 workers = [1, 4]
 defaults = {num_trials = 60}
 variants = [{type = "stopping"}, {type = "promotion"}]
@@ -45,7 +47,7 @@ class Slow:
     def evaluate(self, points, levels):
         Slow.calls += 1
         time.sleep(0.04)
-        while Slow.calls > 20 and os.path.exists("hold"):
+        while Slow.calls > 8 and os.path.exists("hold"):
             open(f"held-{os.getpid()}", "w").close()
             time.sleep(0.02)
         return np.repeat(points, len(levels), 1), np.repeat(levels[None, :], len(points), 0)
@@ -100,7 +102,7 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(slow):
     process = start(slow, "--jobs", "2")
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
-    assert "24 of 24 cells are done" in out
+    assert "12 of 12 cells are done" in out
     run(read(slow, SLOW), slow / "fresh")
     one, other = left(slow / "out"), left(slow / "fresh")
     del one["sweep.json"], other["sweep.json"]  # they hold the command
@@ -108,48 +110,37 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(slow):
 
 
 @pytest.mark.parametrize("jobs", [pytest.param("1", marks=thorough), "2"])
-def test_ctrl_c_is_one_line_and_the_same_command_goes_on(jobs, slow):
+def test_a_second_sweep_is_turned_away_and_ctrl_c_is_one_line_and_the_same_command_goes_on(jobs, slow):
     (slow / "hold").touch()
     process = start(slow, "--jobs", jobs)
     wait_for_parts(process, slow / "out", 1)
     while process.poll() is None and len(list(slow.glob("held-*"))) < int(jobs):
         time.sleep(0.01)
+    second = start(slow, "--jobs", "1")
+    _, err = second.communicate(timeout=120)
+    assert second.returncode == 1
+    assert err.count("\n") == 1
+    assert f"process {process.pid}" in err
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     (slow / "hold").unlink()
     assert process.returncode == 1, err
     assert out == ""
     assert err.startswith("hbsim: error: interrupted: ")
-    assert "of 24 cells are finished; the same command goes on" in err
+    assert "of 12 cells are finished; the same command goes on" in err
     assert err.count("\n") == 1
     there = read_results(slow / "out").done.height
-    assert 0 < there < 24
+    assert 0 < there < 12
     assert f"interrupted: {there} of" in err
     found = run(read(slow, SLOW), slow / "out")
-    assert (found.cells, found.done, found.before) == (24, 24, there)
-
-
-def test_a_second_sweep_in_the_folder_is_turned_away(slow):
-    (slow / "hold").touch()  # so that the first one is there until it is killed
-    process = start(slow, "--jobs", "1")
-    try:
-        wait_for_parts(process, slow / "out", 1)
-        assert process.poll() is None
-        second = start(slow, "--jobs", "1")
-        _, err = second.communicate(timeout=120)
-        assert second.returncode == 1
-        assert err.count("\n") == 1
-        assert f"process {process.pid}" in err
-    finally:
-        process.kill()
-        process.communicate()
+    assert (found.cells, found.done, found.before) == (12, 12, there)
 
 
 def test_any_number_of_processes_gives_the_same_bytes(tmp_path):
     sweep = read(tmp_path, SLOW.replace("slow.py:Slow", "synthetic:mode=min,max_resource=9"))
     for jobs in (1, 2):
         found = run(sweep, tmp_path / f"jobs-{jobs}", jobs)
-        assert (found.cells, found.done) == (24, 24)
+        assert (found.cells, found.done) == (12, 12)
     assert left(tmp_path / "jobs-1") == left(tmp_path / "jobs-2")
 
 
@@ -183,13 +174,13 @@ def first_points(folder: Path, seed: int) -> str:
     return repr(float(result.curves.configurations()[0, 0]))
 
 
-def test_cells_that_fail_are_kept_and_cost_the_others_nothing(tmp_path):
+def test_cells_that_fail_are_kept_and_cost_the_others_nothing(tmp_path, monkeypatch):
     picky = tmp_path / "picky.py"
     picky.write_text(PICKY.replace("RAISES", "").replace("KILLS", ""))
     raises, kills = first_points(tmp_path, 3), first_points(tmp_path, 6)
     picky.write_text(PICKY.replace("RAISES", raises).replace("KILLS", kills))
     text = SLOW.replace("slow.py:Slow", "picky.py:Picky").replace("num_trials = 60", "num_trials = 5")
-    text = text.replace("[1, 4]", "2").replace("seeds = 6", "seeds = 7")
+    text = text.replace("[1, 4]", "2").replace("seeds = 3", "seeds = 7")
     (tmp_path / "study.toml").write_text(text)
     process = start(tmp_path, "--jobs", "2")
     out, err = process.communicate(timeout=100)
@@ -211,7 +202,8 @@ def test_cells_that_fail_are_kept_and_cost_the_others_nothing(tmp_path):
     before, sweep = left(tmp_path / "out"), read(tmp_path, text)
     again = run(sweep, tmp_path / "out", 2)
     assert (again.done, again.failed, again.before) == (10, 4, 14)
-    # One job is a process of its own, too.
+    # One job is a process of its own, too; all four go there together, and then one by one.
+    monkeypatch.setattr(pool, "CHUNKS", 1)
     retried = run_plan(sweep, tmp_path / "out", COMMAND, jobs=1, is_retrying=True, isolated=True)
     assert (retried.done, retried.failed, retried.before) == (10, 4, 10)
     assert left(tmp_path / "out") == before

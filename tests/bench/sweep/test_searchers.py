@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hbsim.bench.sweep import SweepPlan
+from hbsim.bench.sweep.plan import SweepPlan
 from hbsim.errors import ParameterError
 from hbsim.surrogates import load
 from tests.bench.sweep.made import read

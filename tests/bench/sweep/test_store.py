@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import warnings
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from hbsim.bench.sweep import SweepStore, finish, open_folder, read_results, run_cells, write_plan
 from hbsim.bench.sweep import folder as folder_module
 from hbsim.bench.sweep import run as run_module
+from hbsim.bench.sweep.folder import open_folder, read_results
+from hbsim.bench.sweep.plan import SweepPlan
+from hbsim.bench.sweep.store import SweepStore
 from hbsim.errors import HbsimError, HbsimWarning, OutputError
 from hbsim.surrogates.parquet import parquet
 from tests.bench.sweep.made import SMALL, left, read, run
@@ -144,6 +148,21 @@ def test_a_retry_takes_the_place_of_what_failed(tmp_path, monkeypatch, ran):
     assert left(out) == left(tmp_path / "fresh")
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a small sweep that was run to its end."""
+    folder = tmp_path_factory.mktemp("finished")
+    run(read(folder, SHRUNK), folder / "out")
+    return folder
+
+
+@pytest.fixture
+def shrunk(finished, tmp_path) -> tuple[SweepPlan, Path]:
+    """A sweep, and a folder of its own where it has finished."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return read(tmp_path, SHRUNK), tmp_path / "out"
+
+
 def hurt(path: Path, damage: str) -> None:
     content = path.read_bytes()
     if damage == "missing":
@@ -172,9 +191,8 @@ def test_timelines_that_are_lost_are_drawn_again(damage, tmp_path, ran):
     assert left(out) == whole
 
 
-def test_results_do_without_timings_and_curves_over_time(tmp_path, ran):
-    sweep, out = read(tmp_path, SHRUNK), tmp_path / "out"
-    run(sweep, out)
+def test_results_do_without_timings_and_curves_over_time(shrunk, ran):
+    sweep, out = shrunk
     whole = left(out)
     ran.clear()
     hurt(out / "timings.parquet", "missing")
@@ -187,9 +205,8 @@ def test_results_do_without_timings_and_curves_over_time(tmp_path, ran):
     assert pl.read_parquet(out / "timings.parquet").is_empty()
 
 
-def test_a_report_that_reads_while_a_sweep_moves_its_files_reads_again(tmp_path, monkeypatch):
-    sweep, out = read(tmp_path, SHRUNK), tmp_path / "out"
-    run(sweep, out)
+def test_a_report_that_reads_while_a_sweep_moves_its_files_reads_again(shrunk, monkeypatch):
+    _, out = shrunk
     path = out / "incumbents.parquet"
     content = path.read_bytes()
     path.unlink()
@@ -197,11 +214,18 @@ def test_a_report_that_reads_while_a_sweep_moves_its_files_reads_again(tmp_path,
     assert read_results(out).done.height == 6
 
 
-@pytest.mark.parametrize("table", ["cells", "incumbents", "rungs", "brackets", "plan"])
-@pytest.mark.parametrize("damage", ["cut short", "missing", "empty"])
-def test_a_damaged_table_is_one_clear_line(table, damage, tmp_path):
-    sweep, out = read(tmp_path, SHRUNK), tmp_path / "out"
-    run(sweep, out)
+@pytest.mark.parametrize(
+    ("table", "damage"),
+    [
+        ("cells", "cut short"),
+        ("incumbents", "missing"),
+        ("rungs", "empty"),
+        ("brackets", "cut short"),
+        *(("plan", damage) for damage in ("cut short", "missing", "empty")),
+    ],
+)
+def test_a_damaged_table_is_one_clear_line(table, damage, shrunk):
+    sweep, out = shrunk
     whole = left(out)
     hurt(out / f"{table}.parquet", damage)
     with pytest.raises(OutputError, match=rf"{table}\.parquet: (is|does)") as caught:
@@ -217,26 +241,28 @@ def test_a_damaged_table_is_one_clear_line(table, damage, tmp_path):
     assert left(out) == whole
 
 
-def test_a_table_with_other_columns_is_none_of_a_sweep(tmp_path):
-    run(read(tmp_path, SHRUNK), tmp_path / "out")
+def test_a_table_with_other_columns_is_none_of_a_sweep(shrunk):
+    _, out = shrunk
     table = parquet(pl.DataFrame({"key": ["a"], "time": [1]}))
-    (tmp_path / "out" / "incumbents.parquet").write_bytes(table)
+    (out / "incumbents.parquet").write_bytes(table)
     with pytest.raises(OutputError, match=r"incumbents\.parquet: has other columns"):
-        read_results(tmp_path / "out")
+        read_results(out)
 
 
 def test_errors_of_the_disk_are_one_line(tmp_path, monkeypatch):
     sweep, out = read(tmp_path, SHRUNK), tmp_path / "out"
 
-    def full(number: int) -> None:
-        raise OSError(28, "No space left on device")
+    written, sync = itertools.count(), os.fsync
 
-    with open_folder(out, sweep.cells, False) as store:
-        write_plan(out, sweep.cells, sweep.manifest(), sweep.source.text, "hbsim sweep study.toml")
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", full)
-            with pytest.raises(HbsimError, match=r"cannot be written: No space left on device"):
-                run_cells(sweep, store, 1)
-        run_cells(sweep, store, 1)
-        finish(sweep, store)
+    def full(number: int) -> None:
+        if next(written) >= 6:  # the plan is on the disk
+            raise OSError(28, "No space left on device")
+        sync(number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(HbsimError, match=r"cannot be written: No space left on device"):
+            run(sweep, out)
+    assert not (out / "cells.parquet").exists()
+    run(sweep, out)
     assert read_results(out).done.height == 6

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from hbsim.bench.pool import Pool
-from hbsim.bench.sweep import run_cells
 from hbsim.bench.sweep.cell import run_studies
-from hbsim.bench.sweep.store import SweepStore
+from hbsim.bench.sweep.run import run_plan
 from hbsim.errors import ParameterError
 from tests.bench.sweep.made import SMALL, read
 
@@ -90,7 +88,6 @@ def test_chunks_are_as_many_as_the_places_need(tmp_path, monkeypatch):
     sizes = []
     monkeypatch.setattr(Pool, "imap", lambda pool, function, chunks: sizes.append(chunks) or ())
     sweep = read(tmp_path, SMALL.replace("seeds = 3", "seeds = 16"))  # 96 cells
-    os.mkdir(tmp_path / "out")
     for jobs, count in ((6, 48), (2, 16), (1, 12)):
-        run_cells(sweep, SweepStore(tmp_path / "out"), jobs)
+        run_plan(sweep, tmp_path / "out", "hbsim sweep study.toml", jobs)
         assert len(sizes.pop()) == count

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hbsim import terminal
 from hbsim.cli.output import duration, facts, table, versions, write_frame, write_json
+from hbsim.core.types import LOSSES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
 
-__all__ = ["Request", "as_json", "notes", "resume_command", "run_as_json", "show", "show_run", "write"]
+__all__ = [
+    "Request",
+    "as_json",
+    "notes",
+    "resume_command",
+    "run_as_json",
+    "rung_table",
+    "show",
+    "show_run",
+    "write",
+]
 
 Summary: TypeAlias = Mapping[str, Any]
 MANY_FAILED: Final = 0.1  # share of the trials
@@ -38,11 +49,6 @@ COLUMNS: Final = {  # columns of the rungs' table, and their headings
 }
 ALWAYS: Final = ("bracket", "level", "recorded", "share")
 FORMATS: Final = {"level": "{:g}", "share": "{:.1%}"}
-ENDED: Final = {
-    "interrupted": ", interrupted",
-    "max_time": ", cut by --max-time",
-    "max_reward": ", ended by --max-reward",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,8 @@ def run_as_json(
     result: RunResult, command: str, explain: Sequence[int], folder: Path, to_go_on: str
 ) -> dict[str, object]:
     """Return the output of ``--json`` for a real study, in plain types; `to_go_on` resumes the study."""
+    from hbsim.study.status import plain_value
+
     best = _last_incumbent(result, "any")
     failures = [{**row, "log": str(_log(folder, row["trial"]))} for row in result.failures().to_dicts()]
     return {
@@ -113,7 +121,7 @@ def run_as_json(
         "searcher": result.spec.searcher,
         "configurations": result.spec.limit,
         **_numbers(result),
-        "configuration": None if best is None else _plain(result.configuration(best["trial"])),
+        "configuration": None if best is None else plain_value(result.configuration(best["trial"])),
         "failures": failures,
         "explain": _explained(result, explain),
         "folder": str(folder),
@@ -136,15 +144,6 @@ def _explained(result: Result | RunResult, explain: Sequence[int]) -> list[dict[
 def _last_incumbent(result: Result | RunResult, at: str) -> dict[str, Any] | None:
     rows = result.incumbent("max_t" if at == "max_t" else "any").tail(1).to_dicts()
     return rows[0] if rows else None
-
-
-def _plain(value: object) -> object:
-    """Return a value, as text if it is no JSON value."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value if isinstance(value, bool | int | float | str | None) else repr(value)
 
 
 def _names(folder: Path) -> list[str]:
@@ -198,7 +197,7 @@ def _print(
     console.print(facts(lines))
     if has_rungs:
         console.print()
-        console.print(_rung_table(result))
+        console.print(rung_table(result))
     for line in failures:
         console.print(line, soft_wrap=True)
     for trial in explain:
@@ -243,6 +242,7 @@ def _facts(result: Result, summary: Summary) -> list[tuple[str, str]]:
 
 def _run_facts(result: RunResult, summary: Summary) -> list[tuple[str, str]]:
     running = "running" if result.why is None else "interrupted"
+    ending = "" if result.why is None else result.why.ending
     counts, until_return = _counts(summary, running), result.spec.until_return
     wasted = "" if until_return else _wasted(summary)
     name, limit = result.spec.searcher, result.spec.limit
@@ -251,7 +251,7 @@ def _run_facts(result: RunResult, summary: Summary) -> list[tuple[str, str]]:
         *([("searcher", searcher)] if name != "random" else []),
         ("trials", f"{summary['trials']:,}{': ' if counts else ''}{counts}"),
         ("jobs", f"{summary['jobs']:,}"),
-        ("time", duration(result.end_time) + ENDED.get(str(result.why), "")),
+        ("time", duration(result.end_time) + ending),
         ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
         ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted}"),
     ]
@@ -275,7 +275,7 @@ def _cluster_lines(summary: Summary) -> list[tuple[str, str]]:
     lines = []
     if summary["absent_share"]:
         lines.append(("workers absent", f"{summary['absent_share']:.1%}"))
-    kinds = ", ".join(f"{summary[kind]:,} {kind}" for kind in ("lost", "preempted") if summary[kind])
+    kinds = ", ".join(f"{summary[kind]:,} {kind}" for kind in LOSSES if summary[kind])
     if kinds:
         lines.append(("jobs cut short", kinds))
     if summary["lost_saves"]:
@@ -320,7 +320,7 @@ def _configuration(configuration: Mapping[str, object]) -> str:
     return ", ".join(parts) or "it has no parameters"
 
 
-def _rung_table(result: Result | RunResult) -> Table:
+def rung_table(result: Result | RunResult) -> Table:
     """Return the numbers of trials that reached each level of each bracket, and of decisions there."""
     rows = result.rungs().to_dicts()
     first = {row["bracket"]: row["recorded"] for row in reversed(rows)}

@@ -6,14 +6,31 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, nan
-from typing import Any, Final
 
-from hbsim.core.types import VERDICTS
-from hbsim.runner.records import Record
+from hbsim.core.types import COMPLETE, VERDICTS, Verdict
+from hbsim.runner.records import (
+    EndReason,
+    JobBegun,
+    JobFailed,
+    JobReturned,
+    LateReports,
+    MilestoneReached,
+    MissingReports,
+    ProcessEnded,
+    Record,
+    ReportBatch,
+    ReportsReceived,
+    Row,
+    SessionEnded,
+    StudyClosed,
+    StudyResumed,
+    WorkerJoined,
+    WorkerLeft,
+)
 from hbsim.runner.reports import IncumbentHistory, ReportColumns
 from hbsim.runner.tables import CENSORED, FAILED, JobRow, JobTable
 
-__all__ = ["CODES", "Incumbent", "JobRun", "JournalState", "WorkerSeconds", "value_of"]
+__all__ = ["Incumbent", "JournalState", "RunningJob", "WorkerSeconds", "value_of"]
 
 
 class WorkerSeconds:
@@ -100,13 +117,7 @@ class WorkerSeconds:
         self.most = max(self.most, len(self._there))
 
 
-CODES: Final = {verdict.value: code for code, verdict in enumerate(VERDICTS)}
-
-BOUNDS: Final = ("close", "resume")  # of sessions: kinds of records
-EARLIER_WORDS: Final = {"time_out": "max_time"}  # old words of journals of version 0.1 for why a study ended
-
-
-class JobRun(JobRow):
+class RunningJob(JobRow):
     """A job on a worker.
 
     Attributes
@@ -168,12 +179,12 @@ class JournalState:
         The study seconds of the last record.
     jobs : JobTable
         A row for each run that is over.
-    runs : dict of int to JobRun
+    runs : dict of int to RunningJob
         The jobs on workers by number, including those that are about to leave.
-    workers : dict of int to JobRun
+    workers : dict of int to RunningJob
         The jobs on workers, by worker.
-    machines : dict of int to dict
-        ``host``, ``cpus`` and ``gpus`` of each open worker. Empty if all workers are this machine's.
+    machines : dict of int to WorkerJoined
+        The record with which each open worker joined. Empty if all workers are this machine's.
     points : list of list of float
         The configuration of each trial.
     best : Incumbent or None
@@ -196,8 +207,8 @@ class JournalState:
         The trials whose function returned below R, and the last resource of each.
     failures : list of (trial, kind, reason)
         The failures in order.
-    why : str or None
-        Why the study is over: done, max_reward, max_time or interrupted. None while it runs.
+    why : EndReason or None
+        Why the study is over. None while it runs.
     closing : bool
         Whether the study is ending and starts no more jobs. No record has this; the study's process sets it.
     """
@@ -207,8 +218,8 @@ class JournalState:
         self.study = study
         self.now = 0.0
         self.jobs = JobTable()
-        self.runs: dict[int, JobRun] = {}
-        self.workers: dict[int, JobRun] = {}
+        self.runs: dict[int, RunningJob] = {}
+        self.workers: dict[int, RunningJob] = {}
         self.points: list[list[float]] = []
         self.best: Incumbent | None = None
         self.reached: dict[int, float] = {}
@@ -217,13 +228,13 @@ class JournalState:
         self.bests: dict[int, float] = {}
         self.highest: dict[int, float] = {}
         self.reports = 0
-        self.machines: dict[int, Mapping[str, Any]] = {}
+        self.machines: dict[int, WorkerJoined] = {}
         self.late = 0
         self.lost_rows = 0
         self.gone = -1
         self.returned: dict[int, float] = {}
         self.failures: list[tuple[int, str, str]] = []
-        self.why: str | None = None
+        self.why: EndReason | None = None
         self.closing = False
         self._levels = tuple(levels)
         self._sign = 1.0 if mode == "max" else -1.0
@@ -240,36 +251,69 @@ class JournalState:
         """The worker seconds so far; None if all workers ever were this machine's."""
         return self._capacity.total
 
-    def milestone(self, run: JobRun) -> int:
+    def milestone(self, run: RunningJob) -> int:
         """Return the index of a run's next milestone in the levels; the last index if it waits at none."""
         return min(bisect_left(self._levels, run.stop), len(self._levels) - 1)
 
-    def apply(self, record: Record) -> None:
+    def apply(self, record: Record) -> None:  # noqa: C901 - a case for each kind of record
         """Update the state by a record."""
-        self.now = record.get("t", self.now)
-        kind = record["e"]
-        if kind not in BOUNDS:
+        self.now = record.time
+        if not isinstance(record, SessionEnded):  # time between sessions does not count
             self._capacity.pass_to(self.now)
-        if kind != "study":
-            getattr(self, f"_{kind}")(record)
+        match record:
+            case ReportsReceived():
+                self._take(self.runs[record.job], record.rows)
+            case MilestoneReached():
+                self._reach(record)
+            case JobBegun():
+                self._begin(record)
+            case ProcessEnded():
+                self._gone(record)
+            case ReportBatch():
+                self._take_columns([self.runs[job] for job in record.jobs], record.reports)
+            case JobFailed():
+                run = self.runs[record.job]
+                run.ended = FAILED
+                self.failures.append((run.trial, record.kind, record.reason))
+            case JobReturned():
+                run = self.runs[record.job]
+                run.ended = COMPLETE
+                self.returned[run.trial] = run.milestone = self._came_to(run)
+            case LateReports():
+                self.late += record.count
+            case MissingReports():
+                self.runs[record.job].heard += record.count
+                self.lost_rows += record.count
+            case WorkerJoined():
+                self.machines[record.worker] = record
+                self._capacity.open(record.worker)
+            case WorkerLeft():
+                self.machines.pop(record.worker, None)
+                self._capacity.shut(record.worker, record.worker in self.workers)
+            case StudyResumed():
+                self._resume()
+            case StudyClosed():
+                self.why = record.why
 
-    # A method for each kind of record
+    def _resume(self) -> None:
+        """Begin a session in a new process: running jobs are over, and `JobRestarted` starts them again."""
+        for run in self.runs.values():
+            self._end(run, CENSORED if run.ended is None else run.ended)
+        self.runs.clear()
+        self.workers.clear()
+        self.machines.clear()
+        self._capacity.resume(self.now)
+        self.why = None
 
-    def _start(self, record: Record) -> None:
-        if "point" in record:
-            self.points.append(record["point"])
-        self._begin(record)
-
-    def _restart(self, record: Record) -> None:
-        self._begin(record)
-
-    def _begin(self, record: Record) -> None:
-        run = JobRun()
-        run.job, run.worker, run.trial = record["job"], record["worker"], record["trial"]
-        run.bracket, run.attempt = record["bracket"], record["attempt"]
+    def _begin(self, record: JobBegun) -> None:
+        if record.point is not None:
+            self.points.append(record.point)
+        run = RunningJob()
+        run.job, run.worker, run.trial = record.job, record.worker, record.trial
+        run.bracket, run.attempt = record.bracket, record.attempt
         self._capacity.begin(run.worker)
-        run.stood = run.milestone = run.start_resource = run.resource = record["start"]
-        run.stop = inf if record["stop"] is None else record["stop"]
+        run.stood = run.milestone = run.start_resource = run.resource = record.start
+        run.stop = inf if record.stop is None else record.stop
         run.start_time = self.now
         run.train_start = inf
         run.trained, run.value, run.best = 0.0, nan, nan
@@ -279,20 +323,11 @@ class JournalState:
         self.runs[run.job] = self.workers[run.worker] = run
         self.why = None
 
-    def _rows(self, record: Record) -> None:
-        if "reports" in record:
-            self._take_columns([self.runs[job] for job in record["jobs"]], record["reports"])
-        else:
-            self._take(self.runs[record["job"]], record["rows"])
-
-    def _take(self, run: JobRun, rows: Sequence[Sequence[Any]] | ReportColumns) -> None:
-        if isinstance(rows, ReportColumns):
-            self._take_columns([run], rows)
-            return
+    def _take(self, run: RunningJob, rows: Sequence[Row]) -> None:
         for at, trained, resource, metrics in rows:
             self._report(run, at, trained, resource, value_of(metrics, self.metric))
 
-    def _report(self, run: JobRun, at: float, trained: float, resource: float, value: float) -> None:
+    def _report(self, run: RunningJob, at: float, trained: float, resource: float, value: float) -> None:
         self._count_reports(run, 1, at - trained, resource)
         run.trained, run.resource, run.value = trained, resource, value
         if not isfinite(value):
@@ -304,7 +339,7 @@ class JournalState:
             self.best = Incumbent(at, run.trial, resource, value)
         self.improvements.add(at, run.trial, resource, value)
 
-    def _take_columns(self, runs: Sequence[JobRun], reports: ReportColumns) -> None:
+    def _take_columns(self, runs: Sequence[RunningJob], reports: ReportColumns) -> None:
         """Add the reports of several records, whose jobs are `runs`."""
         import numpy as np
 
@@ -328,7 +363,7 @@ class JournalState:
             self.best = Incumbent(float(at[top]), int(trials[top]), float(resource[top]), float(value[top]))
         self.improvements.add_all(at, trials, resource, value)
 
-    def _count_reports(self, run: JobRun, count: int, train_start: float, resource: float) -> None:
+    def _count_reports(self, run: RunningJob, count: int, train_start: float, resource: float) -> None:
         """Count reports of a job; at its first, set where and when its training began."""
         if not run.rows:
             run.train_start = train_start
@@ -337,48 +372,37 @@ class JournalState:
         run.heard += count
         self.reports += count
 
-    def _started_at(self, run: JobRun, first: float) -> float:
+    def _started_at(self, run: RunningJob, first: float) -> float:
         """Return where a job's training begins, by its first report: a checkpoint, its milestone, or 0."""
         known = self.reached.get(run.trial, 0.0)
         if first > known:
             return max(known, run.stood)
         return run.stood if first > run.stood else 0.0
 
-    def _reach(self, record: Record) -> None:
-        run = self.runs[record["job"]]
-        self._take(run, record["rows"])
-        at, code = record["at"], CODES[record["verdict"]]
-        run.milestone = self._levels[at] if run.stop < inf else self._came_to(run)
-        if code:
-            run.ended = code
+    def _reach(self, record: MilestoneReached) -> None:
+        run = self.runs[record.job]
+        self._take(run, record.rows)
+        run.milestone = self._levels[record.at] if run.stop < inf else self._came_to(run)
+        if record.verdict is Verdict.CONTINUE:
+            run.stop = self._levels[record.at + 1]
         else:
-            run.stop = self._levels[at + 1]
+            run.ended = VERDICTS.index(record.verdict)
 
-    def _fail(self, record: Record) -> None:
-        run = self.runs[record["job"]]
-        run.ended = FAILED
-        self.failures.append((run.trial, record["kind"], record["reason"]))
-
-    def _return(self, record: Record) -> None:
-        run = self.runs[record["job"]]
-        run.ended = CODES["complete"]
-        self.returned[run.trial] = run.milestone = self._came_to(run)
-
-    def _came_to(self, run: JobRun) -> float:
+    def _came_to(self, run: RunningJob) -> float:
         """Return the resource at which a trial's training function returned, maybe in an earlier job."""
         return run.resource if run.rows else self.reached.get(run.trial, 0.0)
 
-    def _gone(self, record: Record) -> None:
-        run = self.runs.pop(record["job"])
+    def _gone(self, record: ProcessEnded) -> None:
+        run = self.runs.pop(record.job)
         if self.workers.get(run.worker) is run:
             del self.workers[run.worker]
             self._capacity.end(run.worker)
         self.gone = run.trial
-        if record["begun"] is not None:
-            run.train_start = record["begun"]
+        if record.begun is not None:
+            run.train_start = record.begun
         self._end(run, CENSORED if run.ended is None else run.ended)
 
-    def _end(self, run: JobRun, verdict: int) -> None:
+    def _end(self, run: RunningJob, verdict: int) -> None:
         self.reached[run.trial] = max(run.resource, self.reached.get(run.trial, 0.0))
         if run.rows:
             self._put_down(run, self.values, self.bests, self.highest)
@@ -387,7 +411,7 @@ class JournalState:
         self.jobs.end(run, reached, self.now, verdict)
 
     def _put_down(
-        self, run: JobRun, values: dict[int, float], bests: dict[int, float], highest: dict[int, float]
+        self, run: RunningJob, values: dict[int, float], bests: dict[int, float], highest: dict[int, float]
     ) -> None:
         """Add the reports of a job to those of its trial."""
         values[run.trial] = run.value
@@ -403,38 +427,6 @@ class JournalState:
             if run.rows:
                 self._put_down(run, *found)
         return found
-
-    def _late(self, record: Record) -> None:
-        self.late += record["count"]
-
-    def _missing(self, record: Record) -> None:
-        self.runs[record["job"]].heard += record["count"]
-        self.lost_rows += record["count"]
-
-    def _open(self, record: Record) -> None:
-        self.machines[record["worker"]] = {name: record[name] for name in ("host", "cpus", "gpus")}
-        self._capacity.open(record["worker"])
-
-    def _shut(self, record: Record) -> None:
-        worker = record["worker"]
-        self.machines.pop(worker, None)
-        self._capacity.shut(worker, worker in self.workers)
-
-    def _none(self, record: Record) -> None:
-        """Ignore that the scheduler had no job."""
-
-    def _resume(self, record: Record) -> None:
-        """Begin a session in a new process: running jobs are over, and `restart` records start them again."""
-        for run in self.runs.values():
-            self._end(run, CENSORED if run.ended is None else run.ended)
-        self.runs.clear()
-        self.workers.clear()
-        self.machines.clear()
-        self._capacity.resume(self.now)
-        self.why = None
-
-    def _close(self, record: Record) -> None:
-        self.why = EARLIER_WORDS.get(record["why"], record["why"])
 
 
 def value_of(metrics: Mapping[str, float | None], name: str | None) -> float:

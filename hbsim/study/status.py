@@ -1,0 +1,287 @@
+"""The status of a study, running or over: its state, running trials, best trials, failures, time left."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from math import inf, isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.executors.local import trial_folder
+from hbsim.runner.lock import writer
+from hbsim.runner.records import EndReason
+from hbsim.study.folder import JOURNAL, StudyFolder
+from hbsim.study.progress_summary import ProgressSummary
+from hbsim.study.result import RunResult, load, unicode
+from hbsim.study.spec import StudyState
+from hbsim.study.time_left import TimeLeft, time_left
+
+if TYPE_CHECKING:
+    from hbsim.runner.journal_state import RunningJob
+
+__all__ = ["RunningTrial", "StudyStatus", "TopTrial", "plain_value", "read_status"]
+
+KILLED: Final = "killed"  # the state of a study whose process is gone, and did not end it
+LEFT_IN: Final = ("running", "interrupted", KILLED)  # states in which there is work left
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTrial:
+    """A trial that trains now.
+
+    Attributes
+    ----------
+    trial, bracket, worker : int
+        Its number, its bracket and the worker that trains it.
+    rung : str
+        The rung to which it trains, and how many its bracket has: ``"2/4"``.
+    resource, stop : float or None
+        The last resource reported, and the next milestone (None if it waits at none).
+    value : float or None
+        The last value reported.
+    seconds : float
+        How long its job has been on the worker.
+    doing : str
+        What the job does: ``"training"``.
+    configuration : mapping
+        Its hyperparameters.
+    """
+
+    trial: int
+    bracket: int
+    worker: int
+    rung: str
+    resource: float
+    stop: float | None
+    value: float | None
+    seconds: float
+    doing: str
+    configuration: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class TopTrial:
+    """One of the best trials.
+
+    Attributes
+    ----------
+    trial, bracket : int
+        Its number and its bracket.
+    best : float
+        The best value that it reported.
+    reached : float
+        The highest resource reported.
+    status : str
+        running, paused, stopped, completed or failed.
+    configuration : mapping
+        Its hyperparameters.
+    """
+
+    trial: int
+    bracket: int
+    best: float
+    reached: float
+    status: str
+    configuration: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStatus:
+    """The status of a study at a moment.
+
+    Attributes
+    ----------
+    result : RunResult
+        The study by its journal so far.
+    summary : ProgressSummary
+        Its progress in words.
+    state : str
+        ``running``, or why it is over: ``done``, ``max_time``, ``max_reward``, ``failures``,
+        ``interrupted`` or ``killed`` (its process ended without a word).
+    process : str
+        The process that runs it: ``"process 123"``; empty if none does.
+    since : datetime or None
+        When the present process began to run it; or when it ended. None if that is not known.
+    elapsed : float
+        Its study seconds now.
+    time_left : TimeLeft or None
+        How long it is going to take, if it runs or can be resumed; None if it is over.
+    """
+
+    result: RunResult
+    summary: ProgressSummary
+    state: str
+    process: str
+    since: datetime | None
+    elapsed: float
+    time_left: TimeLeft | None
+
+    @property
+    def over(self) -> bool:
+        """Whether no process runs the study."""
+        return self.state != "running"
+
+    def running(self) -> list[RunningTrial]:
+        """Return the trials on workers, in the order of workers."""
+        if self.over:
+            return []
+        runs = self.summary.journal_state.workers
+        return [self._running(runs[worker]) for worker in sorted(runs)]
+
+    def _running(self, run: RunningJob) -> RunningTrial:
+        return RunningTrial(
+            run.trial,
+            run.bracket,
+            run.worker,
+            self.summary.rung(run),
+            run.resource,
+            run.stop if isfinite(run.stop) else None,
+            run.value if isfinite(run.value) else None,
+            max(0.0, self.elapsed - run.start_time),
+            self.summary.doing(run),
+            self._configuration(run.trial),
+        )
+
+    def top(self, most: int = 10) -> list[TopTrial]:
+        """Return the trials with the best values, the best first."""
+        trials = self.result.trials.filter(self.result.trials["best"].is_not_null())
+        best = trials.sort("best", descending=self.result.scheduler.mode == "max", maintain_order=True).head(
+            most
+        )
+        columns = best.select("trial", "bracket", "best", "reached", "status")
+        return [
+            TopTrial(**row, configuration=self._configuration(row["trial"]))
+            for row in columns.iter_rows(named=True)
+        ]
+
+    def failures(self) -> list[dict[str, object]]:
+        """Return the last failure of each trial that failed: trial, kind, reason, log, count, final."""
+        statuses, found = self.result.scheduler.trial_statuses(), dict[int, dict[str, object]]()
+        for trial, kind, reason in self.summary.journal_state.failures:
+            count = int(str(found[trial]["count"])) + 1 if trial in found else 1
+            log = trial_folder(self.result.folder / "trials", trial) / "log.txt"
+            found[trial] = {
+                "trial": trial,
+                "kind": kind,
+                "reason": unicode(reason),
+                "log": str(log),
+                "count": count,
+                "final": statuses[trial] == "failed",
+            }
+        return [found[trial] for trial in sorted(found)]
+
+    def _configuration(self, trial: int) -> dict[str, object]:
+        configuration = self.result.configuration(trial)
+        return {name: plain_value(value) for name, value in configuration.items()}
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the status in plain types."""
+        result = self.result
+        return {
+            "folder": str(result.folder),
+            "train": result.spec.train,
+            "state": self.state,
+            "process": self.process or None,
+            "since": None if self.since is None else self.since.isoformat(timespec="seconds"),
+            "elapsed": self.elapsed,
+            "time_left": None if self.time_left is None else asdict(self.time_left),
+            "num_trials": result.scheduler.num_trials,
+            "summary": result.summary(),
+            "running": [asdict(one) for one in self.running()],
+            "top": [asdict(one) for one in self.top()],
+            "rungs": [] if result.spec.until_return else result.rungs().to_dicts(),
+            "failures": self.failures(),
+        }
+
+
+def plain_value(value: object) -> object:
+    """Return a value, as text if it is no JSON value."""
+    if isinstance(value, Mapping):
+        return {str(name): plain_value(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_value(part) for part in value]
+    return value if isinstance(value, bool | int | float | str | None) else repr(value)
+
+
+def read_status(folder: Path | str, forecast: bool = True) -> StudyStatus:
+    """Read the status of a study from its folder; a process that runs it is not disturbed.
+
+    Parameters
+    ----------
+    folder : path
+        The study's folder.
+    forecast : bool
+        Whether the rest of the study is simulated for `StudyStatus.time_left`.
+
+    Raises
+    ------
+    ParameterError
+        The folder holds no study.
+    JournalError
+        The journal is damaged, or of another version.
+    """
+    study_folder = StudyFolder(folder)
+    if not study_folder.holds_study:
+        rule = (
+            f"holds no study: it has no {JOURNAL}"
+            if study_folder.path.is_dir()
+            else "there is no such folder"
+        )
+        raise ParameterError("folder", str(folder), rule)
+    how = _last_run(study_folder)
+    process = writer(study_folder.journal, how.get("host") == platform.node())
+    written = os.stat(study_folder.journal).st_mtime
+    with warnings.catch_warnings():  # the last line may be half written
+        warnings.simplefilter("ignore", HbsimWarning)
+        result = load(study_folder.path)
+    state = StudyState(result.scheduler, result.journal_state, result.decision_table)
+    journal_state = state.journal_state
+    runs = bool(process) and journal_state.why is None
+    if not runs and journal_state.why is None:
+        journal_state.why = EndReason.INTERRUPTED  # in texts: no trial runs any more
+    workers = None if journal_state.machines else result.workers
+    summary = ProgressSummary(result.spec, state, study_folder, workers, time.time, min(written, time.time()))
+    elapsed = summary.elapsed
+    left = None
+    now = "running" if runs else str(result.why or KILLED)
+    if forecast and now in LEFT_IN:
+        left = time_left(
+            state,
+            elapsed,
+            runs=runs,
+            until_return=result.spec.until_return,
+            max_time=how.get("max_time"),
+            max_reward=how.get("max_reward"),
+        )
+    since = _begun(how) if runs else datetime.fromtimestamp(written).astimezone()
+    return StudyStatus(result, summary, now, process if runs else "", since, elapsed, left)
+
+
+def _last_run(study_folder: StudyFolder) -> Mapping[str, Any]:
+    """Return what is known of the last process that ran the study; empty if nothing is."""
+    try:
+        run = json.loads((study_folder.path / "environment.json").read_text("utf-8"))["runs"][-1]
+        limits = {name: run.get(name) for name in ("max_time", "max_reward")}
+        numbers = {
+            name: float(value)
+            for name, value in limits.items()
+            if isinstance(value, int | float) and 0 <= abs(value) < inf
+        }
+        return {"time": run.get("time"), "host": run.get("host"), **numbers}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
+
+
+def _begun(run: Mapping[str, Any]) -> datetime | None:
+    try:
+        return datetime.fromisoformat(run["time"]).astimezone()
+    except (KeyError, TypeError, ValueError):
+        return None
