@@ -20,8 +20,8 @@ from hbsim.core import Report, Verdict
 from hbsim.errors import HbsimWarning, SurrogateError
 from hbsim.simulation import Cluster
 from hbsim.surrogates import Fitted, Surrogate, Table, fit, spread_levels
+from hbsim.surrogates.description import spearman
 from hbsim.surrogates.fit_data import encode_columns
-from hbsim.surrogates.fit_report import spearman
 from hbsim.surrogates.protocol import Floats, Ints
 
 

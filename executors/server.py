@@ -22,6 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final, NoReturn
@@ -175,7 +176,7 @@ class _Server:
                 self._processes.kill(line["kill"], self._setup["grace"])
 
     def _run(self, order: Order) -> None:
-        start = self._fork if self._setup["start"] == "fork" else self._spawn
+        start = self._fork if self._setup["start"] == "fork" else partial(spawn, self._setup)
         with socket.socket(fileno=self._lines.descriptor()) as connection:
             try:
                 pid = start(order, connection)
@@ -185,9 +186,6 @@ class _Server:
                 return
         self._processes.add(order.job, pid)
         self._lines.send({"forked": order.job, "pid": pid})
-
-    def _spawn(self, order: Order, connection: socket.socket) -> int:
-        return spawn(self._setup, order, connection)
 
     def _fork(self, order: Order, connection: socket.socket) -> int:
         # A signal that comes early is kept until the child can take it.

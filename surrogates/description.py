@@ -135,15 +135,22 @@ def rank_correlation(
     ParameterError
         A level is none of the surrogate's, or `n` is below 2.
     """
-    from scipy.stats import rankdata
-
     if n < 2:
         raise ParameterError("n", n, "must be at least 2")
     check_levels(surrogate, levels)
     values, _ = surrogate.evaluate(sample(surrogate, n, seed), np.array(levels, dtype=np.float64))
     scores = np.where(np.isfinite(values), values if surrogate.mode == "max" else -values, -math.inf)
-    ranks = rankdata(scores, axis=0)
-    return [_correlation(column, ranks[:, -1]) for column in ranks.T]
+    return [spearman(column, scores[:, -1]) for column in scores.T]
+
+
+def spearman(a: Floats, b: Floats) -> float:
+    """Return Spearman's rank correlation; NaN where all values of one are equal, or there are none."""
+    from scipy.stats import rankdata
+
+    first, second = (rankdata(column) - (len(column) + 1) / 2.0 for column in (a, b))
+    if not first.any() or not second.any():
+        return math.nan
+    return float(first @ second) / math.sqrt(float(first @ first) * float(second @ second))
 
 
 def sample(surrogate: Surrogate, n: int, seed: int) -> Floats | Ints:
@@ -156,10 +163,3 @@ def sample(surrogate: Surrogate, n: int, seed: int) -> Floats | Ints:
     if surrogate.space is None:
         raise ParameterError("surrogate", surrogate.name, "needs a space, or rows")
     return surrogate.space.sample(n, rng)
-
-
-def _correlation(a: Floats, b: Floats) -> float:
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return math.nan
-    a, b = a - a.mean(), b - b.mean()
-    return float(a @ b) / math.sqrt(float(a @ a) * float(b @ b))  # exactly 1 for equal ranks

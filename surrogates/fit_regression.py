@@ -31,7 +31,7 @@ PRIOR_DEVIATION: Final = (1.5, 0.7, 1.5)
 
 
 @dataclass(frozen=True)
-class GaussianProcess:
+class GaussianProcessFit:
     """A Gaussian process with noise and a Matern 5/2 kernel that has a length scale for each feature.
 
     See chapters 2 and 5 of Rasmussen and Williams (2006).
@@ -71,7 +71,7 @@ class _Rows:
         return _Rows(self.features[rows], self.targets[rows], self.noise[rows])
 
 
-def fit_gaussian_process(features: Floats, targets: Floats, noise: Floats) -> GaussianProcess:
+def fit_gaussian_process(features: Floats, targets: Floats, noise: Floats) -> GaussianProcessFit:
     """Fit a Gaussian process.
 
     Parameters
@@ -91,7 +91,7 @@ def fit_gaussian_process(features: Floats, targets: Floats, noise: Floats) -> Ga
     whole = _solved(kept, theta)
     held_out = whole.predict(features)
     held_out[_some(len(targets), KEPT)] = _held_out(kept, theta)
-    return GaussianProcess(
+    return GaussianProcessFit(
         offset + spread * held_out, whole._rows, spread * whole._weights, whole._scales, offset
     )
 
@@ -113,12 +113,12 @@ def _some(n: int, most: int) -> Ints:
     return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.int64)
 
 
-def _solved(rows: _Rows, theta: Floats) -> GaussianProcess:
+def _solved(rows: _Rows, theta: Floats) -> GaussianProcessFit:
     amplitude, scales, rest = math.exp(theta[0]), np.exp(-theta[1:-1]), math.exp(theta[-1])
     places = rows.features * scales
     covariance = amplitude * _matern(places, places) + np.diag(rows.noise + rest)
     weights: Floats = amplitude * np.linalg.solve(covariance, rows.targets).astype(np.float64)
-    return GaussianProcess(np.empty(0), places, weights, scales, 0.0)
+    return GaussianProcessFit(np.empty(0), places, weights, scales, 0.0)
 
 
 def _each(prior: tuple[float, float, float], scales: int) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +10,7 @@ import numpy as np
 
 from hbsim.core.types import Mode
 from hbsim.surrogates import hashing
+from hbsim.surrogates.description import spearman
 from hbsim.surrogates.fit_data import FitData
 from hbsim.surrogates.fit_model import CurveModel, Expectation, fit_model
 from hbsim.surrogates.fit_outcomes import DivergenceKind
@@ -131,16 +131,6 @@ def _time(model: CurveModel, expected: Expectation, held: FitData) -> tuple[Floa
     last = there.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)
     true = np.take_along_axis(per_unit, last[:, None], axis=1)[:, 0]
     return true, true - expected.rate
-
-
-def spearman(a: Floats, b: Floats) -> float:
-    """Return Spearman's rank correlation; NaN where all values of one are equal, or there are none."""
-    from scipy.stats import rankdata
-
-    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return math.nan
-    first, second = (rankdata(column) - (len(column) + 1) / 2.0 for column in (a, b))
-    return float(first @ second) / math.sqrt(float(first @ first) * float(second @ second))
 
 
 INTERVALS: Final = (0.5, 0.8, 0.95)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class OptunaTrial:
+class StoredTrial:
     """A trial as it is stored.
 
     `params` has, by name, the stored number and the distribution's JSON; `values` the reported ones by step.
@@ -40,20 +40,20 @@ class OptunaTrial:
 
 
 @dataclass
-class OptunaStudy:
+class StoredStudy:
     """A study: the directions and the names of its objectives, and its trials."""
 
     name: str
     directions: list[str]
     metrics: list[str] = field(default_factory=list)
-    trials: list[OptunaTrial] = field(default_factory=list)
+    trials: list[StoredTrial] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class OptunaStorage:
     """All studies of a file."""
 
-    studies: list[OptunaStudy]
+    studies: list[StoredStudy]
     notes: tuple[str, ...] = ()
 
 
@@ -117,7 +117,7 @@ def read_optuna(storage: OptunaStorage, source: str, options: ImportOptions) -> 
     )
 
 
-def _study(studies: Sequence[OptunaStudy], source: str, named: str | None) -> OptunaStudy:
+def _study(studies: Sequence[StoredStudy], source: str, named: str | None) -> StoredStudy:
     names = [study.name for study in studies]
     if not studies:
         raise SurrogateError(source, "holds no study")
@@ -133,7 +133,7 @@ def _study(studies: Sequence[OptunaStudy], source: str, named: str | None) -> Op
 
 
 def _of_each(
-    source: str, trials: Sequence[OptunaTrial], what: Callable[[OptunaTrial], T]
+    source: str, trials: Sequence[StoredTrial], what: Callable[[StoredTrial], T]
 ) -> dict[int | str, T]:
     """Collect a value of each trial by its number; raise a SurrogateError for data not written by Optuna."""
     found: dict[int | str, T] = {}
@@ -148,13 +148,13 @@ def _of_each(
     return found
 
 
-def _reports(trial: OptunaTrial) -> list[tuple[float, float]]:
+def _reports(trial: StoredTrial) -> list[tuple[float, float]]:
     if not -(2**63) <= trial.number < 2**63:
         raise ValueError("its number has more than 64 bits")
     return [(float(step), float(value)) for step, value in sorted(trial.values.items())]
 
 
-def _settings(trial: OptunaTrial) -> dict[str, object]:
+def _settings(trial: StoredTrial) -> dict[str, object]:
     return {name: value_of(*stored) for name, stored in trial.params.items()}
 
 
@@ -167,21 +167,21 @@ def value_of(stored: float, distribution: dict[str, Any]) -> object:
     return int(stored) if kind.startswith("Int") else float(stored)
 
 
-def _duration(trial: OptunaTrial) -> float:
+def _duration(trial: StoredTrial) -> float:
     if trial.start is None or trial.complete is None:
         return math.nan
     start, end = map(datetime.fromisoformat, (trial.start, trial.complete))
     return (end - start).total_seconds()
 
 
-def _space(trials: list[OptunaTrial]) -> Any:
+def _space(trials: list[StoredTrial]) -> Any:
     """Return the space if all trials have the same one, since a distribution may depend on the trial."""
     first = {name: distribution for name, (_, distribution) in trials[0].params.items()}
     same = all({n: d for n, (_, d) in t.params.items()} == first for t in trials)
     return space_of_parts(first, _parameter) if same else None
 
 
-def _said(reported: list[OptunaTrial], silent: int) -> list[str]:
+def _said(reported: list[StoredTrial], silent: int) -> list[str]:
     notes = [f"left out {counted(silent, 'trial')} without intermediate values"] if silent else []
     for state in _UNFINISHED:
         count = sum(trial.state == state for trial in reported)
@@ -222,8 +222,8 @@ def read_journal(path: Path, source: str) -> OptunaStorage:
     SurrogateError
         A line is no operation of Optuna's journal.
     """
-    studies: list[OptunaStudy | None] = []
-    trials: list[tuple[OptunaStudy, OptunaTrial]] = []
+    studies: list[StoredStudy | None] = []
+    trials: list[tuple[StoredStudy, StoredTrial]] = []
     lines = read_text(path, source).splitlines()
     notes: tuple[str, ...] = ()
     for number, line in enumerate(lines, 1):
@@ -241,14 +241,14 @@ def read_journal(path: Path, source: str) -> OptunaStorage:
 
 
 def _apply(
-    entry: dict[str, Any], studies: list[OptunaStudy | None], trials: list[tuple[OptunaStudy, OptunaTrial]]
+    entry: dict[str, Any], studies: list[StoredStudy | None], trials: list[tuple[StoredStudy, StoredTrial]]
 ) -> None:
     """Apply an operation; studies and trials are numbered in order, over the whole file."""
     kind = entry["op_code"]
     if kind == _NEW_STUDY:
         if all(study is None or study.name != entry["study_name"] for study in studies):
             studies.append(
-                OptunaStudy(str(entry["study_name"]), [_DIRECTIONS[d] for d in entry["directions"]])
+                StoredStudy(str(entry["study_name"]), [_DIRECTIONS[d] for d in entry["directions"]])
             )
     elif kind == _NO_STUDY:
         studies[entry["study_id"]] = None
@@ -269,9 +269,9 @@ def _apply(
         raise ValueError(kind)
 
 
-def _new_trial(entry: dict[str, Any], number: int) -> OptunaTrial:
+def _new_trial(entry: dict[str, Any], number: int) -> StoredTrial:
     """Make a trial; an entry with a state is a complete trial copied from elsewhere."""
-    trial = OptunaTrial(
+    trial = StoredTrial(
         number,
         _STATE_NAMES[entry.get("state", 0)],
         entry.get("datetime_start"),
@@ -285,7 +285,7 @@ def _new_trial(entry: dict[str, Any], number: int) -> OptunaTrial:
     return trial
 
 
-def _change(trial: OptunaTrial, kind: int, entry: dict[str, Any]) -> None:
+def _change(trial: StoredTrial, kind: int, entry: dict[str, Any]) -> None:
     if kind == _PARAM:
         trial.params[str(entry["param_name"])] = (
             entry["param_value_internal"],
@@ -350,9 +350,9 @@ def _version(file: sqlite3.Connection, tables: set[str]) -> tuple[str, ...]:
     return (f"the storage has schema {rows[0][0]}; hbsim knows {_SCHEMA}: look at the result twice",)
 
 
-def _sql_studies(file: sqlite3.Connection, tables: set[str]) -> dict[int, OptunaStudy]:
+def _sql_studies(file: sqlite3.Connection, tables: set[str]) -> dict[int, StoredStudy]:
     found = {
-        key: OptunaStudy(str(name), [])
+        key: StoredStudy(str(name), [])
         for key, name in file.execute("SELECT study_id, study_name FROM studies")
     }
     order = "objective" if "objective" in _columns(file, "study_directions") else "study_direction_id"
@@ -365,12 +365,12 @@ def _sql_studies(file: sqlite3.Connection, tables: set[str]) -> dict[int, Optuna
     return found
 
 
-def _add_trials(file: sqlite3.Connection, studies: dict[int, OptunaStudy]) -> None:
-    trials: dict[int, OptunaTrial] = {}
+def _add_trials(file: sqlite3.Connection, studies: dict[int, StoredStudy]) -> None:
+    trials: dict[int, StoredTrial] = {}
     columns = "trial_id, study_id, number, state, datetime_start, datetime_complete"
     query = f"SELECT {columns} FROM trials ORDER BY trial_id"
     for key, study, number, state, start, complete in file.execute(query):
-        trials[key] = OptunaTrial(int(number), str(state), start, complete)
+        trials[key] = StoredTrial(int(number), str(state), start, complete)
         studies[study].trials.append(trials[key])
     query = "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params ORDER BY param_id"
     for key, name, value, distribution in file.execute(query):

@@ -49,6 +49,7 @@ _HIDDEN: Final = frozenset(
         "trial_index",
     }
 )
+_RESTARTS: Final = "iterations_since_restore"  # a counter that begins again when a trial is resumed
 _REFUSED: Final = {
     "timestamp": "is a date, not a duration",
     "time_this_iter_s": "is the time of one iteration; time_total_s is its sum",
@@ -100,7 +101,7 @@ def read_ray(path: Path, options: ImportOptions) -> RunLog:
         times=("time_total_s",) if "time_total_s" in rows.columns else (),
         refused=_REFUSED,
         hidden=_HIDDEN,
-        fresh=_fresh(rows, trials),
+        fresh=begins_again(trials, rows[_RESTARTS]) if _RESTARTS in rows.columns else None,
         ordered=True,
         metric=_metric(path),
         notes=tuple(notes),
@@ -180,11 +181,6 @@ def _column(reports: list[dict[str, object]], name: str) -> pl.Series:
     if all(value is None or isinstance(value, int | float) for value in values):
         return pl.Series(name, [None if v is None else as_float(v) for v in values], dtype=pl.Float64)  # type: ignore[arg-type]
     return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
-
-
-def _fresh(rows: pl.DataFrame, trials: list[Label]) -> pl.Series | None:
-    name = "iterations_since_restore"
-    return begins_again(trials, rows[name]) if name in rows.columns else None
 
 
 def _metric(path: Path) -> str | None:

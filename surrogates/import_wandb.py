@@ -58,7 +58,7 @@ def _panel(source: str, frame: pl.DataFrame, options: ImportOptions) -> RunLog:
     levels = typed(frame[axis])
     if not levels.dtype.is_numeric():
         raise SurrogateError(source, f"its X axis {axis!r} must hold numbers")
-    parts = [pl.DataFrame([levels.alias(resource), *_named(columns)]) for columns in runs.values()]
+    parts = [pl.DataFrame({resource: levels, **columns}) for columns in runs.values()]
     trials: list[Label] = [run for run in runs for _ in range(frame.height)]
     rows = pl.concat(parts, how="diagonal_relaxed")
     any_value = rows.select(pl.any_horizontal(pl.exclude(resource).is_not_null())).to_series()
@@ -77,10 +77,6 @@ def _panel(source: str, frame: pl.DataFrame, options: ImportOptions) -> RunLog:
         hidden=frozenset({"_step", "_runtime", "_timestamp"}),
         notes=tuple(notes),
     )
-
-
-def _named(columns: Mapping[str, pl.Series]) -> list[pl.Series]:
-    return [column.alias(metric) for metric, column in columns.items()]
 
 
 def _long(source: str, frame: pl.DataFrame, options: ImportOptions) -> RunLog:

@@ -4,8 +4,14 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
+from tests.profile import examples
+
 settings.register_profile(
-    "hbsim", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "hbsim",
+    deadline=None,
+    max_examples=examples(100),
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("hbsim")
 

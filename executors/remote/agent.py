@@ -66,7 +66,7 @@ class AgentMustEnd(Exception):
 
 def main() -> NoReturn:
     """Serve the controller until the agent has to end."""
-    signal.signal(signal.SIGINT, _ignore)  # not SIG_IGN, which is inherited
+    signal.signal(signal.SIGINT, lambda number, frame: None)  # not SIG_IGN, which is inherited
     processes.adopt_orphans()  # trials' processes of a server that dies
     channel = _take_standard_files()
     agent: Agent | None = None
@@ -328,10 +328,6 @@ class Agent:
             self._workers.cut(f"its host is taken away, and it did not leave within {self._grace:g} s")
         if now > self._leaving + self._grace + CLOSE:
             raise AgentMustEnd("hbsim: SIGTERM was sent")
-
-
-def _ignore(number: int, frame: FrameType | None) -> None:
-    """Ignore a signal."""
 
 
 @dataclass(slots=True)

@@ -102,7 +102,7 @@ def security_of(options: Dask) -> Any:
         security.get_connection_args("client")
     except OSError as error:  # ssl.SSLError is one
         rule = "must be the private key of tls_cert, without a passphrase, and all three files PEM"
-        raise ParameterError("tls_key", security.tls_client_key, f"{rule} ({brief(error)})") from None
+        raise ParameterError("tls_key", security.tls_client_key, f"{rule} ({error_line(error)})") from None
     return security
 
 
@@ -139,7 +139,7 @@ def client_of(address: str, security: Any, timeout: float = PATIENCE, **given: A
 
 def _why(address: str, error: BaseException, timeout: float) -> str:
     """Return why there is no connection to a scheduler, and a remedy."""
-    text = brief(error)
+    text = error_line(error)
     if address.startswith("tls://") and any(word in text for word in ("TLS", "SSL", "certificate")):
         return f"answers, but not with TLS that both sides accept: are the certificates its own? ({text})"
     said = "" if isinstance(error, TimeoutError | asyncio.CancelledError) else f" ({text})"
@@ -149,7 +149,7 @@ def _why(address: str, error: BaseException, timeout: float) -> str:
     return rule
 
 
-def brief(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """Return an error's type and text in one line."""
     text = " ".join(str(error).split())[:200]
     if type(error) is Exception and text:  # Dask's own text is enough
@@ -359,7 +359,7 @@ class DaskCarrier:
                 while None not in (lines := await _all_of(worker.outbox)):
                     await self._ask(place, "write", worker.agent, lines)
             except (OSError, RuntimeError, CopyError) as error:
-                problem = f"the Dask worker at {place} does not answer: {brief(error)}"
+                problem = f"the Dask worker at {place} does not answer: {error_line(error)}"
                 if is_started:
                     self._end(place, worker.agent, problem, False)
                 else:
@@ -377,7 +377,7 @@ class DaskCarrier:
             return None
         if isinstance(error, OSError):
             raise error
-        reason = f"the Dask worker at {place} cannot set up hbsim: {brief(error)}"
+        reason = f"the Dask worker at {place} cannot set up hbsim: {error_line(error)}"
         if any(kind in reason for kind in ("ModuleNotFoundError", "ImportError", "AttributeError")):
             reason += "; install the same hbsim, with its extra remote, where the Dask workers run"
         return reason
@@ -441,7 +441,7 @@ class DaskCarrier:
                 return await self._ask(place, do, *given)
         except (OSError, RuntimeError) as error:
             raise CopyError(
-                f"the Dask worker at {place} does not answer: {brief(error)}", away=True
+                f"the Dask worker at {place} does not answer: {error_line(error)}", away=True
             ) from None
 
 

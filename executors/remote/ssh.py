@@ -229,7 +229,7 @@ class SshHost:
                 process = await connection.create_process(f"exec {python} {arguments}", **how)
         except (OSError, asyncssh.Error) as error:
             self.drop()
-            raise HostError(self.name, f"SSH starts nothing there: {brief(error)}") from None
+            raise HostError(self.name, f"SSH starts nothing there: {printable(error)}") from None
         return SshProcess(process)
 
     @asynccontextmanager
@@ -248,7 +248,7 @@ class SshHost:
                     yield client
         except Exception as error:  # asyncssh may raise anything on a server's data
             away = isinstance(error, gone) or self._connection is None or self._connection.is_closed()
-            text = error.rule if isinstance(error, HostError) else brief(error)
+            text = error.rule if isinstance(error, HostError) else printable(error)
             raise CopyError(f"{self.name}, by SFTP: {text}", away) from None
 
     def drop(self) -> None:
@@ -273,8 +273,8 @@ class SshHost:
         try:
             found: Any = asyncssh.SSHClientConnectionOptions(**self._given)
         except (OSError, ValueError) as problem:  # of ssh_key, or of OpenSSH's configuration
-            rule = f"its key for SSH cannot be read ({brief(problem)}); one with a passphrase needs ssh-agent"
-            return rule, True
+            rule = f"its key for SSH cannot be read ({printable(problem)})"
+            return f"{rule}; one with a passphrase needs ssh-agent", True
         port = found.port or 22
         command = f"`ssh {'' if port == 22 else f'-p {port} '}{found.username}@{self._given['host']}`"
         sentences: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
@@ -292,7 +292,7 @@ class SshHost:
             (Exception, "SSH failed"),
         ]
         rule = next(rule for kinds, rule in sentences if isinstance(error, kinds))
-        return f"{rule} ({brief(error)})", isinstance(error, asyncssh.PermissionDenied)
+        return f"{rule} ({printable(error)})", isinstance(error, asyncssh.PermissionDenied)
 
 
 def _key_problem(found: Any, command: str) -> str:
@@ -359,7 +359,7 @@ class SshProcess:
             if not self._process.stdout.at_eof():
                 self._problem = f"it sent a line of more than {LONGEST >> 20} MiB"
         except (OSError, asyncssh.Error) as error:
-            self._problem = f"the connection is lost: {brief(error)}"
+            self._problem = f"the connection is lost: {printable(error)}"
 
     async def ending(self) -> str:
         """Return how it has ended, in one line; to be called after the last line."""
@@ -370,7 +370,7 @@ class SshProcess:
             await asyncio.wait_for(self._process.wait_closed(), _ENDS)
         signal = self._process.exit_signal
         if signal is not None:
-            code = f"signal {brief(signal[0])}"
+            code = f"signal {printable(signal[0])}"
         else:
             code = "its connection was closed" if self.status is None else f"exit code {self.status}"
         return f"{code}: {self.last_line}" if self.last_line else code
@@ -383,10 +383,10 @@ class SshProcess:
     async def _read_stderr(self) -> None:
         with suppress(Exception):  # `lines` reports the end of a connection
             async for line in self._process.stderr:
-                self.last_line = brief(line) if line.strip() else self.last_line
+                self.last_line = printable(line) if line.strip() else self.last_line
 
 
-def brief(error: object) -> str:
+def printable(error: object) -> str:
     """Return an error's text in one line of printable characters."""
     text = "".join(char if char.isprintable() else " " for char in str(error))
     return " ".join(text.split())[:200] or type(error).__name__

@@ -18,9 +18,9 @@ from hbsim.bench.pool import Workers
 from hbsim.bench.remote import SAME, Remote, find_problem, inspect_process, versions, work_for
 from hbsim.errors import HbsimWarning
 from hbsim.executors.remote.dask import (
-    brief,
     check_scheduler,
     client_of,
+    error_line,
     logs_off_terminal,
     security_of,
 )
@@ -172,7 +172,7 @@ class _Cluster(Workers):
         return error
 
     def _no_hbsim(self, name: str, error: BaseException) -> Exception:
-        return self._remote.wrong(f"{name} cannot run hbsim ({brief(error)}): {SAME}")
+        return self._remote.wrong(f"{name} cannot run hbsim ({error_line(error)}): {SAME}")
 
     def _warn(self, text: str) -> None:
         warnings.warn(HbsimWarning(text), stacklevel=2)

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "report": "Say what came out of a sweep: a page, figures, tables.",
     "run": "Run a study for real.",
     "show": "Show how a study stands, while it runs and after it.",
+    "best": "Show a study's best trial and its model.",
     "record": "Record learning curves for the simulator.",
     "validate": "Hold the simulator against real runs.",
     "surrogates": "List learning curves, or import them.",

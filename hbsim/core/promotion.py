@@ -166,6 +166,16 @@ class Promotion(Scheduler):
         self._without_number = []
         return sorted(trials)
 
+    def _extend(self) -> None:
+        self._drops = None
+        self._none_lost_until = 0
+        for trial in sorted(self._named):
+            rung, order = self._rungs[self._bracket[trial]][self._at[trial] - 1], self._position[trial]
+            if rung.values[order] > -inf:
+                self._named.remove(trial)
+                rung.paused += 1
+                rung.enter(order)
+
     # Explanations and state
 
     def _rung_values(self, trial: int) -> list[float]:

@@ -356,9 +356,9 @@ def encode(number: int, record: Mapping[str, Any]) -> bytes:
     ParameterError
         If ``e`` is not a string, or the record has a field ``n`` or ``crc``, or a value JSON does not have.
     """
-    for reserved in ("n", "crc"):
-        if reserved in record:
-            raise ParameterError(reserved, record[reserved], "the journal's own field; choose another name")
+    if "n" in record or "crc" in record:
+        reserved = "n" if "n" in record else "crc"
+        raise ParameterError(reserved, record[reserved], "the journal's own field; choose another name")
     if not isinstance(record.get("e"), str):
         raise ParameterError("e", record.get("e"), "has to be text: the kind of the record")
     try:

@@ -10,10 +10,9 @@ from typing import Final
 from hbsim.runner.journal import JournalLines, opened
 from hbsim.runner.records import (
     JobBegun,
-    MilestoneReached,
+    JobReports,
     Record,
     ReportBatch,
-    ReportsReceived,
     StudyStarted,
     line_validator,
 )
@@ -140,7 +139,7 @@ def read_reports(path: str | os.PathLike[str]) -> tuple[ReportColumns, list[int]
             record = _read(lines, body)
             if isinstance(record, JobBegun):
                 trials[record.job] = record.trial
-            elif isinstance(record, ReportsReceived | MilestoneReached) and record.rows:
+            elif isinstance(record, JobReports) and record.rows:
                 parts.append(from_rows([record.rows]))
                 jobs.append(record.job)
         parts += waiting.reports(jobs)
@@ -226,8 +225,6 @@ class _Waiting:
             heads = self._heads[begin:end]
             if reports is None:
                 records = [_read(self._lines, head.string) for head in heads]
-                reports = from_rows(
-                    [r.rows for r in records if isinstance(r, ReportsReceived | MilestoneReached)]
-                )
+                reports = from_rows([r.rows for r in records if isinstance(r, JobReports)])
             yield reports
         self._clear()

@@ -21,6 +21,7 @@ from hbsim.runner.records import (
     ReportBatch,
     ReportsReceived,
     Row,
+    SessionEnded,
     StudyClosed,
     StudyResumed,
     WorkerJoined,
@@ -257,7 +258,7 @@ class JournalState:
     def apply(self, record: Record) -> None:  # noqa: C901 - a case for each kind of record
         """Update the state by a record."""
         self.now = record.time
-        if not isinstance(record, StudyResumed | StudyClosed):  # time between sessions does not count
+        if not isinstance(record, SessionEnded):  # time between sessions does not count
             self._capacity.pass_to(self.now)
         match record:
             case ReportsReceived():

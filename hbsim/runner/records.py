@@ -8,7 +8,7 @@ missing in a line, and is not written while it has the default.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, TypeVar, dataclass_transform
@@ -26,6 +26,7 @@ __all__ = [
     "EndReason",
     "JobBegun",
     "JobFailed",
+    "JobReports",
     "JobRestarted",
     "JobReturned",
     "JobStarted",
@@ -38,6 +39,7 @@ __all__ = [
     "ReportBatch",
     "ReportsReceived",
     "Row",
+    "SessionEnded",
     "StudyClosed",
     "StudyResumed",
     "StudyStarted",
@@ -181,20 +183,23 @@ class JobRestarted(JobBegun):
     """A worker gets a job again that was cut off when the study, or its worker, was interrupted."""
 
 
-@record("rows")
-class ReportsReceived(Record):
-    """A job has made reports below its milestone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReports(Record):
+    """A job has made reports."""
 
     job: Index
     rows: list[Row]
+
+
+@record("rows")
+class ReportsReceived(JobReports):
+    """A job has made reports below its milestone."""
 
 
 @record("reach")
-class MilestoneReached(Record):
+class MilestoneReached(JobReports):
     """A job has reached the level with index `at` at a value, and the scheduler has decided."""
 
-    job: Index
-    rows: list[Row]
     at: Index
     value: float | None
     verdict: Verdict
@@ -273,15 +278,20 @@ class NothingToRun(Record):
     worker: Index
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnded(Record):
+    """The session until now is over, and with it the jobs and the workers of hosts."""
+
+
 @record("resume")
-class StudyResumed(Record):
+class StudyResumed(SessionEnded):
     """The study goes on in a new process, with `trials` in all if their number has grown."""
 
     trials: Index | None = None
 
 
 @record("close")
-class StudyClosed(Record):
+class StudyClosed(SessionEnded):
     """The study, or this session of it, is over."""
 
     why: EndReason
@@ -304,7 +314,7 @@ def line_fields(record: Record) -> dict[str, Any]:
     made: dict[str, Any] = {TAG: record.tag}
     for name, key, default in record.line:
         value = getattr(record, name)
-        if value != default:
+        if default is MISSING or value != default:
             made[key] = value
     return made
 

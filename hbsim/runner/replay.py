@@ -15,6 +15,7 @@ from hbsim.runner.loop import END, FAILURE, MILESTONE, NOTHING, Event
 from hbsim.runner.records import (
     JobBegun,
     JobFailed,
+    JobReports,
     JobRestarted,
     JobReturned,
     JobStarted,
@@ -24,7 +25,6 @@ from hbsim.runner.records import (
     ProcessEnded,
     Record,
     ReportBatch,
-    ReportsReceived,
     StudyResumed,
 )
 from hbsim.searchers import Searcher
@@ -171,7 +171,7 @@ class Replay:
                 self._check_begun(record)
             case ReportBatch():
                 jobs = record.jobs
-            case ReportsReceived() | MilestoneReached() | JobFailed() | JobReturned():
+            case JobReports() | JobFailed() | JobReturned():
                 jobs = [record.job]
             case ProcessEnded() | MissingReports():
                 jobs = [record.job]
@@ -181,7 +181,7 @@ class Replay:
         try:
             journal_state.apply(record)
             if isinstance(record, StudyResumed) and record.trials is not None:
-                self._scheduler.grow(record.trials)
+                self._scheduler.extend(record.trials)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             self._wrong(f"{record.tag} does not fit what came before: {error!r}")
 

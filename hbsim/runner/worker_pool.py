@@ -201,7 +201,9 @@ class WorkerPool:
     def _begin(self, worker: int, task: Assignment) -> None:
         self._watchdog.heard_of(task.job)
         earlier = list(self._journal_state.earlier.get(task.trial, ()))
-        self._workers.start(worker, replace(task, earlier=earlier))
+        best = self._journal_state.best
+        value = None if best is None else best.value
+        self._workers.start(worker, replace(task, earlier=earlier, best=value))
 
     # Workers
 

@@ -1,4 +1,4 @@
-"""Gaussian processes on GPyTorch and BoTorch: covariance, fit, expected improvement, its maximum."""
+"""The Gaussian process of the searchers, by GPyTorch and BoTorch: covariance, fit, expected improvement."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ SHORTEST: Final = 0.025  # length scale in the unit cube
 
 @dataclass(frozen=True)
 class LevelTerms:
-    """The part of a covariance that concerns the levels of observations.
+    """The terms of a covariance that depend on the levels of observations.
 
     Attributes
     ----------
     curve : ScaleKernel
-        k_m in `terms`: a mean curve that all share.
+        k_m in `terms`: the mean curve of all configurations.
     shared : ConstantKernel
-        c: what a configuration is worth at every level.
+        c: the part of a configuration's value that is the same at all levels.
     differing : ScaleKernel
-        k_r: how that differs between levels.
+        k_r: the part that differs between levels.
     early : LinearKernel
-        e g(r) g(r'): an effect on a configuration's first values, which wears off.
+        e g(r) g(r'): an effect on a configuration's first values, which fades.
     """
 
     curve: ScaleKernel
@@ -55,11 +55,11 @@ class Terms:
     Attributes
     ----------
     width : int
-        Columns of a configuration.
+        The number of columns of a configuration.
     over_x : MaternKernel
         k_x in `terms`.
     levels : LevelTerms or None
-        None where observations have none.
+        The terms of levels; None where observations have no levels.
     """
 
     width: int
@@ -67,7 +67,7 @@ class Terms:
     levels: LevelTerms | None
 
     def kernel(self) -> Kernel:
-        """Return their sum, over columns as `fit` takes them."""
+        """Return the covariance, a function of the columns that `fit` describes."""
         if self.levels is None:
             return self.over_x
         worth = self.over_x * (self.levels.shared + self.levels.differing)
@@ -76,19 +76,19 @@ class Terms:
 
 
 def terms(width: int, levelled: bool) -> Terms:
-    """Return the terms of a covariance, their hyperparameters at the modes of their priors or near them.
+    """Return the terms of a covariance, with hyperparameters at or near the modes of their priors.
 
     Without levels it is a Matern-5/2 with a length scale a column, whose prior grows with the dimension
     (Hvarfner et al., "Vanilla Bayesian Optimization Performs Great in High Dimensions", 2024). It is narrower
-    than theirs: where the values at low levels are noisy, long scales would win, and with them the corner
-    that the first few values point to. With levels it is
+    than theirs: where the values at low levels are noisy, long scales would be fitted, and the search would
+    stay in the corner that the first few values suggest. With levels it is
 
         k((x, r), (x', r')) = k_m(r, r') + k_x(x, x') (c + k_r(r, r')) + [x = x'] e g(r) g(r')
 
     where k_x is that Matern, k_r and k_m are scaled Materns over log r, c and e constants, and g(r) is
-    sqrt(R / r - 1): a mean curve that all share, what a configuration is worth at every level, how that
-    differs between levels, and an effect on its first values that wears off. Without the last a few bad
-    values at a low level would speak against all configurations near by.
+    sqrt(R / r - 1): the mean curve of all configurations, a configuration's value at all levels, its change
+    between levels, and an effect on its first values that fades. Without the last term a few bad values at a
+    low level would count against all similar configurations.
     """
     over_x = _over_columns(width)
     if not levelled:
@@ -126,10 +126,10 @@ def _over_levels(place: int, scale: float) -> ScaleKernel:
 
 
 class _Same(Kernel):  # type: ignore[misc, unused-ignore]
-    """1 where two configurations are one, else 0.
+    """The kernel that is 1 for equal configurations, and 0 for different ones.
 
-    A short length scale would not do: GPyTorch's distances are rounded, so that one configuration would lie
-    some way from itself.
+    A kernel with a short length scale is not enough: GPyTorch's distances are rounded, so that a
+    configuration would have a distance from itself.
     """
 
     def forward(
@@ -143,17 +143,17 @@ class _Same(Kernel):  # type: ignore[misc, unused-ignore]
 class Loss:
     """Compute GPyTorch's ``-ExactMarginalLogLikelihood`` and its gradient, in a fraction of the time.
 
-    A fit evaluates it some seventy times on the same points. So what does not change is computed once, each
-    pair of points is looked at once, and the gradient with respect to the covariance is written down
+    A fit evaluates it some seventy times on the same points. So everything that does not change is computed
+    once, each pair of points is used once, and the gradient with respect to the covariance is a formula
     (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, equation 5.9). It is a closure
     for BoTorch's optimisers.
 
     Parameters
     ----------
     model : SingleTaskGP
-        Holds the hyperparameters, their priors, the noise and the mean.
+        The model with the hyperparameters, their priors, the noise and the mean.
     terms : Terms
-        Of its covariance.
+        The terms of its covariance.
     columns : Tensor, shape (n, width), or (n, width + 2) where the covariance has levels
     values : Tensor, shape (n,)
     """
@@ -167,7 +167,7 @@ class Loss:
         self._parameters = list(model.parameters())
         named = model.named_priors()  # type: ignore[operator, unused-ignore]
         self._priors = [(prior, value, module) for _, module, prior, value, _ in named]
-        # Pairs, and a point with itself; each of the former is two entries of the covariance.
+        # All pairs: two different points stand for two entries of the covariance.
         self._row, self._column = torch.tril_indices(len(values), len(values))
         self._entries = torch.where(self._row == self._column, 1.0, 2.0).to(values.dtype)
         one, other = columns[self._row], columns[self._column]
@@ -198,7 +198,7 @@ class Loss:
             fit = 0.5 * residual @ weights + root.diagonal().log().sum() + 0.5 * count * log(2 * pi)
             slope = 0.5 * (torch.cholesky_inverse(root) - torch.outer(weights, weights))
             by_pair = slope[self._row, self._column] * self._entries
-        # Linear in the covariance, the noise and the mean, with the gradient that the loss has here.
+        # A linear function of covariance, noise and mean that has the gradient of the loss at this point.
         tangent = pairs @ by_pair + noise * slope.trace() - mean * weights.sum() - log_prior
         gradients = torch.autograd.grad(tangent / count, self._parameters)
         return (fit - log_prior.detach()) / count, gradients
@@ -244,16 +244,16 @@ TOLERANCE: Final = 1e-6  # of the log posterior an observation
 
 @dataclass(frozen=True)
 class Fit:
-    """A covariance with its hyperparameters, of standardised values.
+    """A fitted Gaussian process of standardised values.
 
     Attributes
     ----------
     kernel : Kernel
-        Over columns.
+        The covariance.
     noise : float
-        Variance.
+        The variance of the noise.
     mean : float
-        Constant.
+        The constant mean.
     """
 
     kernel: Kernel
@@ -262,23 +262,23 @@ class Fit:
 
 
 def fit(columns: Floats, values: Floats, levelled: bool) -> Fit:
-    """Fit a kernel's hyperparameters: the maximum a posteriori, climbed to from the priors' modes.
+    """Fit the hyperparameters by maximum a posteriori, starting at the modes of the priors.
 
     The covariance is that of `terms`.
 
     Parameters
     ----------
     columns : array, shape (n, width), or (n, width + 2) with log r, in units of log 81, and g(r) last
-        Observations.
+        The observed configurations.
     values : array, shape (n,)
-        Standardised.
+        Standardised values.
     levelled : bool
-        Whether the last columns are those of a level.
+        Whether the last two columns are those of a level.
 
     Returns
     -------
     Fit
-        That of the priors' modes where the optimiser fails.
+        The fit; at the modes of the priors where the optimiser fails.
     """
     likelihood = get_gaussian_likelihood_with_lognormal_prior()
     parts = terms(columns.shape[1] - 2 * levelled, levelled)
@@ -307,8 +307,8 @@ def _fit(model: SingleTaskGP, loss: Loss) -> None:
         model.load_state_dict(modes)
 
 
-JITTERS: Final = (0.0, 1e-8, 1e-6, 1e-4)  # tried in turn on the diagonal
-DRAWS: Final = 20  # of the values of what was tried; as in BoTorch
+JITTERS: Final = (0.0, 1e-8, 1e-6, 1e-4)  # added to the diagonal, one after another, until it works
+DRAWS: Final = 20  # of the values of tried configurations; as in BoTorch
 NUGGET: Final = 1e-6  # variance at which values count as noiseless
 
 
@@ -320,21 +320,21 @@ class Predicted(NamedTuple):
 
 
 class Predictor:
-    """A Gaussian process given observations.
+    """The posterior of a Gaussian process, given observations.
 
     Parameters
     ----------
     fitted : Fit
-        Its hyperparameters.
+        The hyperparameters.
     columns : array, shape (n, width)
-        As for `fit`.
+        The observed configurations, as for `fit`.
     values : array, shape (n,)
-        Standardised.
+        Standardised values.
 
     Raises
     ------
     RuntimeError
-        The covariance cannot be factorised (`torch.linalg.LinAlgError` is one), or is no number.
+        The covariance cannot be factorised (`torch.linalg.LinAlgError` is a RuntimeError), or has NaN.
     """
 
     def __init__(self, fitted: Fit, columns: Floats, values: Floats) -> None:
@@ -368,25 +368,25 @@ class Predictor:
 
 
 class ExpectedImprovement:
-    """The log of the expected improvement on what was tried, whose noiseless values are uncertain, too.
+    """The log of the expected improvement over all tried configurations, whose values are uncertain.
 
     Letham, Karrer, Ottoni and Bakshy, "Constrained Bayesian Optimization with Noisy Experiments" (2019),
-    section 3. The values of all that was tried or is pending are drawn together from the posterior, time and
-    again. Each draw is interpolated, and improvement is what is above its best. So a copy of what was tried
-    improves nothing, however little is known of its value. Observations say no more of a new configuration
-    once these values are given: the covariances of configurations and of levels are multiplied (but for the
-    curve that all share, which many values at one level tell as well).
+    section 3. The noiseless values of all tried and pending configurations are drawn jointly from the
+    posterior, `DRAWS` times. Each draw is interpolated, and the improvement is over its best value. So a copy
+    of a tried configuration improves nothing, however uncertain its value is. Given these values,
+    observations add no information on a new configuration: the covariances of configurations and of levels
+    are multiplied (except for the mean curve, which many values at one level determine as well).
 
     Parameters
     ----------
     predictor : Predictor
-        Given all that was observed.
+        The posterior, given all observations.
     tried : array, shape (t, width)
-        Columns of the configurations that were tried or are pending.
+        The columns of the tried and pending configurations.
     level : sequence of float
-        The columns of the level at which the value counts; none where the model has no levels.
+        The columns of the level at which values are compared; none where the model has no levels.
     draws : numpy.random.Generator
-        Chooses the values that the tried ones may have.
+        The generator of the draws.
     """
 
     def __init__(
@@ -403,14 +403,14 @@ class ExpectedImprovement:
         self._best = values.amax(0)
 
     def __call__(self, columns: Floats) -> Floats:
-        """Return it, shape (n,), at columns of configurations, shape (n, width)."""
+        """Return the log of the expected improvement, shape (n,), at columns of shape (n, width)."""
         given = torch.from_numpy(at_level(columns, self._level))
         with torch.no_grad():
             parts = [self._at(given[start : start + CHUNK]) for start in range(0, len(given), CHUNK)]
         return torch.cat(parts).numpy() if parts else np.empty(0)
 
     def gradient(self, columns: Floats) -> tuple[float, Floats]:
-        """Return its sum over columns, shape (n, width), and the gradient of this sum, of that shape."""
+        """Return the sum of the logs over columns, shape (n, width), and its gradient, of the same shape."""
         given = torch.from_numpy(at_level(columns, self._level)).requires_grad_()
         value = self._at(given).sum()
         (slope,) = torch.autograd.grad(value, given)
@@ -447,7 +447,10 @@ def _covariance(fitted: Fit, some: torch.Tensor, others: torch.Tensor) -> torch.
 
 
 def _deviation(fitted: Fit, columns: torch.Tensor, root: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
-    """Return posterior deviations, given values with a covariance of this root and this one with columns."""
+    """Return posterior deviations at columns.
+
+    `root` is the Cholesky factor of the observations' covariance, `cross` their covariance with the columns.
+    """
     explained = torch.linalg.solve_triangular(root, cross, upper=False).square().sum(0)
     prior = fitted.kernel(columns, diag=True)
     deviation: torch.Tensor = (prior - explained).clamp_min(1e-10).sqrt()
@@ -466,30 +469,30 @@ def _cholesky(covariance: torch.Tensor, noise: float) -> torch.Tensor:
 
 SPREAD: Final = 512  # candidates all over the cube, a scrambled Sobol sequence
 NEAR: Final = 256  # candidates near good configurations
-GOOD: Final = 8  # how many of these
-CHUNK: Final = 2048  # points looked at at once
+GOOD: Final = 8  # number of these configurations
+CHUNK: Final = 2048  # points that are evaluated at a time
 CLIMB_ITERATIONS: Final = 25  # of L-BFGS
-APART: Final = 1e-4  # points that differ by less in every coordinate are one
+APART: Final = 1e-4  # points that differ by less in every coordinate count as equal
 
 
 def at_level(columns: Floats, level: Sequence[float]) -> Floats:
-    """Return columns with those of a level after them."""
+    """Append the columns of a level to columns of configurations."""
     return np.column_stack([columns, np.tile(np.array(level, dtype=np.float64), (len(columns), 1))])
 
 
 def candidates(encoding: Encoding, d: int, good: Floats, draws: np.random.Generator) -> Floats:
-    """Return points of the unit cube to choose from, snapped, shape (n, d).
+    """Return candidates, snapped points of the unit cube, shape (n, d).
 
     Parameters
     ----------
     encoding : Encoding
-        Of the space.
+        The encoding of the space.
     d : int
-        Its dimension.
+        The dimension of the space.
     good : array, shape (g, d)
-        Configurations near which many are looked at, best first.
+        Good configurations, the best first; some candidates are near these.
     draws : numpy.random.Generator
-        Chooses them.
+        The generator of the draws.
     """
     seed = int(draws.integers(2**31))
     sobol = torch.quasirandom.SobolEngine(d, True, seed)  # type: ignore[no-untyped-call, unused-ignore]
@@ -499,7 +502,7 @@ def candidates(encoding: Encoding, d: int, good: Floats, draws: np.random.Genera
 
 
 def is_new(points: Floats, tried: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which of the points, shape (n, d), are none of those tried, shape (t, d), shape (n,)."""
+    """Return which points, shape (n, d), differ from all tried ones, shape (t, d); shape (n,)."""
     new = np.ones(len(points), dtype=np.bool_)
     for point in tried:
         new &= np.abs(points - point).max(axis=1) >= APART
@@ -507,7 +510,7 @@ def is_new(points: Floats, tried: Floats) -> np.ndarray[tuple[int], np.dtype[np.
 
 
 def refine(encoding: Encoding, starts: Floats, target: ExpectedImprovement) -> Floats:
-    """Climb from points of the unit cube, shape (n, d), over active real coordinates; the others stay."""
+    """Maximise the target from each of the points, shape (n, d), over its active real coordinates."""
     if not len(encoding.reals):
         return starts
     columns = encoding.columns(starts)

@@ -18,35 +18,35 @@ from hbsim.searchers.task import SearchTask
 
 POINTS: Final = 5  # values of a Real, and of an Int that has more
 MOST: Final = 10_000_000  # configurations of a grid
-ASKED: Final = 4096  # configurations that a constraint is asked about at a time
+ASKED: Final = 4096  # configurations that a constraint checks at a time
 FIELD: Final = "search_options.points"
 
 
 class GridSearcher(NonLearningSearcher):
     """Every combination of the values of each parameter, once.
 
-    The last parameter of the space changes fastest. What is not active has no values: configurations that are
-    the same otherwise are one. Configurations are made when they are asked for: only a constraint, conditions
-    and `shuffle` look at all of them, once.
+    The last parameter of the space changes fastest. Inactive parameters have no value: configurations that
+    differ in these only are one. Configurations are computed when they are suggested; only a constraint,
+    conditions and `shuffle` need all of them at the start.
 
     Parameters
     ----------
     task : SearchTask
-        With a space; not of a table.
+        A task with a space, and without a table's rows.
     points : int or mapping of str to int
-        How many values a `Real` has, and an `Int` at most, 1 or more: for all of them, or by name, and 5 of
-        the others. They are evenly spaced in the parameter's scale, from `low` to `high`; one value is the
-        middle. Of an `Int` they are rounded to whole numbers, each there once. A `Choice` and a `Bool` have
-        all of theirs.
+        The number of values of a `Real`, and the most of an `Int`, 1 or more: one number for all parameters,
+        or numbers by name, and 5 for the others. Values are evenly spaced in the parameter's scale, from
+        `low` to `high`; a single value is the middle. Those of an `Int` are rounded, without repetition. A
+        `Choice` and a `Bool` have all their values.
     shuffle : bool
-        Whether they come in a random order, by the task's seed.
+        Whether configurations come in a random order, given by the task's seed.
 
     Attributes
     ----------
     values : dict
-        How many values each parameter has, by name.
+        The number of values of each parameter, by name.
     size : int
-        How many combinations there are, those that the constraint rejects included.
+        The number of combinations, including those that the constraint rejects.
 
     Raises
     ------
@@ -85,17 +85,17 @@ class GridSearcher(NonLearningSearcher):
 
     @property
     def limit(self) -> int:
-        """How many configurations there are."""
+        """The number of configurations."""
         return self.size if self._places is None else len(self._places)
 
     @property
     def remaining(self) -> int:
-        """How many more there are."""
+        """The number of configurations that were not suggested yet."""
         return self.limit - self._next
 
     @property
     def points(self) -> Floats:
-        """All of them, in the order in which they come: points of the unit cube, shape (limit, d)."""
+        """All configurations in their order, points of the unit cube, shape (limit, d)."""
         return self._points(0, self.limit)
 
     def suggest(self, n: int) -> Floats:
@@ -104,7 +104,7 @@ class GridSearcher(NonLearningSearcher):
         Raises
         ------
         ParameterError
-            There are not so many left. Nothing was handed out then.
+            Fewer than n are left; then none is suggested.
         """
         if whole("n", n, 0) > self.remaining:
             rule = f"the grid has {self.limit:,} configurations, one for each trial"
@@ -120,7 +120,7 @@ class GridSearcher(NonLearningSearcher):
         return self._at(places if self._places is None else self._places[places])
 
     def _at(self, places: Ints) -> Floats:
-        """Return the points at these places of the whole grid, row-major."""
+        """Return the points with these indices in the whole grid, in row-major order."""
         if self._listed is not None:
             listed: Floats = self._listed[places]
             return listed
@@ -128,9 +128,9 @@ class GridSearcher(NonLearningSearcher):
         return np.stack([axis[step] for axis, step in zip(self._axes, steps, strict=True)], axis=1)
 
     def _list(self, given: object) -> Floats:
-        """Return the points of the whole grid where some parameters are not active everywhere."""
+        """Return the points of the whole grid of a space with conditions."""
         points = self.space.encode(self.space.defaults)[np.newaxis]
-        for j, axis in enumerate(self._axes):  # those that it depends on come before
+        for j, axis in enumerate(self._axes):  # the parameters that its activity depends on come before
             active = self.space.active(points)[:, j]
             counts = np.where(active, len(axis), 1)
             if counts.sum() > MOST:
@@ -143,7 +143,7 @@ class GridSearcher(NonLearningSearcher):
 
     @cached_property
     def _places(self) -> Ints | None:
-        """Where the configurations that the constraint allows are in the whole grid; None: everywhere."""
+        """The indices in the whole grid of the configurations that the constraint allows; None: all."""
         if self._task.constraint is None:
             return None
         allowed = []
@@ -171,7 +171,7 @@ def _space(task: SearchTask) -> Space:
 
 
 def _counts(space: Space, points: object) -> dict[str, int]:
-    """Return how many values each parameter is to have."""
+    """Return the number of values that is given for each parameter."""
     if not isinstance(points, Mapping):
         return dict.fromkeys(space, whole(FIELD, points, 1))
     for name in points:

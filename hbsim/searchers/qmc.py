@@ -25,27 +25,27 @@ ASKED: Final = 64  # points that a constraint is asked about at a time
 class PointDesign(NonLearningSearcher):
     """The points of a sequence, without those that the constraint rejects.
 
-    The i-th configuration depends on the sequence, on i and on the constraint, and on nothing else.
+    The i-th configuration depends on the sequence, on i and on the constraint only.
 
     Parameters
     ----------
     name : str
-        Of the searcher.
+        The searcher's name.
     task : SearchTask
-        With a space.
+        A task with a space.
     sequence : PointSequence
-        Of as many coordinates.
+        The points, of the space's dimension.
     """
 
     def __init__(self, name: str, task: SearchTask, sequence: PointSequence) -> None:
         self.name = name
         self.space: Space = _space(name, task)
         self._task, self._sequence = task, sequence
-        self._number = -1  # of the block at hand
+        self._number = -1  # of the block in memory
         self._block: Floats = np.empty((0, 0))
-        self._places: list[int] = []  # of those allowed, in the sequence
+        self._places: list[int] = []  # indices of allowed points in the sequence
         self._asked = 0
-        self._rejected = 0  # in a row, until there
+        self._rejected = 0  # consecutive points before `_asked`
 
     def suggest(self, n: int) -> Floats:
         """Return the next n configurations, points of the unit cube in [0, 1), shape (n, d).
@@ -53,7 +53,7 @@ class PointDesign(NonLearningSearcher):
         Raises
         ------
         ParameterError
-            The constraint rejects a thousand in a row, or does not answer with True or False.
+            The constraint rejects a thousand consecutive points, or returns neither True nor False.
         """
         first, n = self._next, whole("n", n, 0)
         if self._task.constraint is None:
@@ -76,7 +76,7 @@ class PointDesign(NonLearningSearcher):
         return self.space.settled(points)
 
     def _allowed(self, n: int) -> list[int]:
-        """Return the places in the sequence of the first n points that the constraint allows."""
+        """Return the indices in the sequence of the first n points that the constraint allows."""
         while len(self._places) < n and self._rejected < TRIES:
             for is_allowed in self._task.allows(self._between(self._asked, ASKED)):
                 if is_allowed:
@@ -92,19 +92,19 @@ class PointDesign(NonLearningSearcher):
 
 
 class RowDesign(NonLearningSearcher):
-    """For each point of a sequence, in turn, the nearest row of a table that is left.
+    """The rows of a table, each the nearest to the next point of a sequence.
 
-    Each row comes once; with `replace` all of them come before any comes again. Rows that the constraint
-    rejects are left out. The i-th row depends on the sequence, the table, i and the constraint.
+    Each row is suggested once; with `replace` again after all others. Rows that the constraint rejects are
+    left out. The i-th row depends on the sequence, the table, i and the constraint only.
 
     Parameters
     ----------
     name : str
-        Of the searcher.
+        The searcher's name.
     task : SearchTask
-        With a space, and rows with points.
+        A task with a space, and rows with points.
     sequence : PointSequence
-        Of as many coordinates as the points.
+        Points of the same dimension.
     """
 
     def __init__(self, name: str, task: SearchTask, sequence: PointSequence) -> None:
@@ -120,7 +120,7 @@ class RowDesign(NonLearningSearcher):
 
     @property
     def remaining(self) -> int | None:
-        """How many more rows there are; None: any number."""
+        """The number of rows that are left; None: any number."""
         return None if self._task.replace else int((self._allowed & (self._used == 0)).sum())
 
     def suggest(self, n: int) -> Ints:
@@ -129,7 +129,7 @@ class RowDesign(NonLearningSearcher):
         Raises
         ------
         ParameterError
-            Not so many rows are left, and none may come again. Nothing was handed out then.
+            Fewer than n rows are left, and none may be suggested again; then none is suggested.
         """
         left, n = self.remaining, whole("n", n, 0)
         if left is not None and n > left:
@@ -142,7 +142,7 @@ class RowDesign(NonLearningSearcher):
         np.add.at(self._used, np.asarray(configurations, dtype=np.int64), 1)
 
     def leave_out(self, rows: Ints) -> None:
-        """Suggest none of these rows, which were given before all others; no effect with `replace`."""
+        """Never suggest these rows, which the study tries first; no effect with `replace`."""
         if not self._task.replace:
             self._used[rows] += 1
 
@@ -155,7 +155,7 @@ class RowDesign(NonLearningSearcher):
 
 
 def make_designed(name: str, task: SearchTask, sequence: PointSequence) -> Searcher:
-    """Make the searcher that takes a sequence: of rows where the task has rows.
+    """Make a searcher of a sequence: of rows if the task has rows, else of points.
 
     Raises
     ------
@@ -178,18 +178,18 @@ SIZE: Final = 64  # of a Latin hypercube
 
 
 class PointSequence(Protocol):
-    """An endless row of points, block by block.
+    """An infinite sequence of points, divided into blocks.
 
     Attributes
     ----------
     size : int
-        How many points a block has.
+        The number of points of a block.
     """
 
     size: int
 
     def block(self, number: int) -> Floats:
-        """Return a block, shape (size, d), of points in [0, 1): the same whatever was asked before."""
+        """Return a block of points in [0, 1), shape (size, d), independent of earlier calls."""
         ...
 
 
@@ -199,9 +199,9 @@ class SobolSequence:
     Parameters
     ----------
     dimension : int
-        Of the points.
+        The dimension of the points.
     seed : int
-        Of the scrambling.
+        The seed of the scrambling.
     """
 
     size = SOBOL_BLOCK
@@ -211,12 +211,12 @@ class SobolSequence:
         self._engine: Sobol | None = None
 
     def block(self, number: int) -> Floats:
-        """Return a block; 2**30 points are the most.
+        """Return a block of points.
 
         Raises
         ------
         ParameterError
-            It lies beyond.
+            The block lies beyond the last point, number 2**30.
         """
         first = number * self.size
         if first >= SOBOL_MOST:
@@ -241,16 +241,16 @@ class SobolSequence:
 class LatinHypercubes:
     """Latin hypercubes (McKay, Beckman and Conover, Technometrics 1979), one after the other.
 
-    Along each coordinate each of `size` equal intervals has one of the `size` points of a block.
+    Along each coordinate each of `size` equal intervals contains one of the `size` points of a hypercube.
 
     Parameters
     ----------
     dimension : int
-        Of the points.
+        The dimension of the points.
     seed : int
-        Of all of them.
+        The seed of all hypercubes.
     size : int
-        How many points each has.
+        The number of points of each hypercube.
     """
 
     def __init__(self, dimension: int, seed: int, size: int) -> None:
@@ -266,7 +266,7 @@ class LatinHypercubes:
 
 
 def make_sobol(task: SearchTask) -> Searcher:
-    """Make the searcher `sobol`; of a table it takes the rows that are nearest to the points.
+    """Make the searcher `sobol`; for a table it suggests the rows nearest to the points.
 
     Raises
     ------
@@ -280,14 +280,14 @@ def make_sobol(task: SearchTask) -> Searcher:
 
 
 def make_lhs(task: SearchTask, *, size: int = SIZE) -> Searcher:
-    """Make the searcher `lhs`; of a table it takes the rows that are nearest to the points.
+    """Make the searcher `lhs`; for a table it suggests the rows nearest to the points.
 
     Parameters
     ----------
     task : SearchTask
         With a space.
     size : int
-        How many points a Latin hypercube has, 2 or more; after so many trials another one begins.
+        The number of points of a Latin hypercube, 2 or more; then the next one begins.
 
     Raises
     ------

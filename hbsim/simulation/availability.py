@@ -19,10 +19,8 @@ from hbsim.core.streams import Purpose, block_generator
 from hbsim.simulation.cluster import Cluster
 from hbsim.simulation.distributions import Distribution
 from hbsim.simulation.trace import Absence, joined
-from hbsim.surrogates.protocol import Floats
 
 if TYPE_CHECKING:
-    from hbsim.simulation.cluster import Cluster
     from hbsim.simulation.trace import Trace
 
 CHUNK: Final = 64  # pairs of times that are drawn at once; part of the meaning of a seed
@@ -68,7 +66,7 @@ class MachineAvailability:
             sources.append(_scheduled(self._schedule, machine))
         if self._trace is not None:
             sources.append(iter(self._trace.absences[machine]))
-        whole = joined(heapq.merge(*sources, key=_first))
+        whole = joined(heapq.merge(*sources, key=lambda one: (one.start, one.preempted)))
         return _noticed(whole, self._notice) if self._notice else whole
 
     def there(self, machine: int, until: float) -> float:
@@ -79,10 +77,6 @@ class MachineAvailability:
                 break
             parts += (absence.start, -min(absence.end, until))
         return math.fsum(parts)
-
-
-def _first(absence: Absence) -> tuple[float, bool]:
-    return absence.start, absence.preempted
 
 
 def _renewal(
@@ -100,18 +94,11 @@ def _renewal(
         spans = np.empty((CHUNK, 2))
         spans[:, 0] = there.quantile(uniform[:, 0])
         spans[:, 1] = away if isinstance(away, float) else away.quantile(uniform[:, 1])
-        times = _times(now, spans)
+        spans[0, 0] += now
+        times: list[float] = np.cumsum(spans).tolist()
         for start, end in zip(times[::2], times[1::2], strict=True):
             yield Absence(start, end, preempted)
         now = times[-1]
-
-
-def _times(now: float, spans: Floats) -> list[float]:
-    """Return when each of the spans, one after the other, is over."""
-    steps = spans.ravel()
-    steps[0] += now
-    times: list[float] = np.cumsum(steps).tolist()
-    return times
 
 
 def _scheduled(schedule: Iterable[tuple[float, int]], machine: int) -> Iterator[Absence]:

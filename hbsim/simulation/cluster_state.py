@@ -257,4 +257,4 @@ class ClusterState:
             self.disk.end(trial, self.now, trial in self._saving)
 
     def _break_off(self, worker: int, run: SimulatedRun) -> None:
-        """Break off a transfer of a job that is lost; here none takes events of its own."""
+        """Cancel the transfer of a job that is lost; only in a `StoreEngine` transfers are events."""

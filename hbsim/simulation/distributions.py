@@ -1,8 +1,8 @@
 """Distributions of seconds and sizes, as classes and as texts: ``lognormal:mean=5,std=2``.
 
-Draws are quantiles of uniform numbers, so that what is drawn depends on its place only. The part of a draw
-that needs a logarithm or a power is worked out number by number and keeps 24 significant bits: the last
-bits differ between machines and vector units.
+Draws are quantiles of uniform numbers, so that a draw depends on its uniform number only. Logarithms and
+powers are computed number by number and rounded to 24 significant bits, since their last bits differ between
+machines and vector units.
 """
 
 from __future__ import annotations
@@ -19,15 +19,24 @@ from hbsim.errors import ParameterError, nearest
 from hbsim.surrogates.protocol import Floats
 
 _SPLIT: Final = 2.0**29 + 1.0  # leaves 24 of 53 bits
-_LEAST_U: Final = 2.0**-54  # 0 is drawn as what lies between it and the next number
+_LEAST_U: Final = 2.0**-54  # in place of 0: the middle between 0 and the next uniform number
 _LEAST_SHAPE: Final = 0.01
 _MOST_SPREAD: Final = 100.0
 
 
-class _Written:
+class _NamedDistribution:
     """The base of distributions whose text is a name and parameters."""
 
     __slots__ = ()
+
+    def __post_init__(self) -> None:
+        """Check the parameters, which are numbers of at least 0, and the rules of a kind."""
+        for each in fields(cast(Any, self)):
+            _set(self, each.name, _number(each.name, getattr(self, each.name)))
+        self._check()
+
+    def _check(self) -> None:
+        """Check the rules of a kind; by default there are none."""
 
     @property
     def text(self) -> str:
@@ -37,7 +46,7 @@ class _Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Exponential(_Written):
+class Exponential(_NamedDistribution):
     """The exponential distribution.
 
     Parameters
@@ -53,17 +62,14 @@ class Exponential(_Written):
 
     mean: float
 
-    def __post_init__(self) -> None:
-        _set(self, "mean", _number("mean", self.mean))
-
     def quantile(self, u: Floats) -> Floats:
         """Return a draw for each of `u`, shape (n,)."""
-        return self.mean * _rounded([-math.log1p(-x) for x in _inner(u).tolist()])
+        return self.mean * _rounded([-math.log1p(-x) for x in _above_zero(u).tolist()])
 
 
 @dataclass(frozen=True, slots=True)
-class Weibull(_Written):
-    """The Weibull distribution; with a shape below 1 what has lasted long lasts longer.
+class Weibull(_NamedDistribution):
+    """The Weibull distribution; with a shape below 1 the rate of events falls with time.
 
     Parameters
     ----------
@@ -81,9 +87,7 @@ class Weibull(_Written):
     mean: float
     shape: float
 
-    def __post_init__(self) -> None:
-        _set(self, "mean", _number("mean", self.mean))
-        _set(self, "shape", _number("shape", self.shape))
+    def _check(self) -> None:
         if self.shape < _LEAST_SHAPE:
             raise ParameterError("shape", self.shape, f"must be at least {_LEAST_SHAPE}")
 
@@ -91,11 +95,27 @@ class Weibull(_Written):
         """Return a draw for each of `u`, shape (n,)."""
         power = 1.0 / self.shape
         scale = 1.0 / math.gamma(1.0 + power)
-        return self.mean * _rounded([scale * math.pow(-math.log1p(-x), power) for x in _inner(u).tolist()])
+        return self.mean * _rounded(
+            [scale * math.pow(-math.log1p(-x), power) for x in _above_zero(u).tolist()]
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class LogNormal(_Written):
+class _SpreadDistribution(_NamedDistribution):
+    """The base of distributions that are given by their mean and standard deviation."""
+
+    mean: float
+    std: float
+
+    def _check(self) -> None:
+        if self.mean == 0:
+            raise ParameterError("mean", self.mean, "must be above 0")
+        if self.std > _MOST_SPREAD * self.mean:
+            raise ParameterError("std", self.std, f"must be at most {_MOST_SPREAD:g} times the mean")
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal(_SpreadDistribution):
     """The lognormal distribution, by the mean and standard deviation of the number, not of its logarithm.
 
     Parameters
@@ -111,12 +131,6 @@ class LogNormal(_Written):
         A parameter breaks its rule.
     """
 
-    mean: float
-    std: float
-
-    def __post_init__(self) -> None:
-        _check_spread(self)
-
     def quantile(self, u: Floats) -> Floats:
         """Return a draw for each of `u`, shape (n,)."""
         from scipy.special import ndtri  # takes long to import
@@ -124,11 +138,11 @@ class LogNormal(_Written):
         spread = self.std / self.mean
         variance = math.log1p(spread * spread)
         sigma, shift = math.sqrt(variance), variance / 2.0
-        return self.mean * _rounded([math.exp(sigma * z - shift) for z in ndtri(_inner(u)).tolist()])
+        return self.mean * _rounded([math.exp(sigma * z - shift) for z in ndtri(_above_zero(u)).tolist()])
 
 
 @dataclass(frozen=True, slots=True)
-class Gamma(_Written):
+class Gamma(_SpreadDistribution):
     """The gamma distribution, by its mean and standard deviation.
 
     Parameters
@@ -144,12 +158,6 @@ class Gamma(_Written):
         A parameter breaks its rule.
     """
 
-    mean: float
-    std: float
-
-    def __post_init__(self) -> None:
-        _check_spread(self)
-
     def quantile(self, u: Floats) -> Floats:
         """Return a draw for each of `u`, shape (n,)."""
         from scipy.special import gammaincinv  # takes long to import
@@ -158,11 +166,11 @@ class Gamma(_Written):
         if spread < 1e-9:  # less than the rounding
             return np.full(len(u), self.mean)
         shape = 1.0 / (spread * spread)
-        return self.mean * _rounded(gammaincinv(shape, _inner(u)) / shape)
+        return self.mean * _rounded(gammaincinv(shape, _above_zero(u)) / shape)
 
 
 @dataclass(frozen=True, slots=True)
-class Uniform(_Written):
+class Uniform(_NamedDistribution):
     """The uniform distribution.
 
     Parameters
@@ -179,9 +187,7 @@ class Uniform(_Written):
     low: float
     high: float
 
-    def __post_init__(self) -> None:
-        _set(self, "low", _number("low", self.low))
-        _set(self, "high", _number("high", self.high))
+    def _check(self) -> None:
         if self.low > self.high:
             raise ParameterError("low", self.low, f"must be at most high={plain(self.high)}")
 
@@ -244,16 +250,6 @@ def _number(name: str, value: object) -> float:
     return float(number)
 
 
-def _check_spread(distribution: LogNormal | Gamma) -> None:
-    for name in ("mean", "std"):
-        _set(distribution, name, _number(name, getattr(distribution, name)))
-    if distribution.mean == 0:
-        raise ParameterError("mean", distribution.mean, "must be above 0")
-    if distribution.std > _MOST_SPREAD * distribution.mean:
-        rule = f"must be at most {_MOST_SPREAD:g} times the mean"
-        raise ParameterError("std", distribution.std, rule)
-
-
 def _set(distribution: object, name: str, value: object) -> None:
     object.__setattr__(distribution, name, value)  # the classes are frozen
 
@@ -263,7 +259,8 @@ def plain(number: float) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-def _inner(u: Floats) -> Floats:
+def _above_zero(u: Floats) -> Floats:
+    """Return uniform numbers without 0, whose quantile may be infinite."""
     return np.maximum(u, _LEAST_U)
 
 
@@ -277,7 +274,7 @@ def _rounded(numbers: list[float] | Floats) -> Floats:
 
 @runtime_checkable
 class Distribution(Protocol):
-    """Numbers of 0 or more.
+    """A distribution of numbers of 0 or more.
 
     Attributes
     ----------
@@ -309,8 +306,8 @@ _KINDS: Final[dict[str, _Kind]] = {
     "gamma": Gamma,
     "uniform": Uniform,
 }
-LARGEST: Final = 1e12  # seconds, GB, prices: what is larger adds up to what no float holds
-_LAST: Final = np.array([1.0 - 2.0**-53])  # of the uniform numbers
+LARGEST: Final = 1e12  # seconds, GB, prices: sums of larger numbers would overflow
+_LAST: Final = np.array([1.0 - 2.0**-53])  # the largest uniform number
 _NAMES: Final = (*_KINDS, "empirical")
 _CLASSES: Final = (*_KINDS.values(), Empirical)
 
@@ -325,9 +322,9 @@ def parse(field: str, value: object, *, least: float = 0.0, positive: bool = Fal
     value : float, Distribution or str
         A text is a distribution's name and parameters: ``lognormal:mean=5,std=2``.
     least : float
-        What a number, or a distribution's mean, must at least be.
+        The least value of a number, or of a distribution's mean.
     positive : bool
-        Whether it must also be above 0.
+        Whether the number or the mean must be above 0.
 
     Raises
     ------
@@ -373,7 +370,7 @@ def _from_text(field: str, text: str) -> Distribution:
 
 
 def _options(field: str, text: str, rest: str, kind: _Kind) -> dict[str, float]:
-    """Return the parameters ``key=value,...`` of a kind of distribution, all of them once."""
+    """Parse the parameters ``key=value,...`` of a kind of distribution; each must be given once."""
     name, names = text.partition(":")[0].strip(), [each.name for each in fields(kind)]
     form = f"{name}:" + ",".join(f"{key}=..." for key in names)
     options: dict[str, float] = {}

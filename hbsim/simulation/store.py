@@ -21,10 +21,10 @@ FIRST = EventPriority(-1)  # of simultaneous events transfers end first
 
 
 class TransferLane:
-    """Transfers of one kind, which have the same bandwidth of their own.
+    """The transfers of one kind, saves or loads, each of which may use the same bandwidth.
 
-    All transfers of a lane are equally fast at any time, so how far they have come is counted once: a
-    transfer of `size` that begins at progress p is done at p + size.
+    All transfers of a lane are equally fast at any time, so one number has the progress of all, in GB: a
+    transfer of `size` that begins at progress p ends at progress p + size.
     """
 
     __slots__ = ("alone", "count", "done", "progress", "rate")
@@ -37,21 +37,21 @@ class TransferLane:
         self.done: list[tuple[float, int, int]] = []  # a heap: progress at the end, serial, worker
 
 
-class CheckpointStore:
-    """A SimPy resource: each of n transfers runs at bandwidth / n, or at its own bandwidth if that is less.
+class SharedStore:
+    """A shared store: each of n transfers runs at bandwidth / n, or at its own bandwidth if that is less.
 
     Parameters
     ----------
     env : simpy.Environment
-        Its time is the store's.
+        The environment of the simulation.
     bandwidth : float
-        GB a second of all transfers together.
+        The bandwidth of all transfers together, in GB a second.
     alone : sequence of float
-        GB a second that one transfer can have, for each lane; inf for no limit.
+        By lane: the bandwidth of one transfer, in GB a second; inf for no limit.
     workers : int
-        How many there are: no more transfers can be under way.
+        The number of workers, and so of transfers at the same time.
     finished : callable
-        Told of a worker whose transfer is done.
+        Called with the number of a worker whose transfer has ended.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class CheckpointStore:
         self._serial = 0
         self._active: dict[int, tuple[int, TransferLane]] = {}  # worker -> serial, lane
         self._since = 0.0
-        self._wakes_at = inf
+        self._check_at = inf
         self._wake: simpy.Event | None = None
 
     def longest(self, size: float, lane: int) -> float:
-        """Return the seconds that a transfer takes at most, whatever the others do."""
+        """Return the most seconds that a transfer takes, whatever the other transfers are."""
         return size / self._slowest[lane]
 
     def join(self, worker: int, size: float, lane: int) -> None:
@@ -86,14 +86,14 @@ class CheckpointStore:
         heappush(one.done, (one.progress + size, self._serial, worker))
         one.count += 1
         active[worker] = (self._serial, one)
-        if len(active) <= self._unhindered:  # all others go on as they did
+        if len(active) <= self._unhindered:  # the others keep their rates
             one.rate = one.alone
-            self._wake_in(size / one.alone)
+            self._check_in(size / one.alone)
         else:
             self._share()
 
     def leave(self, worker: int) -> None:
-        """Break off a worker's transfer."""
+        """Cancel a worker's transfer."""
         self._advance()
         self._drop(worker)
         self._share()
@@ -104,7 +104,7 @@ class CheckpointStore:
     def _drop(self, worker: int) -> None:
         _, lane = self._active.pop(worker)
         lane.count -= 1
-        if not lane.count:  # nothing runs: no rounding is carried on
+        if not lane.count:  # without transfers rounding errors are dropped
             lane.done.clear()
             lane.progress = 0.0
 
@@ -118,7 +118,7 @@ class CheckpointStore:
                     lane.progress += lane.rate * passed
 
     def _share(self) -> None:
-        """Work out the rates, and when the next transfer is done."""
+        """Compute the rates of all transfers, and schedule a check at the end of the next one."""
         active = self._active
         if not active:
             return
@@ -129,30 +129,31 @@ class CheckpointStore:
             lane.rate = rate = share if share < lane.alone else lane.alone
             done = lane.done
             end, serial, worker = done[0]
-            while worker not in active or active[worker][0] != serial:  # it was broken off
+            while worker not in active or active[worker][0] != serial:  # it was cancelled
                 heappop(done)
                 end, serial, worker = done[0]
             left = (end - lane.progress) / rate
             if left < soonest:
                 soonest = left
-        self._wake_in(soonest if soonest > 0.0 else 0.0)
+        self._check_in(soonest if soonest > 0.0 else 0.0)
 
-    def _wake_in(self, seconds: float) -> None:
-        """Check transfers again after so many seconds, if they are not over by then."""
+    def _check_in(self, seconds: float) -> None:
+        """Schedule a check for ended transfers in `seconds`, unless an earlier one is scheduled."""
         time = self._env.now + seconds
-        if time < self._wakes_at:
-            self._wakes_at = time
+        if time < self._check_at:
+            self._check_at = time
             wake = self._wake
             if wake is None or wake.callbacks is not None:
                 self._wake = wake = simpy.Event(self._env)
                 wake._ok, wake._value = True, None
-            wake.callbacks = [self._ring]
+            wake.callbacks = [self._end_transfers]
             self._env.schedule(wake, FIRST, seconds)
 
-    def _ring(self, wake: simpy.Event) -> None:
+    def _end_transfers(self, wake: simpy.Event) -> None:
+        """End the transfers that are complete."""
         if wake is not self._wake:
             return
-        self._wakes_at = inf
+        self._check_at = inf
         self._advance()
         now, active = self._env.now, self._active
         over: list[tuple[int, int]] = []
@@ -161,7 +162,9 @@ class CheckpointStore:
             while lane.count:
                 end, serial, worker = done[0]
                 if worker in active and active[worker][0] == serial:
-                    if now + (end - lane.progress) / lane.rate > now:  # what is left, time can tell
+                    if (
+                        now + (end - lane.progress) / lane.rate > now
+                    ):  # the rest takes longer than the last bit of the time
                         break
                     over.append((serial, worker))
                     self._drop(worker)
@@ -180,13 +183,16 @@ LOADS: Final = 1
 
 
 class StoreEngine(Engine):
-    """An engine for transfers whose end is not known beforehand: their parts are separate events."""
+    """The engine of a cluster whose workers share a store.
+
+    The end of a transfer depends on other transfers, so it is an event of its own.
+    """
 
     def _set_costs(self, cluster: Cluster) -> None:
         super()._set_costs(cluster)
         assert cluster.store_bandwidth is not None
         alone = (self._save_speed, self._load_speed)
-        self._store = CheckpointStore(
+        self._store = SharedStore(
             self._env, cluster.store_bandwidth, alone, cluster.workers, self._transferred
         )
 
@@ -205,7 +211,7 @@ class StoreEngine(Engine):
         return NOTHING
 
     def _start_up(self, worker: int, run: SimulatedRun) -> None:
-        """Wait for a checkpoint that is on its way, or load it."""
+        """Wait while the trial's checkpoint is being saved, or begin to load it."""
         if self._drops:
             run.exposed -= self.now - run.since
         if run.trial in self._saving:
@@ -226,7 +232,7 @@ class StoreEngine(Engine):
             self._begin(worker, run, 0.0)
 
     def _send(self, worker: int, run: SimulatedRun, lane: int, exposed: float) -> None:
-        """Begin a transfer, which is exposed for so many seconds until it is lost."""
+        """Begin a worker's transfer; its job is lost after `exposed` seconds."""
         run.since = self.now
         size = self._sizes[run.trial] if self._draws_size else self._size
         self._store.join(worker, size, lane)
@@ -236,7 +242,7 @@ class StoreEngine(Engine):
             self._schedule(worker, inf, WAKE, exposed)
 
     def _transferred(self, worker: int) -> None:
-        """Go on after a transfer."""
+        """Continue a job whose transfer has ended."""
         self._cancel(worker)
         run = self._runs[worker]
         if run.phase == PAUSING:
@@ -264,7 +270,7 @@ class StoreEngine(Engine):
         self._train(worker, run, load)
 
     def _unsaved(self, worker: int, run: SimulatedRun) -> None:
-        """Let a worker go that saves a paused trial: there is no checkpoint."""
+        """End the job of a paused trial whose worker leaves before the checkpoint is saved."""
         self._break_off(worker, run)
         self.lost_saves.append(self.now)
         self._close(run, PAUSE, self._ran(run, self.now), min(self.now, self._gone(worker)))
@@ -278,7 +284,7 @@ class StoreEngine(Engine):
             del self._waiting[run.trial]
 
     def _release(self, worker: int, trial: int) -> None:
-        """Let the job go on that waited for a checkpoint which this worker sent, saved or not."""
+        """Continue the job that waits for a trial's checkpoint, once this worker has saved it or has left."""
         if self._saving.get(trial) == worker:
             del self._saving[trial]
             waiting = self._waiting.pop(trial, -1)
@@ -298,6 +304,6 @@ class StoreEngine(Engine):
             self._due[worker] = WorkerEvent(self._env, worker, [self._fire])
 
     def close(self) -> None:
-        """As in `Engine`, and let go of the store."""
+        """Release the events and the store."""
         super().close()
         del self._store

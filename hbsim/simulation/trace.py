@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
-from typing import Final, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from hbsim.errors import ParameterError, nearest
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 
 class Absence(NamedTuple):
@@ -75,16 +78,6 @@ class Trace:
     absences: tuple[tuple[Absence, ...], ...]
 
 
-class _Lines(Protocol):
-    """The type of `csv.reader` objects."""
-
-    line_num: int
-
-    def __next__(self) -> list[str]: ...
-
-    def __iter__(self) -> Iterator[list[str]]: ...
-
-
 class _Row(NamedTuple):
     """A line of the file; rows sort by their times, then by their lines."""
 
@@ -120,7 +113,7 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
     return Trace(source, tuple(rows), tuple(tuple(joined(_absences(each))) for each in rows.values()))
 
 
-def _read(source: str, lines: _Lines, rows: dict[str, list[_Row]]) -> None:
+def _read(source: str, lines: Reader, rows: dict[str, list[_Row]]) -> None:
     places = _header(source, [cell.strip() for cell in next(lines, [])])
     for cells in lines:
         if not cells:

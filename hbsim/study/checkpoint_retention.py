@@ -69,6 +69,11 @@ class CheckpointRetention:
         self._over = {trial for trial, status in enumerate(statuses) if status not in ("running", "paused")}
         self._sweep()
 
+    def without_checkpoint(self) -> int:
+        """Return how many paused trials have no checkpoint."""
+        folders = (trial_folder(self._trials, trial) / checkpoint.NAME for trial in self._paused)
+        return sum(checkpoint.newest(folder) is None for folder in folders)
+
     def record(self, record: Record) -> None:
         """Handle a record.
 

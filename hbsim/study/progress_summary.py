@@ -14,12 +14,12 @@ from hbsim.core.types import COMPLETE, PAUSE, STOP, FailureKind, Verdict
 from hbsim.runner.journal_state import JournalState, RunningJob
 from hbsim.runner.records import (
     JobFailed,
+    JobReports,
     JobReturned,
     MilestoneReached,
     NothingToRun,
     ProcessEnded,
     Record,
-    ReportsReceived,
     WorkerJoined,
     WorkerLeft,
 )
@@ -275,7 +275,7 @@ class ProgressSummary:
         """Handle a record that the journal state has applied."""
         self._seen = self._clock()
         self.workers.record(record)
-        if isinstance(record, ReportsReceived | MilestoneReached):
+        if isinstance(record, JobReports):
             self._said[record.job] = record.time
         match record:
             case ProcessEnded():

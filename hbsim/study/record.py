@@ -19,7 +19,7 @@ from hbsim.errors import HbsimWarning, OutputError, ParameterError, nearest
 from hbsim.options import named_options
 from hbsim.runner.journal_reader import read_records
 from hbsim.runner.lock import StudyLock
-from hbsim.runner.records import JobBegun, MilestoneReached, ReportsReceived
+from hbsim.runner.records import JobBegun, JobReports
 from hbsim.study.folder import StudyFolder
 from hbsim.study.options import RunOptions, check_metric
 from hbsim.study.run import run_study
@@ -249,7 +249,7 @@ def _reports(result: RunResult) -> _Reports:
     for record in read_records(StudyFolder(result.folder).journal):
         if isinstance(record, JobBegun):
             trials[record.job] = record.trial
-        if not isinstance(record, ReportsReceived | MilestoneReached):
+        if not isinstance(record, JobReports):
             continue
         for _, trained, resource, reported in record.rows:
             for name in reported:

@@ -13,7 +13,7 @@ from hbsim.errors import ParameterError
 from hbsim.runner import summaries
 from hbsim.runner.journal_reader import read_records, read_reports, start_of
 from hbsim.runner.journal_state import JournalState
-from hbsim.runner.records import StudyClosed, StudyResumed, WorkerJoined, WorkerLeft
+from hbsim.runner.records import SessionEnded, WorkerJoined, WorkerLeft
 from hbsim.runner.tables import DecisionTable, numbers
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, new_state, replay
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.types import Mode
+    from hbsim.study.best import BestTrial
 
 __all__ = ["RunResult", "load"]
 
@@ -65,7 +66,7 @@ class RunResult:
         self.why = journal_state.why
         self.journal_state = journal_state
         self.decision_table = decisions
-        self._journal = folder.journal
+        self._journal, self._trials = folder.journal, folder.trials
 
     @cached_property
     def end_time(self) -> float:
@@ -111,7 +112,7 @@ class RunResult:
             ended: list[int] = []
             if isinstance(record, WorkerJoined | WorkerLeft):
                 ended = [record.worker]
-            elif isinstance(record, StudyResumed | StudyClosed):
+            elif isinstance(record, SessionEnded):
                 ended = list(open_)
             for worker in ended:
                 open_.pop(worker, {})["shut"] = record.time
@@ -160,6 +161,18 @@ class RunResult:
         space = self.spec.space
         points = np.array(self.journal_state.points, dtype=np.float64).reshape(-1, space.dimension)
         return summaries.configurations(space, points)
+
+    @property
+    def best(self) -> BestTrial | None:
+        """The best report so far, with its trial, configuration and kept model; None without a report."""
+        from hbsim.study.best import BestTrial, find_checkpoint
+
+        best = self.journal_state.best
+        if best is None:
+            return None
+        report = (best.trial, best.resource, best.value)
+        found = find_checkpoint(self._trials, self.spec.study, *report)
+        return BestTrial(best.trial, self.configuration(best.trial), best.value, best.resource, found)
 
     @property
     def best_config(self) -> dict[str, object] | None:

@@ -22,6 +22,7 @@ from hbsim.runner.records import EndReason
 from hbsim.searchers import FirstPoints, Searcher, SearchTask, check_searcher, make_searcher
 from hbsim.searchers.factory import plain_options
 from hbsim.simulation.result import Result
+from hbsim.study.best import BestTrial
 from hbsim.study.folder import StudyFolder
 from hbsim.study.options import REAL_ONLY, SIMULATED_ONLY, RunOptions
 from hbsim.study.run import check_constants, check_study_options
@@ -135,6 +136,14 @@ def _workers(options: RunOptions) -> int | None:
     return count_workers(options.workers, options.resource)
 
 
+class _SimulatedBest(BestTrial):
+    """The best report of a simulated study."""
+
+    def load(self) -> Any:
+        """Raise an `OutputError`: no model was trained."""
+        raise OutputError("checkpoint", "the study was simulated: no model was trained")
+
+
 class SimulatedResult(Result):
     """The result of `hbsim.run` with ``executor="sim"``: it has the attributes of a `RunResult`.
 
@@ -155,6 +164,17 @@ class SimulatedResult(Result):
 
     def __repr__(self) -> str:
         return super().__repr__().replace("<Result of", f"<SimulatedResult of {self.spec.train}:", 1)
+
+    @property
+    def best(self) -> BestTrial | None:
+        """The best report of the study, with its trial and configuration; None without one.
+
+        There is no checkpoint, since no model is trained.
+        """
+        for row in self.incumbent().tail(1).to_dicts():
+            config = self.configuration(row["trial"])
+            return _SimulatedBest(row["trial"], config, row["value"], row["resource"], None)
+        return None
 
     @property
     def why(self) -> EndReason | None:

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 from hbsim.errors import HbsimWarning
 from hbsim.runner.journal_reader import read_records
 from hbsim.runner.journal_state import value_of
-from hbsim.runner.records import JobBegun, MilestoneReached, ProcessEnded, Record, ReportsReceived
+from hbsim.runner.records import JobBegun, JobReports, ProcessEnded, Record
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, StudyState
 
@@ -214,7 +214,7 @@ class TensorBoard:
         for record in read_records(study_folder.journal):
             if isinstance(record, JobBegun):
                 self._trials[record.job] = record.trial
-            elif isinstance(record, ReportsReceived | MilestoneReached):
+            elif isinstance(record, JobReports):
                 for _, _, resource, metrics in record.rows:
                     self._new(self._trials[record.job], resource, metrics)
         self._trials.clear()
@@ -235,7 +235,7 @@ class TensorBoard:
             self._trials[record.job] = record.trial
             if record.point is not None:
                 self._configure(record.trial)
-        elif isinstance(record, ReportsReceived | MilestoneReached):
+        elif isinstance(record, JobReports):
             self._report(self._trials[record.job], record)
         elif isinstance(record, ProcessEnded) and record.job in self._trials:
             self._leave(self._trials.pop(record.job))
@@ -252,7 +252,7 @@ class TensorBoard:
     def _best_tag(self) -> str:
         return f"best/{self._spec.metric}"
 
-    def _report(self, trial: int, record: ReportsReceived | MilestoneReached) -> None:
+    def _report(self, trial: int, record: JobReports) -> None:
         began = self._clock() - record.time  # when study second 0 was
         for at, _, resource, metrics in record.rows:
             if self._new(trial, resource, metrics):

@@ -20,12 +20,12 @@ from hbsim.runner.records import (
     EndReason,
     JobBegun,
     JobFailed,
+    JobReports,
     JobReturned,
     MilestoneReached,
     NothingToRun,
     ProcessEnded,
     Record,
-    ReportsReceived,
     StudyResumed,
     WorkerJoined,
     WorkerLeft,
@@ -273,7 +273,7 @@ class _Reading:
                     self._begin(record)
             self._journal_state.apply(record)
             match record:
-                case ReportsReceived() | MilestoneReached():
+                case JobReports():
                     self._hear(record)
                 case JobFailed():
                     self._jobs[record.job].verdict = "failed"
@@ -313,7 +313,7 @@ class _Reading:
             held_back=any(run.trial == trial for run in runs),
         )
 
-    def _hear(self, record: ReportsReceived | MilestoneReached) -> None:
+    def _hear(self, record: JobReports) -> None:
         job = self._jobs[record.job]
         for _, trained, resource, metrics in record.rows:
             job.reports.append(JobReport(resource, trained, value_of(metrics, self._metric)))

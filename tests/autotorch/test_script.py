@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from hbsim.executors.devices import cpu_limit, cpus
 
@@ -32,11 +31,9 @@ def run_script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=120)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_the_seeds_example(count: int, tmp_path: Path) -> None:
-    if count > cores:
-        pytest.skip(f"this machine has {cores} CPU core")
-    done = run_script(tmp_path, with_cores(count))
+def test_the_seeds_example_runs_and_can_be_run_again(tmp_path: Path) -> None:
+    text = with_cores(min(cores, 2)).replace("num_trials=20", "num_trials=9")
+    done = run_script(tmp_path, text)
     assert done.returncode == 0, done.stderr
     assert "Error" not in done.stderr
     assert "set max_t to what train_fn trains" in done.stderr
@@ -45,7 +42,7 @@ def test_the_seeds_example(count: int, tmp_path: Path) -> None:
     assert f"the training curves are in {exp / 'curves.png'}" in done.stderr
     assert (exp / "curves.png").read_bytes().startswith(b"\x89PNG")
     trials = pl.read_parquet(exp / "trials.parquet")
-    assert len(trials) == 20
+    assert len(trials) == 9
     # Those that no rung stopped have returned at epoch 9, far below max_t: they are complete.
     assert set(trials["status"]) <= {"completed", "stopped"}
     ended = trials.filter(pl.col("status") == "completed")
@@ -53,15 +50,11 @@ def test_the_seeds_example(count: int, tmp_path: Path) -> None:
     assert set(ended["reached"]) == {9.0}
     log = (exp / "trials" / f"{int(best):06d}" / "log.txt").read_text()
     assert f"lr: {rate}, wd: " in log
-
-
-def test_it_can_be_run_again(tmp_path: Path) -> None:
-    text = with_cores(1).replace("num_trials=20", "num_trials=2")
+    text = text.replace("num_trials=9", "num_trials=2")
     text = text.replace("import hbsim as at", "import warnings\nimport hbsim as at")
     text = text.replace("scheduler.join_jobs()", "warnings.simplefilter('default'); scheduler.join_jobs()")
-    for _ in range(2):
-        done = run_script(tmp_path, text)
-        assert done.returncode == 0, done.stderr
+    done = run_script(tmp_path, text)
+    assert done.returncode == 0, done.stderr
     assert f"the earlier study in {tmp_path / 'exp'} is in {tmp_path / 'exp.1'} now" in done.stderr
     assert (tmp_path / "exp.1" / "journal.jsonl").is_file()
     assert (tmp_path / "exp" / "journal.jsonl").is_file()

@@ -117,7 +117,7 @@ def test_help_has_examples(call):
     assert "hbsim record examples/digits_mlp.py:train_fn" in call("record", "--help").out
 
 
-def test_interrupted_and_killed_it_goes_on_and_grows(call, start, tmp_path):
+def test_interrupted_it_goes_on_and_grows(call, start, tmp_path):
     out = tmp_path / "my curves.parquet"
     journal = Path(f"{out}.study/journal.jsonl")
     words = ["--trials", "5", "--set", "scale=2", "--workers", "1", *DECIDES, "--test-metric", "test_loss"]
@@ -129,11 +129,6 @@ def test_interrupted_and_killed_it_goes_on_and_grows(call, start, tmp_path):
     assert not out.exists()
     program, *go_on = shlex.split(err.splitlines()[-1].partition("to go on: ")[2])
     assert (program, go_on) == ("hbsim", ["record", "--resume", "--out", out.name])
-    before = journal.read_text().count("\n")
-    again = start(*go_on)
-    again.when(lambda: journal.read_text().count("\n") > before + 1)
-    again.signal(signal.SIGKILL)
-    assert again.end()[0] == -signal.SIGKILL
     assert call(*go_on, "--set", "waits=go").code == 0  # other options are as they were
     five = pl.read_parquet(out)
     assert pl.read_parquet_metadata(out)["hbsim.test_metric"] == "test_loss"
@@ -142,13 +137,10 @@ def test_interrupted_and_killed_it_goes_on_and_grows(call, start, tmp_path):
     assert grown.filter(pl.col("config") < 5).equals(five)
     assert call(*go_on).code == 0  # it has grown: so it stays
     assert pl.read_parquet(out).equals(grown)
-    words = ["--trials", "8", "--set", "scale=2", *DECIDES, "--out", "whole.parquet"]
-    assert call("record", "train.py:train_fn", *words).code == 0
-    assert grown.drop("seconds").equals(pl.read_parquet(tmp_path / "whole.parquet").drop("seconds"))
     code, _, err = call(*go_on, "--trials", "6")
     assert (code, err.splitlines()[-1]) == (
         2,
-        "hbsim: error: --trials 6: the study has grown to 8; it goes on with as many or more",
+        "hbsim: error: --trials 6: the study was extended to 8; it goes on with as many or more",
     )
 
 

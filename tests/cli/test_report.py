@@ -126,7 +126,6 @@ def test_results_are_never_overwritten(call, study, tmp_path, options, line):
     assert (done.code, done.out) == (2, "")
     assert line in done.err
     assert {path: path.read_bytes() for path in (tmp_path / "S").iterdir()} == before
-    assert call("report", "S", "--out", "S/page.HTM").code == 0
 
 
 def test_no_folder_of_a_sweep_is_a_wrong_request(call, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 
 from hbsim.study.result import load
 from tests.cli.run_studies import TRAIN, TWELVE, printed
+from tests.profile import thorough
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +139,7 @@ def test_twice_interrupted_is_over_at_once_and_goes_on_all_the_same(call, start,
     assert decided(tmp_path / "exp") == decided(whole)
 
 
+@thorough
 def test_killed_studies_go_on(call, start, tmp_path, whole):
     study = start(*TWELVE, "--set", "hang=5")
     study.when((tmp_path / "exp/trials/000005").exists)

@@ -44,22 +44,17 @@ def example(request) -> Iterator[tuple]:
 def test_a_pause_changes_no_number(example, tmp_path):
     function, configuration = example
     whole = train(function, configuration, tmp_path / "whole", milestone=9, pauses=False)
+    assert checkpoint.describe(tmp_path / "whole" / checkpoint.NAME) is None  # only a pause makes one
     assert [resource for resource, _ in whole] == list(range(1, 10))
     parts = []
     for milestone in (1, 3, 9):
         parts += train(function, configuration, tmp_path / "parts", milestone=milestone)
+        assert checkpoint.describe(tmp_path / "parts" / checkpoint.NAME)["resource"] == milestone
     assert parts == whole
     assert whole[-1][1]["accuracy"] > max(0.8, whole[0][1]["accuracy"])  # it learns
 
 
-def test_only_a_pause_makes_a_checkpoint(example, tmp_path):
-    function, configuration = example
-    train(function, configuration, tmp_path, milestone=1, pauses=False)
-    assert checkpoint.describe(tmp_path / checkpoint.NAME) is None
-    train(function, configuration, tmp_path, milestone=1)
-    assert checkpoint.describe(tmp_path / checkpoint.NAME)["resource"] == 1
-
-
+@thorough
 def test_promoted_trials_of_a_real_study_go_on_from_their_checkpoints(example, tmp_path):
     function, _ = example
     scheduler = hbsim.make_scheduler("promotion", max_t=3, grace_period=1, reduction_factor=3, num_trials=6)

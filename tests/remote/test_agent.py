@@ -314,7 +314,9 @@ def test_nothing_is_left(agent, end, status):
     if end is hang:
         more = {
             "lease": 3.0,
-            "command": with_constant("AgentJobs.prune = lambda *given: agent.time.sleep(600)"),
+            "command": with_constant(
+                "AgentJobs.prune = lambda *given: agent.time.sleep(600); agent._HANGS = 1"
+            ),
         }
     one = agent(constants={"text": "x" * 1_000_000}, **more)
     pids = busy(one)

@@ -140,7 +140,11 @@ def test_a_checkpoint_in_the_studys_folder_is_copied_to_a_host(piped: Piped) -> 
     assert [kind for kind, _ in piped.carrier.copies] == ["put"] * 4  # two fail, then checkpoint and files
 
 
-def test_what_cannot_be_copied_is_named_and_hosts_keep_it(piped: Piped) -> None:
+def test_what_cannot_be_copied_is_named_and_hosts_keep_it(
+    piped: Piped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAUSE", 0.05)
+
     def full(kind: str, host: str) -> None:
         if kind == "get":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -196,7 +200,7 @@ class Thinks(RandomSearcher):
 def one_by_one(piped: Piped, **options: Any) -> Any:
     """Run trials, one of which is under way while the next is thought of."""
     core = scheduler("stopping", num_trials=4)
-    return piped.run(core, "saving", lease=LEASE, workers=2, args={"seconds": 0.3}, **options)
+    return piped.run(core, "saving", lease=LEASE, workers=2, args={"seconds": 0.1}, **options)
 
 
 def no_loss(piped: Piped) -> bool:
@@ -248,7 +252,7 @@ def test_ctrl_c_twice_while_a_searcher_thinks(piped: Piped) -> None:
 
 def test_a_runner_that_is_slow_makes_trials_wait(piped: Piped, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what is reported faster than it can be written down nothing piles up, and nothing is lost."""
-    count, times, most = 30_000, iter([1.0, 1.0]), [0]
+    count, times, most = 22_000, iter([1.0, 1.0]), [0]
     append = Journal.append
     wait = RemoteWorkers.wait
 

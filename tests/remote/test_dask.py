@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,13 +19,14 @@ import pytest
 
 from hbsim.errors import ParameterError
 from hbsim.executors.remote.options import Dask
-from hbsim.executors.remote.protocol import AgentEnded, AgentLine, CopyError, HostFailed, Joined
+from hbsim.executors.remote.protocol import AgentEnded, AgentLine, CopyError, HostFailed, Joined, Lost
 from tests.doubles.certificate import make_certificate
 from tests.doubles.dask_processes import PATIENCE, DaskProcesses, dask_processes
 from tests.profile import thorough
 
 pytest.importorskip("distributed")
-from hbsim.executors.remote.dask import DaskCarrier
+from hbsim.executors.remote import dask
+from hbsim.executors.remote.dask import DaskCarrier, check_scheduler
 
 AGENT = Path(__file__).parents[1] / "doubles" / "echo_agent.py"
 T = TypeVar("T")
@@ -92,6 +94,24 @@ def cluster(folder: Path, workers: int = 1, **given: Any) -> Iterator[DaskProces
         yield processes
 
 
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
+    """A scheduler and a worker, for tests that end neither."""
+    with cluster(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DaskProcesses, dict[str, Path]]]:
+    """The same with TLS, and the files that a client needs."""
+    folder = tmp_path_factory.mktemp("tls")
+    files = make_certificate(folder)
+    options = dask_options(files)
+    given: dict[str, Any] = {"scheduler_options": ["--protocol", "tls", *options]}
+    with cluster(folder, worker_options=["--name", "gpu1", *options], **given) as found:
+        yield found, files
+
+
 def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
 
@@ -132,13 +152,8 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
-@pytest.mark.parametrize("tls", [pytest.param(False, marks=thorough), True])
-def test_lines_and_files(tls: bool, tmp_path: Path) -> None:
-    files = make_certificate(tmp_path) if tls else {}
-    options = dask_options(files)
-    given: dict[str, Any] = {"worker_options": ["--name", "gpu1", *options]}
-    if tls:
-        given["scheduler_options"] = ["--protocol", "tls", *options]
+def test_lines_and_files(tls: tuple[DaskProcesses, dict[str, Path]], tmp_path: Path) -> None:
+    processes, files = tls
 
     async def study() -> None:
         async with studying(processes.address, **files) as ours:
@@ -163,8 +178,7 @@ def test_lines_and_files(tls: bool, tmp_path: Path) -> None:
             pid = ours.pid(joined.agent)
         assert not is_running(pid)
 
-    with cluster(tmp_path, **given) as processes:
-        run(study())
+    run(study())
 
 
 def test_agents_that_end_are_replaced(tmp_path: Path) -> None:
@@ -228,30 +242,46 @@ def test_trials_are_handed_back_before_a_worker_ends(how: str, tmp_path: Path) -
         run(study())
 
 
-def test_a_scheduler_that_is_silent_for_a_while(tmp_path: Path) -> None:
+def test_a_scheduler_that_is_silent_for_a_while(processes: DaskProcesses) -> None:
     """The workers stay: what they say meanwhile comes afterwards."""
 
     async def study() -> None:
         async with studying(processes.address, lease=9.0) as ours:
             joined = await ours.joined()
-            ours.order(joined.agent, o="count", to=200, every=0.02)
+            ours.order(joined.agent, o="count", to=100, every=0.02)
             await ours.until(lambda: ours.said(joined.agent, "count")[10:])
             assert processes.scheduler is not None
             processes.scheduler.send_signal(signal.SIGSTOP)
             ours.order(joined.agent, o="echo", number=0)
-            await asyncio.sleep(5.0)
+            await asyncio.sleep(2.5)
             processes.scheduler.send_signal(signal.SIGCONT)
             await ours.until(lambda: ours.said(joined.agent, "echo"))
             counted = [one["number"] for one in ours.said(joined.agent, "count")]
-            assert counted == list(range(200))
+            assert counted == list(range(100))
             assert len(ours.all(Joined)) == 1
             assert not ours.all(AgentEnded)
+
+    run(study())
+
+
+def test_a_scheduler_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again for as long as a lease; nothing is left on its workers."""
+    monkeypatch.setattr(dask, "check_scheduler", partial(check_scheduler, timeout=0.2))
+
+    async def study() -> None:
+        async with studying(processes.address, lease=2.0) as ours:
+            joined = await ours.joined()
+            processes.kill_scheduler()
+            (lost,) = await ours.until(lambda: ours.all(Lost))
+            assert lost.reason == f"the connection to the Dask scheduler at {processes.address} is lost"
+            assert [one.agent for one in ours.all(AgentEnded)] == [joined.agent]
+        await gone(ours.pid(joined.agent))
 
     with cluster(tmp_path) as processes:
         run(study())
 
 
-def test_another_connection_to_the_same_scheduler(tmp_path: Path) -> None:
+def test_another_connection_to_the_same_scheduler(processes: DaskProcesses) -> None:
     """The agents of the one before end, and that is said."""
 
     async def study() -> None:
@@ -267,18 +297,17 @@ def test_another_connection_to_the_same_scheduler(tmp_path: Path) -> None:
             ours.order(again.agent, o="echo")
             await ours.until(lambda: ours.said(again.agent, "echo"))
 
-    with cluster(tmp_path) as processes:
-        run(study())
+    run(study())
 
 
-def test_a_worker_takes_the_plugin_off_when_nobody_is_there(tmp_path: Path) -> None:
+def test_a_worker_takes_the_plugin_off_when_nobody_is_there(processes: DaskProcesses) -> None:
     code = """
 import asyncio, json
 from hbsim.executors.remote.dask import DaskCarrier
 from hbsim.executors.remote.options import Dask
 async def main():
     carrier = DaskCarrier(Dask(scheduler_address={address!r}, lease=2), print)
-    await carrier.open(json.dumps({{"session": "one", "grace": 1.0, "lease": 2.0, "ends": 3.0}}))
+    await carrier.open(json.dumps({{"session": "one", "grace": 1.0, "lease": 2.0, "ends": 1.0}}))
     while True:
         print(await carrier.events.get(), flush=True)
 asyncio.run(main())
@@ -299,8 +328,7 @@ asyncio.run(main())
             plugins = await ours.carrier._client.run(lambda dask_worker: list(dask_worker.plugins))
             assert not any("hbsim-one" in names for names in plugins.values())
 
-    with cluster(tmp_path) as processes:
-        run(look())
+    run(look())
 
 
 def test_a_cluster_in_this_process(tmp_path: Path) -> None:
@@ -345,22 +373,23 @@ async def refusal(address: str, **tls: Path) -> str:
     return text
 
 
-def test_what_cannot_be_connected_to_is_said_in_one_line(tmp_path: Path) -> None:
-    ours, theirs = make_certificate(tmp_path / "ours"), make_certificate(tmp_path / "theirs")
-    options = dask_options(ours)
+def test_what_cannot_be_connected_to_is_said_in_one_line(
+    tls: tuple[DaskProcesses, dict[str, Path]], tmp_path: Path
+) -> None:
+    (processes, ours), theirs = tls, make_certificate(tmp_path)
 
     async def look() -> None:
-        tls = processes.address
-        assert "not with TLS that both sides accept" in await refusal(tls, **theirs)
-        assert "give tls:// with tls_ca, tls_cert and tls_key" in await refusal(tls.replace("tls", "tcp"))
+        address = processes.address
+        assert "not with TLS that both sides accept" in await refusal(address, **theirs)
+        plain = address.replace("tls", "tcp")
+        assert "give tls:// with tls_ca, tls_cert and tls_key" in await refusal(plain)
         assert "give that of the scheduler" in await refusal(processes.worker_address(0), **ours)
-        assert "no Dask scheduler answers there within" in await refusal("tcp://127.0.0.1:1")
+        with pytest.raises(ParameterError, match=r"no Dask scheduler answers there within 0\.5 s"):
+            await check_scheduler("tcp://127.0.0.1:1", None, 0.5)
         mixed = {**ours, "tls_key": theirs["tls_key"]}
-        assert "must be the private key of tls_cert" in await refusal(tls, **mixed)
+        assert "must be the private key of tls_cert" in await refusal(address, **mixed)
 
-    given = {"scheduler_options": ["--protocol", "tls", *options], "worker_options": options}
-    with cluster(tmp_path, **given) as processes:
-        run(look())
+    run(look())
 
 
 def test_a_worker_without_hbsim(tmp_path: Path) -> None:

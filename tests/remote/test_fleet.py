@@ -18,6 +18,7 @@ from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.protocol import ROOM
 from hbsim.runner.workers import Assignment, JobEnded, Reported, WorkerClosed, WorkerOpened
 from tests.doubles.fake_network import FakeHost, FakeNetwork, Run
+from tests.profile import examples
 
 LEASE = 6.0
 
@@ -146,7 +147,7 @@ def trouble(network: FakeNetwork, random: Random) -> None:
     )()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25, 8), deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(("pull", "shared", "mixed", "url")), st.integers(1, 4))
 def test_no_trial_runs_twice_at_once_and_none_waits_for_ever(seed: int, storage: str, hosts: int) -> None:
     network, runner = make(seed, storage == "url", delay=0.3, slow=1.0)
@@ -178,7 +179,7 @@ def test_no_trial_runs_twice_at_once_and_none_waits_for_ever(seed: int, storage:
     assert not [note for note in network.notes if "makes no sense" in note]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10, 5), deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(("pull", "mixed", "url")))
 def test_without_trouble_every_trial_goes_on_from_its_newest_checkpoint(seed: int, storage: str) -> None:
     network, runner = make(seed, storage == "url", delay=0.3, slow=1.0)
@@ -201,7 +202,7 @@ def test_without_trouble_every_trial_goes_on_from_its_newest_checkpoint(seed: in
         assert {copy.job for copy in network.copies if isinstance(copy, Put)} & begun == moved
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10, 5), deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_gpu_study_never_runs_on_a_host_without_whatever_comes_and_goes(seed: int) -> None:
     network, runner = make(seed, resource={}, delay=0.3)

@@ -34,7 +34,7 @@ def refused(study: Study, *words: str) -> None:
 def test_a_host_without_gpus_takes_no_trial_of_a_study_that_has_some(tmp_path: Path) -> None:
     environments = [{GPUS: ""}, {GPUS: "GPU-0,GPU-1"}]
     with studying(tmp_path, "ssh", environments=environments) as study:
-        study.start(trials=12, seconds=0.1, options=["--workers", "8"])
+        study.start(trials=6, seconds=0.05, options=["--workers", "8"])
         study.done()
         check(study)
         opened = study.records("open")
@@ -43,7 +43,7 @@ def test_a_host_without_gpus_takes_no_trial_of_a_study_that_has_some(tmp_path: P
         said = next(line for line in study.log.splitlines() if study.ssh.name(0) in line and "no GPU" in line)
         assert "--num-gpus 0" in said or "num_gpus=0" in said
         study.clear()
-        study.start(trials=6, options=["--num-gpus", "0"])
+        study.start(trials=4, options=["--num-gpus", "0"])
         study.done()
         check(study)
         assert {record["host"] for record in study.records("open")} == {study.ssh.name(0), study.ssh.name(1)}
@@ -75,7 +75,7 @@ def most_at_once(study: Study) -> dict[str, int]:
 
 
 def test_a_share_that_no_host_has(tmp_path: Path) -> None:
-    with studying(tmp_path, "dask") as study:
+    with studying(tmp_path, "ssh", 1) as study:
         study.start(options=["--num-gpus", "3"])
         refused(study, "--num-gpus 3", "GPU")
         study.start(options=["--num-cpus", "1000"])
@@ -86,7 +86,7 @@ def test_a_share_that_no_host_has(tmp_path: Path) -> None:
     ("carrier", "storage"),
     [
         ("agent", "pull"),
-        ("worker", "shared"),
+        pytest.param("worker", "shared", marks=thorough),
         pytest.param("worker", "pull", marks=thorough),
         pytest.param("nanny", "pull", marks=thorough),
     ],
@@ -108,6 +108,7 @@ def test_a_host_that_is_taken_away_hands_its_trials_back(carrier: str, storage: 
         assert len(begun) == 1  # it went on from where it saved
 
 
+@thorough
 def test_hosts_come_and_go(tmp_path: Path) -> None:
     with studying(tmp_path, "ssh", lease=2.0) as study:
         study.machines.kill(1)
@@ -145,7 +146,7 @@ def test_what_was_paused_is_kept_when_its_host_goes(tmp_path: Path) -> None:
         assert began
 
 
-@pytest.mark.parametrize("carrier", [pytest.param("ssh", marks=thorough), "dask"])
+@pytest.mark.parametrize("carrier", ["ssh", pytest.param("dask", marks=thorough)])
 def test_a_host_that_cannot_load_the_function_is_named_and_left_out(carrier: str, tmp_path: Path) -> None:
     code = """
 import os
@@ -159,7 +160,7 @@ from tests.remote.training import saving
     environments = [{}, {"HBSIM_TEST_KIND": "broken"}]
     with studying(tmp_path, carrier, environments=environments) as study:
         study.machines.kill(1)
-        study.start(f"{tmp_path / 'train.py'}:saving", seconds=0.4, trials=20)
+        study.start(f"{tmp_path / 'train.py'}:saving", seconds=0.4, trials=12)
         study.reach(1)
         study.machines.start(1)
         name = study.ssh.name(1) if carrier == "ssh" else "host-1"
@@ -185,7 +186,8 @@ def test_trials_that_end_badly(tmp_path: Path) -> None:
         check_nothing_is_left(study)
 
 
-@pytest.mark.parametrize("carrier", ["ssh", pytest.param("dask", marks=thorough)])
+@thorough
+@pytest.mark.parametrize("carrier", ["ssh", "dask"])
 def test_ctrl_c_ends_in_good_order_and_goes_on(carrier: str, tmp_path: Path) -> None:
     """Also without machines: what was paused has come to the study's folder."""
     with studying(tmp_path, carrier) as study:

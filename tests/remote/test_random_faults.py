@@ -122,7 +122,8 @@ class Faults:
             cluster.start_scheduler(port)
 
 
-@pytest.mark.parametrize("carrier", ["ssh", pytest.param("dask", marks=thorough)])
+@thorough
+@pytest.mark.parametrize("carrier", ["ssh", "dask"])
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 def test_whatever_happens(seed: int, carrier: str, tmp_path: Path) -> None:
     pull = (seed + (carrier == "dask")) % 2 == 1  # what was killed with its machine is trained again

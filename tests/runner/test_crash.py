@@ -15,7 +15,7 @@ from hbsim.runner.journal import Journal
 from tests.doubles.fake_trials import Fault
 from tests.doubles.journal_lines import read_journal
 from tests.doubles.pair import round_trip
-from tests.profile import examples
+from tests.profile import examples, thorough
 
 from .checks import check_end, check_reports, tell_again
 from .studies import Run, Study, picture, replayed, small, studies
@@ -38,7 +38,7 @@ def check_replay(run: Run, count: int) -> None:
     assert rows.tobytes() == run.decisions.rows()[: len(rows)].tobytes()
 
 
-@settings(max_examples=examples(80))
+@settings(max_examples=examples(80, 15))
 @given(studies(), CUTS)
 def test_a_replay_is_exact(study: Study, cuts: list[float]) -> None:
     run = Run(study, states=True).go()
@@ -92,7 +92,7 @@ def test_at_every_record(type: str, resume: bool) -> None:
         assert resumed.journal_state.failures == run.journal_state.failures
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+@pytest.mark.parametrize("workers", [2, 5, *(pytest.param(count, marks=thorough) for count in (1, 3))])
 @pytest.mark.parametrize("type", TYPES)
 def test_at_every_record_with_other_workers(type: str, workers: int) -> None:
     faults = [Fault(0, "slow save", seconds=4), Fault(1, "twice", 0), Fault(2, "error", 1), Fault(3, "deaf")]

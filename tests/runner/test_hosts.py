@@ -83,7 +83,7 @@ def test_trials_that_go_on_while_they_save(study: Study, hosts: list[Host], seco
     check_over(study.run(hosts=[*hosts, Host(2)], faults=faults))
 
 
-@settings(max_examples=examples(25))
+@settings(max_examples=examples(25, 8))
 @given(studies(), st.lists(hosts(), min_size=4, max_size=4), CUTS, st.integers(0, 3))
 def test_crashes(study: Study, hosts: list[list[Host]], cuts: list[float], local: int) -> None:
     """Other hosts go on each time, or once this machine alone; what was written says where all stood."""

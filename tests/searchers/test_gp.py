@@ -383,8 +383,9 @@ def test_the_same_configuration_over_and_over(name: str) -> None:
 def test_a_model_that_fails_leaves_random_search(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import hbsim.searchers.gp_model as module
 
-    searcher = made(name, cube(2))
+    searcher = made(name, cube(2), options={"num_init": 4})
     play(searcher, bowl, 6)
+    assert searcher.fits
 
     def broken(*_: Any) -> None:
         raise torch.linalg.LinAlgError("not positive definite")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import hbsim
-from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.study.result import RunResult
 from hbsim.study.simulated_run import SimulatedResult
 from tests.study import training
@@ -61,6 +61,12 @@ def test_the_same_call_with_another_executor(real: RunResult) -> None:
     assert result.incumbent().schema == real.incumbent().schema
     assert set(real.summary()) <= set(result.summary())
     assert result.why == real.why == "done"
+    assert result.best is not None
+    assert result.best.config == result.best_config
+    assert result.best.value == result.summary()["best"]
+    assert (result.best.trial, result.best.checkpoint) == (result.summary()["best_trial"], None)
+    with pytest.raises(OutputError, match="the study was simulated: no model was trained"):
+        result.best.load()
     assert result.folder is None
     assert {path: path.stat().st_mtime_ns for path in real.folder.rglob("*")} == before
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 import hbsim
+from tests.profile import THOROUGH, thorough
 
 TRAIN = f"{Path(__file__).parent / 'training.py'}:train_fn"
 LIMIT = 60.0  # seconds
@@ -56,20 +57,20 @@ def others(folder: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["stopping", "promotion"])
+@pytest.mark.parametrize("kind", [pytest.param("stopping", marks=thorough), "promotion"])
 def test_killed_again_and_again_it_comes_to_the_same_decisions(kind, tmp_path, monkeypatch):
     (tmp_path / "plain").mkdir()
     monkeypatch.chdir(tmp_path / "plain")
     chance = random.Random(kind)
     folder = tmp_path / "exp"
     journal = folder / "journal.jsonl"
-    kills = 0
+    kills, most_kills = 0, KILLS if THOROUGH else 4
     while True:
         already = lines(journal)
         process = start(kind, 1, folder, journal.exists())
         after = already + chance.randrange(1, 9)
         wait_for(lambda n=after, p=process: lines(journal) >= n or p.poll() is not None, "the study goes on")
-        if kills < KILLS and process.poll() is None:
+        if kills < most_kills and process.poll() is None:
             time.sleep(chance.random() * 0.01)
             process.send_signal(signal.SIGKILL)
             kills += 1
@@ -84,7 +85,7 @@ def test_killed_again_and_again_it_comes_to_the_same_decisions(kind, tmp_path, m
         folder=tmp_path / "other",
         progress="none",
     )
-    assert kills >= 5
+    assert kills >= min(5, most_kills)
     assert resumed.decisions.drop("time").rows() == plain.decisions.drop("time").rows()
     assert resumed.trials["status"].to_list() == plain.trials["status"].to_list()
     trained = Counter((tmp_path / "trained.txt").read_text().split("\n"))
@@ -113,7 +114,7 @@ def test_workers_killed_with_their_trials_leave_nothing_behind_and_a_second_proc
     wait_for(lambda: not others(tmp_path), "processes were left behind")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=thorough)])
 def test_an_interruption_ends_it_cleanly_and_it_goes_on(number, tmp_path):
     folder = tmp_path / "exp"
     process = start("stopping", 2, folder, resume=False)

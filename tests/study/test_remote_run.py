@@ -192,6 +192,18 @@ def test_checkpoints_that_never_were_are_nowhere(cluster: Cluster, folder: Path)
     assert result.why == "done"
 
 
+def test_on_this_machine_it_waits_for_what_a_killed_run_has_left_on_hosts(
+    cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.lose = 3
+    with pytest.raises(ExecutorError):
+        study(folder)
+    waited: list[Path] = []
+    monkeypatch.setattr("hbsim.study.run.wait_for_earlier_runs", lambda trials, say: waited.append(trials))
+    assert study(folder, "local", resume=True).why == "done"
+    assert waited == [folder / "trials"]
+
+
 def test_a_worker_that_is_shut_is_seen(cluster: Cluster, folder: Path, capsys: Any) -> None:
     cluster.shut = 3
     result = study(folder, progress="lines")
@@ -202,9 +214,7 @@ def test_a_worker_that_is_shut_is_seen(cluster: Cluster, folder: Path, capsys: A
     assert "shut" in kinds(folder)
 
 
-@pytest.mark.parametrize(
-    ("executor", "loss_retries"), [("dask", None), ("dask", 0), ("dask", 1), ("local", 0)]
-)
+@pytest.mark.parametrize(("executor", "loss_retries"), [("dask", None), ("dask", 1), ("local", 0)])
 def test_trials_that_were_lost_for_good_are_said_with_what_helps(
     cluster: Cluster, folder: Path, executor: str, loss_retries: int | None
 ) -> None:

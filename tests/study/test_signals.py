@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 import hbsim
+from tests.profile import thorough
 from tests.study.test_killed import CODE, LIMIT, lines, others, wait_for
 
 # Long enough that the signals find it running.
@@ -45,7 +46,7 @@ def test_a_hangup_ends_it_cleanly_though_nobody_reads_what_it_says(tmp_path):
     assert hbsim.load(tmp_path / "exp").why == "interrupted"
 
 
-@pytest.mark.parametrize("controller_first", [True, False])
+@pytest.mark.parametrize("controller_first", [pytest.param(True, marks=thorough), False])
 def test_sigterm_to_all_processes_is_an_interruption(controller_first, tmp_path):
     """As a batch system does it: no trial has failed."""
     folder = tmp_path / "exp"
@@ -67,6 +68,7 @@ def server_of(process: subprocess.Popen) -> psutil.Process:
     return server
 
 
+@thorough
 def test_a_server_that_is_stopped_is_replaced_and_its_trials_are_lost(tmp_path):
     folder = tmp_path / "exp"
     code = CODE.replace("num_trials=9", "num_trials=4")
@@ -90,7 +92,9 @@ def test_a_server_that_is_stopped_is_replaced_and_its_trials_are_lost(tmp_path):
 HELD = LONGER.replace('"seconds": 0.05', '"seconds": 600.0').replace("workers=", "grace=0.3, workers=")
 
 
-@pytest.mark.parametrize("what", ["server", "trial", "both", "nothing"])
+@pytest.mark.parametrize(
+    "what", ["nothing", pytest.param("server", marks=thorough), pytest.param("trial", marks=thorough), "both"]
+)
 def test_sigterm_ends_a_study_whatever_its_processes_do(what, tmp_path):
     folder = tmp_path / "exp"
     process = start(folder, code=HELD)
@@ -109,7 +113,7 @@ def test_sigterm_ends_a_study_whatever_its_processes_do(what, tmp_path):
 def test_ctrl_c_waits_for_the_next_report(tmp_path):
     """Who presses it can do so again; the grace is for who kills afterwards."""
     folder = tmp_path / "exp"
-    process = start(folder, code=HELD.replace("600.0", "3.0"))
+    process = start(folder, code=HELD.replace("600.0", "1.5"))
     wait_for(lambda: lines(folder / "journal.jsonl") and server_of(process).children(), "a trial runs")
     process.send_signal(signal.SIGINT)
     assert process.wait(LIMIT) != 0

@@ -200,12 +200,12 @@ def saving(trials, **constants):
     return hbsim.run(target, scheduler, workers=1, args=constants, progress="none", resume=resume)
 
 
-def test_a_state_that_cannot_be_kept_ends_the_study_at_its_first_pause_and_it_can_go_on(tmp_path):
+def test_a_state_that_cannot_be_kept_ends_the_study_at_its_first_report(tmp_path):
     with pytest.raises(
         ParameterError, match=r"checkpoint\['model'\]\['encoder'\]='_thread.lock': cannot be kept"
     ):
         saving(9)
-    assert hbsim.load("exp").trials["trial"].to_list() == [0]
+    assert not Path("exp").exists()
     result = saving(9, mended=True)
     assert result.failures.is_empty()
     assert len(result.decisions) == 13
@@ -298,7 +298,7 @@ def test_a_resource_that_counts_down_is_told():
 
 
 def test_what_runs_on_after_the_function_is_killed_and_the_trial_has_not_failed():
-    result = run("lingers", trials=1, args={"epochs": 3}, hang_timeout=4.0)
+    result = run("lingers", trials=1, args={"epochs": 3}, hang_timeout=2.0)
     assert result.failures.is_empty()
     assert result.summary()["returned"] == 1
 

@@ -205,6 +205,7 @@ def test_a_column_that_decides_about_cost_or_failure_counts():
         assert fingerprint(one) == fingerprint(load(table(widths=[10 * w for w in WIDTHS]), wrap=wrap))
 
 
+@pytest.mark.usefixtures("small_forests")
 def test_a_fit_is_told_by_its_rows_and_its_seed(tmp_path: Path):
     pytest.importorskip("sklearn")
     surrogate, points, values, seconds = fit_pilots.curves(30)

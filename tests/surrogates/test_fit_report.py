@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from hbsim.surrogates import fit, fit_report
-from hbsim.surrogates.fit_report import spearman
+from hbsim.surrogates.description import spearman
 from tests.surrogates.fit_pilots import LEVELS, curves, stopped, write
 
 N = 50
