@@ -11,8 +11,6 @@ from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
 
-__all__ = ["BestTrial", "find_checkpoint"]
-
 
 @dataclass(frozen=True, slots=True)
 class BestTrial:

@@ -24,8 +24,9 @@ from hbsim.options import named_options
 from hbsim.runner.journal import Journal
 from hbsim.runner.journal_reader import read_records, start_of
 from hbsim.runner.loop import SearcherNotifier, drive
-from hbsim.runner.real import Limits, Observer, RealExecutor
+from hbsim.runner.real import Limits, RealExecutor
 from hbsim.runner.workers import WorkerBackend
+from hbsim.runner.writer import Observer
 from hbsim.searchers import (
     Searcher,
     SearchTask,
@@ -48,8 +49,6 @@ from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
-
-__all__ = ["Interrupted", "StudyRun", "run", "run_study"]
 
 
 NO_STATE: Final = "the function can offer its state by reporter.on_pause, or save it after each report"
