@@ -25,19 +25,6 @@ if TYPE_CHECKING:
     from hbsim.study.result import RunResult
     from hbsim.study.spec import StudySpec
 
-__all__ = [
-    "FUNCTION",
-    "REAL",
-    "RUN_MACHINES",
-    "earlier_options",
-    "end_interrupted",
-    "executor_of",
-    "new_study",
-    "option_errors",
-    "resumed_study",
-    "run_to_end",
-]
-
 FUNCTION: Final = "Training function"
 # Options of running a study, not of its definition: they may change when the study is resumed.
 HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
@@ -250,7 +237,8 @@ def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]
 
 def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> RunResult:
     """Run a study to its end, or until it is interrupted; `to_go_on` is the command that resumes it."""
-    from hbsim.study.run import Interrupted, run
+    from hbsim.study.interrupts import Interrupted
+    from hbsim.study.run import run
 
     kept = StudyFolder(folder)
     # Polars makes system calls restart after Ctrl-C, so that waiting for the warm server would not end.

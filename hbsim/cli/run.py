@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from hbsim.study.result import RunResult
     from hbsim.surrogates import Surrogate
 
-__all__ = ["run"]
-
 FOLDER: Final = "exp"
 EXECUTORS: Final = ("local", "hosts", "dask", "sim")
 

@@ -19,18 +19,6 @@ if TYPE_CHECKING:
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
 
-__all__ = [
-    "Request",
-    "as_json",
-    "notes",
-    "resume_command",
-    "run_as_json",
-    "rung_table",
-    "show",
-    "show_run",
-    "write",
-]
-
 Summary: TypeAlias = Mapping[str, Any]
 MANY_FAILED: Final = 0.1  # share of the trials
 LITTLE: Final = 0.05  # share of the busy time

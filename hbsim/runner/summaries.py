@@ -16,8 +16,6 @@ from hbsim.runner.tables import CENSORED, JobTable
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["incumbent", "resources", "rungs", "summary", "trials"]
-
 
 def summary(
     scheduler: Scheduler, jobs: JobTable, capacity: float, more: Mapping[str, object]

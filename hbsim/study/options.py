@@ -18,16 +18,6 @@ from hbsim.options import check_options, one_of, option
 if TYPE_CHECKING:
     from hbsim.runner.real import Limits
 
-__all__ = [
-    "RECORD_ALSO_TAKES",
-    "RecordOptions",
-    "RunOptions",
-    "TrialResources",
-    "check_metric",
-    "check_names",
-    "seconds",
-]
-
 
 def seconds(name: str, value: object) -> float | None:
     """Check seconds, which must be above 0, or None."""

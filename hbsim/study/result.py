@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.types import Mode
-
-__all__ = ["RunResult", "load"]
+    from hbsim.study.best import BestTrial
 
 
 class RunResult:
@@ -65,7 +64,7 @@ class RunResult:
         self.why = journal_state.why
         self.journal_state = journal_state
         self.decision_table = decisions
-        self._journal = folder.journal
+        self._journal, self._trials = folder.journal, folder.trials
 
     @cached_property
     def end_time(self) -> float:
@@ -173,6 +172,18 @@ class RunResult:
             pl.when(pl.Series(active[name])).then(pl.col(columns[name])).alias(columns[name])
             for name in sorted(space.conditional)
         )
+
+    @property
+    def best(self) -> BestTrial | None:
+        """The best report so far, with its trial, configuration and kept model; None without a report."""
+        from hbsim.study.best import BestTrial, find_checkpoint
+
+        best = self.journal_state.best
+        if best is None:
+            return None
+        report = (best.trial, best.resource, best.value)
+        found = find_checkpoint(self._trials, self.spec.study, *report)
+        return BestTrial(best.trial, self.configuration(best.trial), best.value, best.resource, found)
 
     @property
     def best_config(self) -> dict[str, object] | None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
@@ -24,8 +24,9 @@ from hbsim.options import named_options
 from hbsim.runner.journal import Journal
 from hbsim.runner.journal_reader import read_records, start_of
 from hbsim.runner.loop import SearcherNotifier, drive
-from hbsim.runner.real import Limits, Observer, RealExecutor
+from hbsim.runner.real import Limits, RealExecutor
 from hbsim.runner.workers import WorkerBackend
+from hbsim.runner.writer import Observer
 from hbsim.searchers import (
     Searcher,
     SearchTask,
@@ -49,7 +50,8 @@ from hbsim.terminal import print_err
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
 
-__all__ = ["Interrupted", "StudyRun", "run", "run_study"]
+
+NO_STATE: Final = "the function can offer its state by reporter.on_pause, or save it after each report"
 
 
 @named_options
@@ -89,8 +91,8 @@ def run(
     train : str or callable
         The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``.
     scheduler : Scheduler
-        A new scheduler by `make_scheduler`. To resume, with the same options; fifo may have more
-        `num_trials`.
+        A new scheduler by `make_scheduler`. To resume, with the same options, or a higher `num_trials`: the
+        study is extended.
     workers : int, optional
         How many trials run at the same time; by default as many as `resource` allows.
     resource : mapping, optional
@@ -209,7 +211,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         storage = None if remote is None else remote.storage
         note.bring_back(storage, say)
         counts = scheduler.type == "fifo"  # fifo decides nothing, so the resource may be the count of reports
-        made = make_workers(remote, target, options, counts, study_folder.trials, note, say)
+        made = make_workers(remote, target, options, counts, scheduler.mode, study_folder.trials, note, say)
         stack.callback(made.close)
         unused = stack.enter_context(ExitStack())
         if not resume:
@@ -229,11 +231,14 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         )
         if resume:
             retention.catch_up()
+            if study.is_extended and (bare := retention.without_checkpoint()):
+                count = "1 paused trial has" if bare == 1 else f"{bare:,} paused trials have"
+                say(f"{count} no checkpoint: if promoted they train from zero (keep=all keeps checkpoints)")
         observers: list[Observer] = [retention]
         observers += shown(stack, study.spec, state, study_folder, options, made)
         save_completed = options.keep in ("completed", "all")
         try:
-            return study.drive(
+            result = study.drive(
                 study_folder,
                 journal,
                 state,
@@ -243,6 +248,9 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
                 save_completed,
                 partial(_finish, made, retention, note, None if remote is None else state),
             )
+            if options.keep != "none" and (best := result.best) is not None and best.checkpoint is None:
+                say(f"no model of the best trial, {best.trial}, was kept: {NO_STATE}")
+            return result
         except ParameterError:
             if not resume and not state.journal_state.reports:
                 made.discard()  # its files on hosts as well
@@ -330,7 +338,12 @@ class StudyRun:
             study=secrets.token_hex(8),
         )
         self.scheduler = scheduler
-        self._grown: int | None = None  # the new number of trials, if it has grown
+        self._extended_to: int | None = None  # the new number of trials, if there are more
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether the study goes on with more trials than before."""
+        return self._extended_to is not None
 
     def open(
         self, study_folder: StudyFolder, resume: bool, fsync: str, how: Mapping[str, object]
@@ -360,24 +373,28 @@ class StudyRun:
         if before.digest != self.spec.digest:
             text = f"{self.spec.train} has changed since the study began: its trials may not compare"
             warnings.warn(HbsimWarning(text), stacklevel=6)
-        state = new_state(self.spec, self.scheduler)
-        trials, first = self.scheduler.num_trials, before.make_scheduler().num_trials
-        if first is not None:
-            self.scheduler.limit_trials(first)
+        began = before.make_scheduler()
+        if began.options.num_trials == self.scheduler.options.num_trials:
+            state = new_state(self.spec, self.scheduler)
+            replay(state, records, path, self.notifier, self.spec.space.dimension)
+            return state
+        state = new_state(self.spec, began)
         replay(state, records, path, self.notifier, self.spec.space.dimension)
-        self._grow(trials, first)
-        return state
+        self._extend(began)
+        self.scheduler.load_state_dict(began.state_dict())
+        limit_trials(self.scheduler, self.searcher)
+        return replace(state, scheduler=self.scheduler)
 
-    def _grow(self, trials: int | None, first: int | None) -> None:
-        """Let the study have more trials than before; `first` is the number that it began with."""
-        now = self.scheduler.num_trials
-        if trials in (now, first) or trials is None or now is None:
+    def _extend(self, scheduler: Scheduler) -> None:
+        """Let a study that was replayed have as many trials as the new scheduler, if these are more."""
+        trials, now = self.scheduler.options.num_trials, scheduler.options.num_trials
+        if trials is None or now is None or trials == now:
             return
         if trials < now:
-            rule = f"the study has grown to {now}; it goes on with as many or more"
+            rule = f"the study was extended to {now}; it goes on with as many or more"
             raise ParameterError("num_trials", trials, rule)
-        self.scheduler.grow(trials)
-        self._grown = trials
+        scheduler.extend(trials)
+        self._extended_to = trials
 
     def drive(
         self,
@@ -409,8 +426,8 @@ class StudyRun:
             observers,
             save_completed,
         )
-        if journal.count > 1 or self._grown is not None:
-            real.resume(scheduler.running_jobs(), self._grown)
+        if journal.count > 1 or self._extended_to is not None:
+            real.resume(scheduler.running_jobs(), self._extended_to)
         with interruptible(lambda number: _interrupt(real, number, limits.grace)):
             try:
                 drive(scheduler, real, state.decisions, self.notifier)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from hbsim.core.numbers import whole
+from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest, needs
 from hbsim.executors.devices import cpu_limit, cpus, gpus
 from hbsim.executors.local import LocalWorkers
@@ -19,15 +20,6 @@ from hbsim.executors.training_function import FunctionDescription, default_start
 from hbsim.runner.workers import WorkerBackend
 from hbsim.study.folder import RemoteRuns
 from hbsim.study.options import RunOptions
-
-__all__ = [
-    "EXECUTORS",
-    "Executor",
-    "StudyWorkers",
-    "check_executor",
-    "check_share",
-    "make_workers",
-]
 
 Executor: TypeAlias = Literal["local", "dask"] | Sequence[str] | Hosts | Dask
 EXECUTORS: Final = ("local", "dask")
@@ -144,6 +136,7 @@ def make_workers(
     target: Mapping[str, Any],
     options: RunOptions,
     counts: bool,
+    mode: Mode,
     trials: Path,
     note: RemoteRuns,
     say: Callable[[str], None],
@@ -160,6 +153,8 @@ def make_workers(
         The options of `hbsim.run`.
     counts : bool
         Whether a report without a resource is at one more than the report before.
+    mode : "max" or "min"
+        What is better.
     trials : Path
         The folder of the trials' folders.
     note : RemoteRuns
@@ -172,6 +167,7 @@ def make_workers(
         "metric": options.metric,
         "constants": options.constants,
         "counts": counts,
+        "keeps_best": None if options.keep == "none" else mode,
     }
     workers, resource, start, grace = options.workers, options.resource, options.start, options.grace
     if remote is None:

@@ -212,7 +212,7 @@ def test_a_metric_that_is_not_reported(hbsim):
 DIFFERS = {
     "--eta 4": "--eta 4: the study began with 3; it goes on with the same, or in another folder",
     "--scheduler stopping --rule rank": "--scheduler stopping: the study began with 'promotion'",
-    "--trials 99": "--trials 99: the study began with 12",
+    "--trials 5": "--trials 5: the study began with 12; it goes on with as many or more",
     "--metric loss": "--metric loss: the study began with 'accuracy'",
     "--mode min": "--mode min: the study began with 'max'",
     "--time-attr step": "--time-attr step: the study began with 'epoch'",
