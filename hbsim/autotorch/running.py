@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
 
-__all__ = ["CURVES", "STATE", "CheckpointFolder", "StudyRunner"]
-
 
 class StudyRunner:
     """Runs a study in its folder, and keeps its result.

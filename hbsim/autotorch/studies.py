@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from hbsim.simulation import Cluster
     from hbsim.study.result import RunResult
 
-__all__ = ["AutoTorchStudy", "LocalStudy", "SimulatedStudy", "make_study"]
-
 
 class AutoTorchStudy(Protocol):
     """A study that can be run: `LocalStudy` or `SimulatedStudy`.

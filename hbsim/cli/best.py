@@ -16,8 +16,6 @@ from hbsim.terminal import print_out
 if TYPE_CHECKING:
     from hbsim.study.best import BestTrial
 
-__all__ = ["best"]
-
 WIDTH: Final = 200  # columns, where stdout is no terminal
 PLAIN: Final = (int, float, str, bool, type(None))
 NOT_KEPT: Final = "not kept: the function can offer its state by reporter.on_pause"

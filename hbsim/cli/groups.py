@@ -20,23 +20,6 @@ from hbsim.surrogates.options import SurrogateOptions
 if TYPE_CHECKING:
     from hbsim.surrogates import Surrogate
 
-__all__ = [
-    "CLUSTER",
-    "CURVES",
-    "DASK_ONLY",
-    "HOSTS_ONLY",
-    "LEVELS",
-    "MACHINES",
-    "OUTPUT",
-    "SCHEDULER",
-    "STUDY",
-    "OutputOptions",
-    "load_curves",
-    "machines_of",
-    "make_cluster",
-    "search_options",
-]
-
 
 @dataclass(frozen=True)
 class CurveOptions:

@@ -18,8 +18,6 @@ from hbsim.cli.command import SETTINGS, lines_kept, make_command, say
 from hbsim.errors import nearest
 from hbsim.terminal import print_out
 
-__all__ = ["COMMANDS", "CommandOption", "app", "list_options", "main"]
-
 # Each command is the function NAME in the module hbsim.cli.NAME.
 COMMANDS: Final = {
     "simulate": "Simulate one study.",

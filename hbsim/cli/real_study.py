@@ -30,21 +30,6 @@ if TYPE_CHECKING:
     from hbsim.study.simulated_run import SimulatedResult
     from hbsim.study.spec import StudySpec
 
-__all__ = [
-    "FUNCTION",
-    "REAL",
-    "RESOURCES",
-    "RUN_MACHINES",
-    "earlier_options",
-    "end_interrupted",
-    "executor_of",
-    "new_study",
-    "option_errors",
-    "resumed_study",
-    "run_to_end",
-    "simulated_study",
-]
-
 FUNCTION: Final = "Training function"
 # Options of running a study, not of its definition: they may change when the study is resumed.
 HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
@@ -304,7 +289,8 @@ def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> Any:
     RunResult or SimulatedResult
         Its result.
     """
-    from hbsim.study.run import Interrupted, run
+    from hbsim.study.interrupts import Interrupted
+    from hbsim.study.run import run
 
     kept, scheduler, simulates = StudyFolder(folder), study["scheduler"], study.get("executor") == "sim"
     shows = simulates and study.get("progress") != "none"

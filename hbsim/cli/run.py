@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from hbsim.study.result import RunResult
     from hbsim.study.simulated_run import SimulatedResult
 
-__all__ = ["run"]
-
 FOLDER: Final = "exp"
 EXECUTORS: Final = ("local", "hosts", "dask", "sim")
 

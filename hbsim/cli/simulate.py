@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from hbsim.simulation import Cluster, Result
     from hbsim.surrogates import Surrogate
 
-__all__ = ["check_trials", "simulate"]
-
 PLOTS: Final = Path("hbsim-plots")  # the folder of plots without --folder
 
 
@@ -100,7 +98,8 @@ def check_trials(explain: Sequence[int], count: int | None) -> None:
 
 
 def _simulate(scheduler: Scheduler, curves: Surrogate, study: Given, cluster: Cluster) -> Result:
-    from hbsim.study.simulate import Interrupted, simulate
+    from hbsim.study.interrupts import Interrupted
+    from hbsim.study.simulate import simulate
 
     options = {name: value for name, value in study.items() if name not in ("num_trials", "points")}
     options["search_options"] = search_options(study)

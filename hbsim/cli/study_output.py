@@ -20,18 +20,6 @@ if TYPE_CHECKING:
     from hbsim.study.result import RunResult
     from hbsim.study.simulated_run import SimulatedResult
 
-__all__ = [
-    "Request",
-    "as_json",
-    "notes",
-    "resume_command",
-    "run_as_json",
-    "rung_table",
-    "show",
-    "show_run",
-    "write",
-]
-
 Summary: TypeAlias = Mapping[str, Any]
 MANY_FAILED: Final = 0.1  # share of the trials
 LITTLE: Final = 0.05  # share of the busy time

@@ -16,8 +16,6 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.state import check_rungs, integers, pack_rungs, unpack_rungs
 from hbsim.core.types import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, RETURNED, RUNNING, WAITING
 
-__all__ = ["Promotion"]
-
 
 class Promotion(Scheduler):
     """Promotes a trial as soon as it is among the best floor(n / eta) of its rung."""

@@ -42,8 +42,6 @@ from hbsim.core.types import (
 )
 from hbsim.errors import HbsimWarning, ParameterError, ProtocolError
 
-__all__ = ["ENDED", "Scheduler"]
-
 ROOM: Final = 4096  # trials
 new: Final = tuple.__new__  # makes a NamedTuple in a third of the time of calling its class
 ENDED: Final = {PAUSE: PAUSED, STOP: STOPPED, COMPLETE: COMPLETED}

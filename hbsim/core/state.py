@@ -30,20 +30,6 @@ from hbsim.errors import HbsimWarning, ParameterError
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
-__all__ = [
-    "check_rungs",
-    "integer",
-    "integers",
-    "load",
-    "number",
-    "pack_rungs",
-    "pack_values",
-    "pairs",
-    "save",
-    "unpack_rungs",
-    "unpack_values",
-]
-
 SCHEMA: Final = 1
 
 

@@ -20,8 +20,6 @@ from hbsim.core.state import check_rungs, integer, integers, pack_rungs, unpack_
 from hbsim.core.types import COMPLETE, PAUSE, PAUSED, RUNNING, WAITING
 from hbsim.errors import HbsimWarning
 
-__all__ = ["Synchronous"]
-
 
 class OpenBracket:
     """A bracket that was started, and its rungs so far.

@@ -30,8 +30,6 @@ from hbsim.runner.worker_pool import Watchdog, WorkerPool
 from hbsim.runner.workers import JobEnded, Message, Reported, ReportRow, WorkerBackend, WorkerOpened
 from hbsim.runner.writer import Observer, RecordSink, RecordWriter
 
-__all__ = ["NO_RUN", "Limits", "MessageHandler", "Observer", "PendingEvent", "RealExecutor", "StopConditions"]
-
 MAX_FAILURES_WITHOUT_REPORT: Final = 10  # failures in a row without a report
 
 

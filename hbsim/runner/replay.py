@@ -32,8 +32,6 @@ from hbsim.searchers import Searcher
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["Replay"]
-
 # The scheduler's answers for an idle worker, and the events that the loop waits for; all other records only
 # change the journal state.
 ANSWERS: Final = (JobStarted, NothingToRun)

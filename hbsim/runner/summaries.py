@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.space import Space
 
-__all__ = ["configurations", "incumbent", "resources", "rungs", "summary", "trials"]
-
 
 def configurations(space: Space, points: NDArray[np.float64]) -> pl.DataFrame:
     """Return a row for each trial: trial, then a column for each parameter; null if it is not active.

@@ -22,8 +22,6 @@ from hbsim.runner.records import (
 from hbsim.runner.workers import NEVER, Assignment, JobEnded, WorkerBackend, WorkerClosed, WorkerOpened
 from hbsim.runner.writer import STEP, RecordWriter
 
-__all__ = ["Watchdog", "WorkerPool"]
-
 
 class Watchdog:
     """Kills running jobs that hang, or that do not leave in time.

@@ -8,18 +8,6 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from hbsim.core.types import FailureKind
 
-__all__ = [
-    "NEVER",
-    "Assignment",
-    "JobEnded",
-    "Message",
-    "ReportRow",
-    "Reported",
-    "WorkerBackend",
-    "WorkerClosed",
-    "WorkerOpened",
-]
-
 NEVER: Final = float("inf")  # a milestone that no report reaches
 
 

@@ -16,8 +16,6 @@ from hbsim.executors.local import trial_folder
 from hbsim.runner.journal_state import JournalState
 from hbsim.runner.records import JobBegun, JobFailed, ProcessEnded, Record
 
-__all__ = ["CheckpointRetention"]
-
 AT_ONCE: Final = 2  # trials whose files are removed at the end of one process: some 10 ms each
 
 

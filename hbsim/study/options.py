@@ -19,18 +19,6 @@ from hbsim.surrogates.options import SurrogateOptions
 if TYPE_CHECKING:
     from hbsim.runner.real import Limits
 
-__all__ = [
-    "REAL_ONLY",
-    "RECORD_ALSO_TAKES",
-    "SIMULATED_ONLY",
-    "RecordOptions",
-    "RunOptions",
-    "TrialResources",
-    "check_metric",
-    "check_names",
-    "seconds",
-]
-
 
 def seconds(name: str, value: object) -> float | None:
     """Check seconds, which must be above 0, or None."""

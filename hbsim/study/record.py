@@ -28,8 +28,6 @@ from hbsim.surrogates.table_files import check_out, fitting_space, free_name, wr
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
 
-__all__ = ["export", "failed", "finish", "prepare", "record", "study_folder"]
-
 
 @named_options
 def record(

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from hbsim.core.types import Mode
     from hbsim.study.best import BestTrial
 
-__all__ = ["RunResult", "load"]
-
 
 class RunResult:
     """The result of a real study: the tables of a simulated one, and every report.

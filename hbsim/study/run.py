@@ -25,8 +25,9 @@ from hbsim.options import named_options
 from hbsim.runner.journal import Journal
 from hbsim.runner.journal_reader import read_records, start_of
 from hbsim.runner.loop import SearcherNotifier, drive
-from hbsim.runner.real import Limits, Observer, RealExecutor
+from hbsim.runner.real import Limits, RealExecutor
 from hbsim.runner.workers import WorkerBackend
+from hbsim.runner.writer import Observer
 from hbsim.searchers import (
     Searcher,
     SearchTask,
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
     from hbsim.study.result import RunResult
     from hbsim.study.simulated_run import SimulatedResult
     from hbsim.surrogates import Surrogate
-
-__all__ = ["Interrupted", "StudyRun", "check_study_options", "run", "run_study"]
 
 
 NO_STATE: Final = "the function can offer its state by reporter.on_pause, or save it after each report"

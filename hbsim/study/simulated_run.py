@@ -24,9 +24,10 @@ from hbsim.searchers.factory import plain_options
 from hbsim.simulation.result import Result
 from hbsim.study.best import BestTrial
 from hbsim.study.folder import StudyFolder
+from hbsim.study.interrupts import Interrupted
 from hbsim.study.options import REAL_ONLY, SIMULATED_ONLY, RunOptions
 from hbsim.study.run import check_constants, check_study_options
-from hbsim.study.simulate import Interrupted, simulate
+from hbsim.study.simulate import simulate
 from hbsim.study.spec import StudySpec
 from hbsim.study.workers import count_workers
 from hbsim.surrogates import load
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from hbsim.simulation import Cluster
-
-__all__ = ["SimulatedResult", "run_simulated", "warn_of_ignored"]
 
 FORMULAS: Final = ("synthetic", "ideal")  # curves by a formula, which go with any search space
 DECIDED: Final = ("fit:", "yahpo:")  # names of surrogates that take the metric that decides

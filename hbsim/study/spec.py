@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["StudySpec", "StudyState", "new_state", "replay"]
-
 LATER: Final = ("constants", "search_options", "limit", "study")  # fields that older journals do not have
 
 

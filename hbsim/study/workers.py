@@ -21,16 +21,6 @@ from hbsim.runner.workers import WorkerBackend
 from hbsim.study.folder import RemoteRuns
 from hbsim.study.options import RunOptions
 
-__all__ = [
-    "EXECUTORS",
-    "Executor",
-    "StudyWorkers",
-    "check_executor",
-    "check_share",
-    "count_workers",
-    "make_workers",
-]
-
 Executor: TypeAlias = Literal["local", "dask", "sim"] | Sequence[str] | Hosts | Dask
 EXECUTORS: Final = ("local", "sim", "dask")
 

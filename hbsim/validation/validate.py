@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from hbsim.simulation import Result
 
-__all__ = ["PARTS", "Agreement", "Prediction", "RunValidation", "Validation", "check", "validate"]
-
 PARTS: Final = ("start-up", "waiting", "load", "save", "training", "idle")
 
 
