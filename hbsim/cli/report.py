@@ -19,8 +19,6 @@ from hbsim.study.page import PAGES
 if TYPE_CHECKING:
     from hbsim.bench.report.model import SweepReport
 
-__all__ = ["report"]
-
 
 def report(
     ctx: typer.Context,

@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
     from hbsim.study.status import StudyStatus
 
-__all__ = ["COMMAND", "picture", "show"]
-
 COMMAND: Final = PageCommand
-
 EVERY: Final = 2.0  # seconds between two pictures with --watch
 SHARE: Final = 0.1  # the share of time spent on reading, at most
 PAGE_EVERY: Final = 15.0  # seconds between two pages, at least

@@ -30,8 +30,6 @@ from hbsim.runner.worker_pool import Watchdog, WorkerPool
 from hbsim.runner.workers import JobEnded, Message, Reported, ReportRow, WorkerBackend, WorkerOpened
 from hbsim.runner.writer import Observer, RecordSink, RecordWriter
 
-__all__ = ["NO_RUN", "Limits", "MessageHandler", "Observer", "PendingEvent", "RealExecutor", "StopConditions"]
-
 MAX_FAILURES_WITHOUT_REPORT: Final = 10  # failures in a row without a report
 
 
@@ -453,7 +451,7 @@ class RealExecutor:
         jobs : sequence of Job
             The scheduler's `running_jobs()`.
         trials : int, optional
-            How many trials there are in all from now on, if the scheduler has grown.
+            How many trials there are in all from now on, if the study was extended.
         """
         runs = {run.trial: run for run in self.journal_state.runs.values() if run.ended is None}
         self._writer.write(StudyResumed(time=self._writer.time(), trials=trials))

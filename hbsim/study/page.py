@@ -13,8 +13,6 @@ from typing import Final, Self
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.study.interrupts import Interrupted
 
-__all__ = ["PAGE", "PAGES", "PageProcess", "check_page", "page_file"]
-
 PAGE: Final = "study.html"  # in the study's folder
 PAGES: Final = (".html", ".htm")
 GENERATOR: Final = '<meta name="generator" content="hbsim show">'
@@ -55,18 +53,21 @@ class PageProcess:
     ----------
     folder : Path
         The study's folder.
-    file : True, path or str
-        The page's file; True for study.html in the folder.
+    file : bool, path or str
+        The page's file; True for study.html in the folder, False for no page.
     """
 
     def __init__(self, folder: Path, file: bool | Path | str) -> None:
         self._folder = folder
+        self._wanted = bool(file)
         self._file = folder / PAGE if isinstance(file, bool) else Path(file).absolute()
         self._process: subprocess.Popen[bytes] | None = None
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
 
     def start(self) -> None:
-        """Start it, once the study has a journal."""
+        """Start it, once the study has a journal; without a page do nothing."""
+        if not self._wanted:
+            return
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
         words = ["show", str(self._folder), "--html", str(self._file), "--watch"]
         self._process = subprocess.Popen(
             # -P: files of the working folder are no modules.

@@ -29,17 +29,6 @@ from hbsim.study.time_left import TimeLeft, time_left
 if TYPE_CHECKING:
     from hbsim.runner.journal_state import RunningJob
 
-__all__ = [
-    "RunningTrial",
-    "StudyStatus",
-    "TopTrial",
-    "ended",
-    "plain_value",
-    "read_status",
-    "short_span",
-    "value_text",
-]
-
 KILLED: Final = "killed"  # the state of a study whose process is gone, and did not end it
 TAIL: Final = 1000  # bytes, in which the last line of a study that is over fits
 LONGEST: Final = 40  # characters of a value

@@ -28,7 +28,7 @@ from hbsim.executors.training_function import make_target
 from hbsim.runner.journal import Journal
 from hbsim.runner.workers import JobEnded, Reported, WorkerOpened
 from hbsim.searchers import RandomSearcher
-from hbsim.study.run import Interrupted
+from hbsim.study.interrupts import Interrupted
 
 from . import training
 from .piped import LONG, STUDY, Piped, eventually, scheduler, task
