@@ -349,7 +349,7 @@ def mark_best(folder: os.PathLike[str] | str, best: Best) -> None:
 
 
 def newest_best(folder: os.PathLike[str] | str) -> Path | None:
-    """Return the folder of the newest complete checkpoint with a best report's state; None if there is none."""
+    """Return the folder of the newest complete checkpoint with a best report's state, or None."""
     folder = Path(folder)
     for number in sorted(_numbers(folder), reverse=True):
         with suppress(OSError, *_DAMAGED):
