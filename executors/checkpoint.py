@@ -235,6 +235,13 @@ class Origin:
         return key != (self.job, self.started) and meta["reports"] == self.earlier[key]
 
 
+class Best(NamedTuple):
+    """A report whose value was the best of the study when it was made: its resource and its value."""
+
+    resource: float
+    value: float
+
+
 class Loaded(NamedTuple):
     """A checkpoint from which a job continues.
 
@@ -263,6 +270,7 @@ def save(
     origin: Origin | None = None,
     reports: int = 0,
     resource: float | None = None,
+    best: Best | None = None,
     allowed: Callable[[], bool] | None = None,
 ) -> None:
     """Save a checkpoint. Earlier ones are kept as far as they may be needed (see `thin_out`).
@@ -280,6 +288,8 @@ def save(
         The number of reports that the job had made.
     resource : float, optional
         The resource of the last report.
+    best : Best, optional
+        The report whose state this is, if its value was the study's best.
     allowed : callable, optional
         Returns whether the job, which has claimed the folder, may still save; called again just before the
         checkpoint is put in place.
@@ -308,6 +318,7 @@ def save(
             kind = _write_content(temporary, obj)
             meta = {"version": _VERSION, "kind": kind, **described}
             meta |= {"reports": reports, "resource": resource, "files": _sizes(temporary)}
+            meta |= {} if best is None else {"best": best._asdict()}
             (temporary / _META).write_text(json.dumps(meta))
             _check_allowed(allowed)
             os.rename(temporary, folder / str(number))
@@ -317,6 +328,61 @@ def save(
                 _check_allowed(allowed)
             raise
         thin_out(folder, origin, claimed_by)
+
+
+def mark_best(folder: os.PathLike[str] | str, best: Best) -> None:
+    """Note in the newest complete checkpoint that it is the state of a report, the study's best so far.
+
+    Raises
+    ------
+    OutputError
+        The description cannot be written.
+    """
+    found = newest(folder)
+    if found is None:
+        return
+    path, meta = found
+    with _failing_clearly(path, "cannot be described"):
+        temporary = path.parent / f".{path.name}.{_META}"
+        temporary.write_text(json.dumps({**meta, "best": best._asdict()}))
+        os.replace(temporary, path / _META)
+
+
+def newest_best(folder: os.PathLike[str] | str) -> Path | None:
+    """Return the folder of the newest complete checkpoint with a best report's state, or None."""
+    folder = Path(folder)
+    for number in sorted(_numbers(folder), reverse=True):
+        with suppress(OSError, *_DAMAGED):
+            if "best" in _meta(folder / str(number)):
+                return folder / str(number)
+    return None
+
+
+def find_best(folder: os.PathLike[str] | str, study: str, best: Best) -> Path | None:
+    """Return the folder of the checkpoint that has the state of this report; None if there is none."""
+    folder = Path(folder)
+    for number in sorted(_numbers(folder), reverse=True):
+        with suppress(OSError, *_DAMAGED):
+            meta = _meta(folder / str(number))
+            if meta["study"] == study and meta.get("best") == best._asdict():
+                return folder / str(number)
+    return None
+
+
+def load_one(path: Path) -> Any:
+    """Return the object that was saved in one checkpoint; for a folder the path of its copy.
+
+    Raises
+    ------
+    OutputError
+        The checkpoint is damaged, or cannot be read.
+    """
+    meta = describe_one(path)
+    with _failing_clearly(path, "cannot be read"):
+        try:
+            return _read_content(path, meta["kind"])
+        except (FileNotFoundError, *_DAMAGED) as error:
+            raise OutputError(str(path), f"the checkpoint is damaged: {error}") from error
 
 
 def load(folder: os.PathLike[str] | str) -> Any:
@@ -462,8 +528,10 @@ def thin_out(folder: Path, origin: Origin | None = None, job: int | None = None)
     """Remove the checkpoints that will not be needed, and those that were left unfinished.
 
     These are kept: the newest; the newest that a report followed, in case the newest is ahead of the reports;
-    and, in case of a power cut, the newest one older than `SETTLED` seconds and the oldest younger one. So a
-    trial that saves less often than that has two checkpoints, and one that has paused for so long has one.
+    the newest two with the states of best reports, since the report of the newest may be lost; and, in case
+    of a power cut, the newest one older than `SETTLED` seconds and the oldest younger one. Without states of
+    best reports a trial that saves less often than that has two checkpoints, and one that has paused for so
+    long has one.
 
     Parameters
     ----------
@@ -496,8 +564,9 @@ def _needed(folder: Path, numbers: Sequence[int], origin: Origin | None) -> set[
     if not usable:
         return set(numbers[:1])
     newest, about, age = usable[0]
+    best = [number for number, meta, _ in usable if "best" in meta][:2]
     if age >= SETTLED:
-        return {newest}
+        return {newest, *best}
     reported = [
         number
         for number, meta, _ in usable[1:]
@@ -506,7 +575,7 @@ def _needed(folder: Path, numbers: Sequence[int], origin: Origin | None) -> set[
     ]
     settled = [number for number, _, age in usable if age >= SETTLED]
     unsettled = [number for number, _, age in usable if age < SETTLED]
-    return {newest, *reported[:1], *settled[:1], *unsettled[-1:]}
+    return {newest, *best, *reported[:1], *settled[:1], *unsettled[-1:]}
 
 
 def _sizes(folder: Path) -> dict[str, int]:

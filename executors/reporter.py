@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import is_overtaken
 from hbsim.executors.trial_session import TrialSession, leave_process
 
-_NEEDED = "every report must have it"
+FREE: Final = 5.0  # seconds of a job that saving best states may take, whatever it has trained
+SHARE: Final = 0.1  # of its training time, beside these
+_NEEDED: Final = "every report must have it"
 Function = TypeVar("Function", bound=Callable[[], object])
 
 
@@ -35,8 +37,9 @@ class Reporter:
         The fields of a `hbsim.runner.workers.Task`.
     setup : mapping
         ``time_attr`` and ``metric``, the names of the resource and of the metric that decides, or None;
-        ``counts``, if the resource of a report without `time_attr` is the count of reports; ``folder``, the
-        trial's; ``fenced``, if the job has claimed it, and a later job may do so.
+        ``counts``, if the resource of a report without `time_attr` is the count of reports; ``keeps_best``,
+        the mode if the state of the study's best report is kept, else None; ``folder``, the trial's;
+        ``fenced``, if the job has claimed it, and a later job may do so.
     parameters : sequence of str
         The names of the search space: reported again, they are no metrics.
 
@@ -66,6 +69,8 @@ class Reporter:
         self._allowed = self._may_save if setup.get("fenced") else None
         self._owner = (os.getpid(), threading.get_ident())
         self._on_pause: Callable[[], object] | None = None
+        self._saved_at = 0  # how many reports there were when `on_pause` was called last for a best state
+        self._best = BestStates(setup.get("keeps_best"), task.get("best"))
         self._unreported: int | None = None  # the number of a checkpoint that may be ahead of the reports
         session.pause = self._pause
         session.returned = self._returned
@@ -118,7 +123,10 @@ class Reporter:
         resource = self._resource(report)
         if self._unreported is not None:
             self._check_unreported(resource)
-        self._session.report(resource, self._metrics(report))
+        metrics = self._metrics(report)
+        if self._best.mode is not None and self._reward is not None:
+            self._keep_best(resource, metrics[self._reward])
+        self._session.report(resource, metrics)
 
     def save(self, obj: object) -> None:
         """Make a checkpoint of `obj`; it replaces the previous one atomically.
@@ -137,7 +145,7 @@ class Reporter:
             The checkpoint cannot be written. The previous one still exists.
         """
         with self._session.measure("save"):
-            self._save(obj)
+            self._save(obj, self._best.saved())
 
     def load(self) -> Any:
         """Return the object that the trial saved last, also in an earlier job; None if it saved nothing.
@@ -164,8 +172,9 @@ class Reporter:
     def on_pause(self, function: Function) -> Function:
         """Register a function to be called just before the trial is paused or the study is interrupted.
 
-        Its result is saved, unless it is None. A trial that is stopped saves nothing. May be used as a
-        decorator.
+        It is also called at a report that is the study's best so far as the trial knows, unless ``keep`` is
+        ``"none"``; that takes at most 5 seconds of a job, and a tenth of its training time beyond that. Its
+        result is saved, unless it is None. May be used as a decorator.
         """
         if not callable(function):
             raise ParameterError("on_pause", function, "must be a function without arguments")
@@ -187,22 +196,51 @@ class Reporter:
             checkpoint.discard(self._folder / checkpoint.NAME, number)  # and later ones, which continue it
             self._session.start_again(reason)
 
+    def _keep_best(self, resource: float, value: float | None) -> None:
+        """Save the state at a report that is the study's best so far, just before the report is sent."""
+        best, session = self._best, self._session
+        if not best.improves(resource, value):
+            return
+        if self._on_pause is None:
+            if best.just_saved:
+                checkpoint.mark_best(self._folder / checkpoint.NAME, best.report)
+        elif best.may_save(session.trained):
+            before = session.seconds["save"]
+            try:
+                with session.measure("save"):
+                    obj = self._on_pause()
+                    if obj is not None:
+                        self._save(obj, best.report, session.reports + 1, resource)
+                        self._saved_at = session.reports + 1
+            except Exception as error:  # the trial can go on without; at a pause it is an error
+                problem = f"{type(error).__name__}: {error}"
+                _say(f"the state of the best report, at {resource:g}, is not kept: {problem}")
+            best.took(session.seconds["save"] - before)
+
     def _pause(self) -> None:
-        if self._on_pause is not None:
+        if self._on_pause is not None and self._saved_at != self._session.reports:
             with self._session.measure("save"):
                 obj = self._on_pause()
                 if obj is not None:
                     self._save(obj)
 
-    def _save(self, obj: object) -> None:
+    def _save(
+        self,
+        obj: object,
+        best: checkpoint.Best | None = None,
+        reports: int | None = None,
+        resource: float | None = None,
+    ) -> None:
         session = self._session
+        last = session.last if math.isfinite(session.last) else None
         try:
             checkpoint.save(
                 self._folder / checkpoint.NAME,
                 obj,
                 origin=self._origin,
-                reports=session.reports,
-                resource=session.last if math.isfinite(session.last) else None,
+                reports=session.reports if reports is None else reports,
+                resource=last if resource is None else resource,
+                best=best,
                 allowed=self._allowed,
             )
         except ParameterError as error:  # it would be the same for every trial
@@ -247,6 +285,60 @@ class Reporter:
                 self._session.fatal("metric", reward, rule)
             metrics[reward] = None
         return metrics
+
+
+class BestStates:
+    """Knows which reports are the study's best so far as this job can know, and limits how often they save.
+
+    What is better than the study's best value when the job starts, and than all earlier reports of the job,
+    counts. Saving by `Reporter.on_pause` takes at most `FREE` seconds of a job, and a tenth of its training
+    time beyond that. Of a function that saves by itself a checkpoint is the state of the report that it
+    follows; or, if the function saves before its first report, of the report that follows it.
+
+    Parameters
+    ----------
+    mode : "max", "min" or None
+        What is better; None if no state is kept.
+    value : float or None
+        The study's best value when the job starts.
+    """
+
+    def __init__(self, mode: str | None, value: float | None) -> None:
+        self.mode = mode
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._value = -math.inf if value is None else self._sign * value
+        self.report = checkpoint.Best(0.0, 0.0)
+        self._reported = self._is_best = False  # whether there was a report; whether the last one is the best
+        self._saved = False  # whether the function has saved by itself since its last report
+        self._saves_first = False  # whether it saved before its first report
+        self.just_saved = False  # whether what it saved before the last report is the state of that
+        self._spent = self._last = 0.0  # seconds of saving: in all, and the last time
+
+    def improves(self, resource: float, value: float | None) -> bool:
+        """Record a report; return whether it is the best so far."""
+        if not self._reported:
+            self._saves_first = self._saved
+        self.just_saved = self._saved and self._saves_first
+        self._reported, self._saved = True, False
+        self._is_best = value is not None and self._sign * value > self._value
+        if value is not None and self._is_best:
+            self._value = self._sign * value
+            self.report = checkpoint.Best(resource, value)
+        return self._is_best
+
+    def saved(self) -> checkpoint.Best | None:
+        """Record that the function saves by itself; return the best report if this is its state."""
+        self._saved = True
+        return self.report if self._is_best and not self._saves_first else None
+
+    def may_save(self, trained: float) -> bool:
+        """Return whether the state may be saved after so many seconds of training."""
+        return self._spent + self._last <= FREE + SHARE * trained
+
+    def took(self, seconds: float) -> None:
+        """Record how long it took to save a state."""
+        self._spent += seconds
+        self._last = seconds
 
 
 def _say(text: str) -> None:

@@ -278,6 +278,11 @@ class TrialSession:
         """Whether the function was ordered to leave."""
         return self.end_reason in _LEFT
 
+    @property
+    def trained(self) -> float:
+        """The seconds of training so far."""
+        return time.monotonic() - self._begun - self._lost
+
     def check_lease(self) -> None:
         """End the process if its lease is over: its work may have been given to another host."""
         if self._lease is not None and self._lease.expired():

@@ -20,21 +20,6 @@ from typing import Final
 
 from hbsim.terminal import shown
 
-__all__ = [
-    "ExecutorError",
-    "HbsimError",
-    "HbsimWarning",
-    "JournalError",
-    "OutputError",
-    "ParameterError",
-    "ProtocolError",
-    "SurrogateError",
-    "brief",
-    "counted",
-    "nearest",
-    "needs",
-]
-
 LONGEST: Final = 3000  # characters of an error
 
 

@@ -15,20 +15,6 @@ from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
 from hbsim.errors import ParameterError, nearest
 
-__all__ = [
-    "NONE",
-    "Check",
-    "Option",
-    "Takes",
-    "check_options",
-    "declared",
-    "flag",
-    "named_options",
-    "one_of",
-    "option",
-    "unknown_option",
-]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 Check: TypeAlias = Callable[[str, object], Any]

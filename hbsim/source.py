@@ -10,8 +10,6 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["load_module", "source_spec"]
-
 
 class _Source(SourceFileLoader):
     """A loader that compiles a file at each import.

@@ -13,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Place", "TomlTable", "dotted", "first_problem", "parse_toml", "read_text", "shown", "to_toml"]
-
 Place: TypeAlias = tuple[int | str, ...]  # the keys that lead to a value
 
 TYPE_NAMES: Final = {

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.simulation import Result
 
-__all__ = ["draw"]
-
 
 def draw(
     result: RunResult | Result,

@@ -21,22 +21,6 @@ if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.space import Space
 
-__all__ = [
-    "EXECUTORS",
-    "MAX_REWARD",
-    "Keep",
-    "Progress",
-    "Start",
-    "StudyParameters",
-    "TrainFunction",
-    "Visualizer",
-    "chosen_executor",
-    "chosen_max_reward",
-    "chosen_searcher",
-    "in_autotorch_words",
-    "point_of",
-]
-
 TrainFunction: TypeAlias = Callable[..., object] | str
 # The names of options of `hbsim.run` in AutoTorch.
 AUTOTORCH_WORDS: Final = {"metric": "reward_attr", "max_time": "time_out"}

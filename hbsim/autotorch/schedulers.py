@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from hbsim.study.result import RunResult
     from hbsim.surrogates import Surrogate
 
-__all__ = ["FIFOScheduler", "HyperbandScheduler", "TaskScheduler"]
-
 
 class TaskScheduler:
     """The base class of `FIFOScheduler` and `HyperbandScheduler`: a study that `run` or `join_jobs` starts.

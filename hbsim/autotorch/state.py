@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hbsim.autotorch.studies import AutoTorchStudy
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["SchedulerState", "adopt", "make_state", "options_of", "read_state", "write_state"]
-
 SCHEMA: Final = 1
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hbsim.simulation.cluster import Cluster, Machines
     from hbsim.simulation.cluster_files import ClusterFile
 
-__all__ = ["clusters"]
-
 WIDTH: Final = 160  # columns, where stdout is no terminal
 
 

@@ -21,8 +21,6 @@ from hbsim.terminal import print_err, shown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SETTINGS", "Command", "command_line", "exit_code", "is_given", "make_command", "say", "spelled"]
-
 SETTINGS: Final = {"max_content_width": 110}
 ARGUMENTS: Final = "hbsim.arguments"  # key in a context: the words after the command's name
 

@@ -23,8 +23,6 @@ from hbsim.options import option
 if TYPE_CHECKING:
     from hbsim.bench.sweep.plan import SweepPlan
 
-__all__ = ["compare"]
-
 
 @dataclass(frozen=True)
 class VariantOptions:

@@ -18,8 +18,6 @@ from hbsim.cli.command import SETTINGS, lines_kept, make_command, say
 from hbsim.errors import nearest
 from hbsim.terminal import print_out
 
-__all__ = ["COMMANDS", "CommandOption", "app", "list_options", "main"]
-
 # Each command is the function NAME in the module hbsim.cli.NAME.
 COMMANDS: Final = {
     "simulate": "Simulate one study.",
@@ -28,6 +26,7 @@ COMMANDS: Final = {
     "report": "Say what came out of a sweep: a page, figures, tables.",
     "run": "Run a study for real.",
     "show": "Show how a study stands, while it runs and after it.",
+    "best": "Show a study's best trial and its model.",
     "record": "Record learning curves for the simulator.",
     "validate": "Hold the simulator against real runs.",
     "surrogates": "List learning curves, or import them.",

@@ -19,18 +19,6 @@ import typer
 from hbsim.errors import ParameterError
 from hbsim.options import NONE, Option, Takes, declared
 
-__all__ = [
-    "Given",
-    "Group",
-    "Step",
-    "default_of",
-    "group",
-    "named_values",
-    "parse_number",
-    "parse_whole",
-    "with_groups",
-]
-
 Given: TypeAlias = Mapping[str, Any]  # values of a group's options that were given
 
 

@@ -24,21 +24,6 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-__all__ = [
-    "MARKER",
-    "duration",
-    "facts",
-    "output_folder",
-    "plain",
-    "print_json",
-    "progress",
-    "table",
-    "versions",
-    "wide_console",
-    "write_frame",
-    "write_json",
-]
-
 MARKER: Final = "hbsim.json"  # in every folder of results: the names of the files that hbsim wrote
 SILENT: Final = 1.0  # seconds before progress is shown
 SURE: Final = 5.0  # seconds before the remaining time is estimated

@@ -31,8 +31,6 @@ from hbsim.terminal import print_out
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
 
-__all__ = ["record"]
-
 
 @dataclass(frozen=True)
 class ExportOptions:

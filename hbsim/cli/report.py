@@ -18,8 +18,6 @@ from hbsim.errors import ParameterError
 if TYPE_CHECKING:
     from hbsim.bench.report.model import SweepReport
 
-__all__ = ["report"]
-
 PAGES: Final = (".html", ".htm")
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hbsim.study.status import StudyStatus
     from hbsim.study.time_left import TimeLeft
 
-__all__ = ["picture", "show"]
-
 EVERY: Final = 2.0  # seconds between two pictures with --watch
 SHARE: Final = 0.1  # the share of time spent on reading, at most
 PLAIN_WIDTH: Final = 110  # columns where stdout is no terminal

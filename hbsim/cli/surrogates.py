@@ -21,8 +21,6 @@ from hbsim.surrogates.options import SurrogateOptions
 if TYPE_CHECKING:
     from hbsim.surrogates import FitReport, SurrogateDescription
 
-__all__ = ["COMMAND", "surrogates"]
-
 REGRESSIONS: Final = {
     "mean": "the mean",
     "process": "a Gaussian process",

@@ -18,8 +18,6 @@ from hbsim.terminal import print_out
 if TYPE_CHECKING:
     from hbsim.surrogates.import_table import Imported
 
-__all__ = ["import_"]
-
 # Options in the notes on a file.
 SPELLING: Final = {"resource": "--resource", "first_level": "--first-level"}
 

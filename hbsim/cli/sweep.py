@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from hbsim.bench.sweep.plan import SweepPlan
     from hbsim.bench.sweep.run import Counts, Estimate
 
-__all__ = ["MATTERS", "RESULTS", "SWEEP_MACHINES", "carry_out", "check_results", "sweep"]
-
 MATTERS: Final = "The smallest difference that matters: 0.005, or 10%."
 WIDTH: Final = 100  # columns, where stdout is no terminal
 

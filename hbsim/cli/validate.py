@@ -13,8 +13,6 @@ from hbsim.cli.output import output_folder, print_json, table, wide_console
 if TYPE_CHECKING:
     from hbsim.validation import Validation
 
-__all__ = ["validate"]
-
 WIDTH: Final = 200  # columns, where stdout is no terminal
 
 

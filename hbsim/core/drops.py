@@ -16,8 +16,6 @@ from heapq import heappop, heappush
 
 from hbsim.core.rungs import TopRung
 
-__all__ = ["DroppedTrialFinder"]
-
 Key = tuple[float, int]  # (value, -order): the smaller, the worse
 
 

@@ -17,8 +17,6 @@ from hbsim.core.types import Mode
 from hbsim.errors import HbsimWarning
 from hbsim.options import named_options
 
-__all__ = ["build", "make_scheduler"]
-
 
 @named_options
 def make_scheduler(

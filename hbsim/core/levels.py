@@ -19,16 +19,6 @@ from numpy.random import PCG64, Generator
 from hbsim.core.numbers import exact
 from hbsim.errors import ParameterError
 
-__all__ = [
-    "SAMPLINGS",
-    "BracketSampler",
-    "Levels",
-    "bracket_probabilities",
-    "hyperband_size",
-    "make_even_levels",
-    "make_levels",
-]
-
 MOST_DIGITS: Final = 10**15
 MOST_LEVELS: Final = 5000
 

@@ -16,8 +16,6 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.state import check_rungs, pack_rungs, unpack_rungs
 from hbsim.core.types import COMPLETE, COMPLETED, CONTINUE, RETURNED, RUNNING, STOP, WAITING
 
-__all__ = ["Median"]
-
 UNIT: Final = 1074  # every float is a whole multiple of 2**-1074
 HALF: Final = Fraction(2)  # the (1 - 1/2) quantile
 

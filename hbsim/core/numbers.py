@@ -12,8 +12,6 @@ from numbers import Rational
 
 from hbsim.errors import ParameterError, ProtocolError
 
-__all__ = ["exact", "finite", "metric", "whole"]
-
 
 def exact(field: str, value: object) -> Fraction:
     """Return the decimal that `value` prints as, exactly (2.2 is 11/5).

@@ -14,8 +14,6 @@ from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest
 from hbsim.options import check_options, option, unknown_option
 
-__all__ = ["TYPES", "UNSET", "Options", "Unset", "make_options", "suggest_type", "with_later_options"]
-
 
 class Unset(Enum):
     """The type of `UNSET`: an option that was not given, whatever its default."""

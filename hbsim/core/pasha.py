@@ -24,8 +24,6 @@ from hbsim.core.rungs import Quantile
 from hbsim.core.state import integer, number
 from hbsim.core.types import PAUSED, RUNNING, WAITING
 
-__all__ = ["EpsilonEstimator", "Pasha", "Ranking"]
-
 ROOM: Final = 64  # trials
 PERCENTILE: Final = Fraction(10)  # 1 - 1/10: the 90th
 

@@ -16,8 +16,6 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.state import check_rungs, integers, pack_rungs, unpack_rungs
 from hbsim.core.types import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, RETURNED, RUNNING, WAITING
 
-__all__ = ["Promotion"]
-
 
 class Promotion(Scheduler):
     """Promotes a trial as soon as it is among the best floor(n / eta) of its rung."""
@@ -165,6 +163,16 @@ class Promotion(Scheduler):
         self._named.update(trials)
         self._without_number = []
         return sorted(trials)
+
+    def _extend(self) -> None:
+        self._drops = None
+        self._none_lost_until = 0
+        for trial in sorted(self._named):
+            rung, order = self._rungs[self._bracket[trial]][self._at[trial] - 1], self._position[trial]
+            if rung.values[order] > -inf:
+                self._named.remove(trial)
+                rung.paused += 1
+                rung.enter(order)
 
     # Explanations and state
 

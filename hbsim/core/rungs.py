@@ -11,8 +11,6 @@ from heapq import heappop, heappush, heappushpop
 from math import inf
 from typing import Final
 
-__all__ = ["HANDED_OUT", "RULES", "HalvingRung", "Quantile", "StoppingRule", "TopRung"]
-
 
 class StoppingRule:
     """A rule that stops trials at a rung, with the rung's values in two heaps split at the cutoff."""
@@ -50,6 +48,7 @@ class QuantileRule(StoppingRule):
         self._next: float | None = None
 
     def decide(self, value: float) -> bool:
+        """Record a value; return whether the trial goes on: it reaches the quantile of those before."""
         # Inlined copies of `_add` and `_quantile`: every report goes through this code.
         cutoff = self.cutoff = self._next
         n, p, best, rest = self.n, self.p, self.best, self.rest
@@ -87,6 +86,7 @@ class InclusiveQuantileRule(QuantileRule):
     __slots__ = ()
 
     def decide(self, value: float) -> bool:
+        """Record a value; return whether it reaches the quantile of all values."""
         whole, rest = divmod(self.n * (self.p - self.q), self.p)
         self._add(value, self.n - whole)
         cutoff = self.cutoff = self._quantile(rest) if self.n > 1 else None
@@ -99,6 +99,7 @@ class RankRule(StoppingRule):
     __slots__ = ()
 
     def decide(self, value: float) -> bool:
+        """Record a value; return whether at most 1/eta of all values are better."""
         n = self.n + 1
         return self._against(value, n * self.q // self.p + 1)
 
@@ -115,6 +116,7 @@ class TopRule(RankRule):
     __slots__ = ()
 
     def decide(self, value: float) -> bool:
+        """Record a value; return whether it is at least as good as the k-th best."""
         n = self.n + 1
         return self._against(value, max(1, n * self.q // self.p))
 

@@ -42,8 +42,6 @@ from hbsim.core.types import (
 )
 from hbsim.errors import HbsimWarning, ParameterError, ProtocolError
 
-__all__ = ["ENDED", "Scheduler"]
-
 ROOM: Final = 4096  # trials
 new: Final = tuple.__new__  # makes a NamedTuple in a third of the time of calling its class
 ENDED: Final = {PAUSE: PAUSED, STOP: STOPPED, COMPLETE: COMPLETED}
@@ -89,6 +87,8 @@ class Scheduler(ABC):
         self.cutoff: float | None = None
         self._sign = 1.0 if options.mode == "max" else -1.0
         self._limit = inf if options.num_trials is None else options.num_trials
+        self._most = inf  # see `limit_trials`
+        self._extended_from: list[int] = []  # the numbers of trials before each extension
         self._top = len(geometry.levels) - 1
         self._attempts: dict[int, int] = {}  # failures of all kinds
         self._losses: dict[int, int] = {}  # failures that loss_retries counts
@@ -116,20 +116,40 @@ class Scheduler(ABC):
 
         This is neither an option nor part of the state: call it again after a restart.
         """
-        self._limit = min(self._limit, whole("most", most, 0))
+        self._most = min(self._most, whole("most", most, 0))
+        self._limit = min(self._limit, self._most)
 
-    def grow(self, num_trials: int) -> None:
-        """Raise the number of trials that are started in all to `num_trials`.
+    def extend(self, num_trials: int) -> None:
+        """Raise the number of trials that are started in all, also when the scheduler is done.
+
+        The rungs stay as they are, and trials that `dropped` returned may go on again. A bracket of a
+        synchronous type that `num_trials` cut short is filled up while its lowest rung is not complete.
+
+        Parameters
+        ----------
+        num_trials : int
+            The new number, at least the present one.
 
         Raises
         ------
         ParameterError
-            If the type is not fifo: decisions of other types depend on the number of trials.
+            If the number is lower, or the scheduler has no limit.
         """
-        if self.type != "fifo":
-            raise ParameterError("num_trials", num_trials, f"a study of type {self.type!r} cannot grow")
-        self._limit = whole("num_trials", num_trials, max(1, self.started))
-        self.options = replace(self.options, num_trials=num_trials)
+        now = self.options.num_trials
+        if now is None:
+            raise ParameterError(
+                "num_trials", num_trials, "the scheduler starts any number of trials already"
+            )
+        if whole("num_trials", num_trials, 1) < now:
+            raise ParameterError("num_trials", num_trials, f"the scheduler has {now}; it can only have more")
+        if num_trials > now:
+            self._extended_from.append(now)
+            self.options = replace(self.options, num_trials=num_trials)
+            self._limit = min(num_trials, self._most)
+            self._extend()
+
+    def _extend(self) -> None:  # noqa: B027 (not every type has something to do)
+        """Update the rungs for a higher number of trials."""
 
     # Jobs
 

@@ -6,10 +6,11 @@ import warnings
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Final, cast
 
-from hbsim.core.options import with_later_options
+from hbsim.core.options import Options, with_later_options
 from hbsim.core.types import (
     COMPLETE,
     COMPLETED,
@@ -29,20 +30,6 @@ from hbsim.errors import HbsimWarning, ParameterError
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
-__all__ = [
-    "check_rungs",
-    "integer",
-    "integers",
-    "load",
-    "number",
-    "pack_rungs",
-    "pack_values",
-    "pairs",
-    "save",
-    "unpack_rungs",
-    "unpack_values",
-]
-
 SCHEMA: Final = 1
 
 
@@ -61,6 +48,7 @@ def save(scheduler: Scheduler) -> dict[str, object]:
         "cutoff": [None if cutoff != cutoff else cutoff for cutoff in scheduler._cutoff[:count]],
         "attempts": [[trial, count] for trial, count in sorted(scheduler._attempts.items())],
         **({} if scheduler.options.loss_retries is None else {"losses": losses}),
+        **({"extended_from": list(scheduler._extended_from)} if scheduler._extended_from else {}),
         "reported": [[trial, resource] for trial, resource in sorted(scheduler._reported.items())],
         "retries": list(scheduler._retries),
         "warned": scheduler._warned,
@@ -76,11 +64,13 @@ def load(scheduler: Scheduler, state: dict[str, object]) -> None:
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         found = state.get("schema") if isinstance(state, dict) else state
         raise ParameterError("schema", found, f"must be {SCHEMA}: a scheduler's state_dict()")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HbsimWarning)
-        fresh = build(scheduler.options)
     try:
-        _same_options(scheduler, cast(dict[str, object], state["options"]))
+        before = integers(state.get("extended_from", []))
+        options = _same_options(scheduler, cast(dict[str, object], state["options"]), before)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HbsimWarning)
+            fresh = build(options)
+        fresh._extended_from = before
         _fill(fresh, state)
     except ParameterError:
         raise
@@ -193,14 +183,24 @@ def check_rungs(
         raise ValueError("a trial is not in a rung that it has passed")
 
 
-def _same_options(scheduler: Scheduler, theirs: dict[str, object]) -> None:
+def _same_options(scheduler: Scheduler, theirs: dict[str, object], before: Sequence[int]) -> Options:
+    """Check that a state's options are those of the scheduler; return them with the state's `num_trials`.
+
+    The scheduler may have the number of trials as it was `before` an extension.
+    """
     ours, theirs = scheduler.options.as_dict(), with_later_options(theirs)
+    now = theirs.get("num_trials")
+    if before and not (sorted({*before}) == [*before] and before[0] > 0 and before[-1] < integer(now)):
+        raise ValueError(f"extended_from={before} to {now}")
+    if ours.get("num_trials") in before:
+        ours["num_trials"] = now
     for name in sorted({*ours, *theirs}, key=lambda name: (name != "type", name)):
         if ours.get(name) != theirs.get(name):
             rule = (
                 f"the state is of a scheduler with {name}={theirs.get(name)!r}; the options must be the same"
             )
             raise ParameterError(name, ours.get(name), rule)
+    return replace(scheduler.options, num_trials=cast(int | None, ours["num_trials"]))
 
 
 def integers(value: object) -> list[int]:

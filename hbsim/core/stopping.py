@@ -16,8 +16,6 @@ from hbsim.core.scheduler import ENDED, Scheduler
 from hbsim.core.state import pack_values, unpack_values
 from hbsim.core.types import COMPLETE, CONTINUE, STOP
 
-__all__ = ["Fifo", "Stopping"]
-
 
 class StoppingRung:
     """The values recorded at one level, in order, and the rule that stops trials there; none at R."""

@@ -7,8 +7,6 @@ from enum import IntEnum
 
 import numpy as np
 
-__all__ = ["BLOCK", "Purpose", "block_generator", "in_blocks", "trial_seed"]
-
 BLOCK = 4096  # trials in a block of numbers; part of the meaning of a seed
 
 

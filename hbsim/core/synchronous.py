@@ -20,8 +20,6 @@ from hbsim.core.state import check_rungs, integer, integers, pack_rungs, unpack_
 from hbsim.core.types import COMPLETE, PAUSE, PAUSED, RUNNING, WAITING
 from hbsim.errors import HbsimWarning
 
-__all__ = ["Synchronous"]
-
 
 class OpenBracket:
     """A bracket that was started, and its rungs so far.
@@ -133,6 +131,18 @@ class Synchronous(Scheduler):
         heappush(self._ready, len(self._openings))
         self._openings.append(self._make_opening(bracket, size, to_start))
         self._open += 1
+
+    def _extend(self) -> None:
+        if not self._openings:
+            return
+        index = len(self._openings) - 1
+        opening = self._openings[index]
+        if opening.is_in or len(opening.rungs) > 1:
+            return
+        had_work, begun = opening.has_work, self._opening.count(index)
+        opening.to_start = int(min(opening.n - begun, self._limit - self.started))
+        if opening.has_work and not had_work:
+            heappush(self._ready, index)
 
     def _make_opening(self, bracket: int, n: int, to_start: int) -> OpenBracket:
         return OpenBracket(bracket, n, self.geometry.first[bracket], to_start, self._make_rung(n, 0))

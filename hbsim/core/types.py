@@ -6,22 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
-__all__ = [
-    "FAILURE_KINDS",
-    "LOSSES",
-    "STATUSES",
-    "VERDICTS",
-    "Decision",
-    "Explanation",
-    "Failure",
-    "FailureKind",
-    "Job",
-    "Milestone",
-    "Mode",
-    "Report",
-    "Verdict",
-]
-
 Mode: TypeAlias = Literal["max", "min"]
 
 

@@ -16,8 +16,6 @@ from hbsim.integrations.reports import check_options, check_processes, report, s
 if TYPE_CHECKING:
     from hbsim.executors.reporter import Reporter
 
-__all__ = ["ReporterCallback", "ckpt_path"]
-
 _FILE: Final = "trainer.ckpt"
 
 

@@ -12,8 +12,6 @@ from hbsim.errors import ParameterError
 if TYPE_CHECKING:
     from hbsim.executors.reporter import Reporter
 
-__all__ = ["RESOURCES", "check_options", "check_processes", "report", "saved_folder"]
-
 RESOURCES: Final = ("epoch", "step")
 
 

@@ -13,8 +13,6 @@ from hbsim.integrations.reports import check_options, check_processes, report, s
 if TYPE_CHECKING:
     from hbsim.executors.reporter import Reporter
 
-__all__ = ["ReporterCallback", "resume_from_checkpoint"]
-
 _TIMINGS: Final = ("_runtime", "_per_second", "_preparation_time")  # of the machine, not of the model
 
 

@@ -27,8 +27,6 @@ from hbsim.errors import HbsimWarning, JournalError, OutputError, ParameterError
 from hbsim.runner.lock import FileLock, busy, holder, is_at
 from hbsim.runner.records import StudyStarted, line_fields
 
-__all__ = ["FSYNC", "VERSION", "Journal", "JournalLines", "encode", "opened"]
-
 FSYNC: Final = ("always", "second", "never")
 SECOND: Final = 1.0
 

@@ -18,8 +18,6 @@ from hbsim.runner.records import (
 )
 from hbsim.runner.reports import ReportColumns, from_rows, from_text, joined
 
-__all__ = ["parse_records", "read_records", "read_reports", "read_start", "start_of"]
-
 MANY: Final = 1 << 12  # bytes from which on it is worth reading reports as columns
 BLOCK: Final = 1 << 22  # bytes of reports that are read at once
 

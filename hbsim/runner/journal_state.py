@@ -30,8 +30,6 @@ from hbsim.runner.records import (
 from hbsim.runner.reports import IncumbentHistory, ReportColumns
 from hbsim.runner.tables import CENSORED, FAILED, JobRow, JobTable
 
-__all__ = ["Incumbent", "JournalState", "RunningJob", "WorkerSeconds", "value_of"]
-
 
 class WorkerSeconds:
     """Adds up worker seconds, session by session.

@@ -9,8 +9,6 @@ from weakref import WeakSet
 
 from hbsim.errors import OutputError
 
-__all__ = ["FileLock", "StudyLock", "writer"]
-
 ANOTHER: Final = "another process"
 LOCKS: Final = "/proc/locks"
 NAME: Final = "lock"  # the locked file on file systems that cannot lock folders

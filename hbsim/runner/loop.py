@@ -14,8 +14,6 @@ from hbsim.core.types import COMPLETE, CONTINUE, STOP, Job
 from hbsim.runner.tables import DecisionTable
 from hbsim.searchers import Searcher
 
-__all__ = ["END", "FAILURE", "FREE", "MILESTONE", "NOTHING", "Event", "Executor", "SearcherNotifier", "drive"]
-
 
 class Event(IntEnum):
     """The kind of event that `Executor.wait` returns."""

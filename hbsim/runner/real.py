@@ -30,8 +30,6 @@ from hbsim.runner.worker_pool import Watchdog, WorkerPool
 from hbsim.runner.workers import JobEnded, Message, Reported, ReportRow, WorkerBackend, WorkerOpened
 from hbsim.runner.writer import Observer, RecordSink, RecordWriter
 
-__all__ = ["NO_RUN", "Limits", "MessageHandler", "Observer", "PendingEvent", "RealExecutor", "StopConditions"]
-
 MAX_FAILURES_WITHOUT_REPORT: Final = 10  # failures in a row without a report
 
 
@@ -74,10 +72,8 @@ class StopConditions:
         self.interrupted = self.enough = self.failing = False
         self._limits, self._journal_state = limits, journal_state
         self._sign = 1.0 if mode == "max" else -1.0
-        self._barren, self._reports = (
-            0,
-            journal_state.reports,
-        )  # failures in a row, and how many reports there were before them
+        self._barren = 0  # failures in a row
+        self._reports = journal_state.reports  # how many reports there were before them
         self._known = 0  # the number of the next job when a loss last counted
         if journal_state.best is not None:
             self._look_at(journal_state.best.value)
@@ -455,7 +451,7 @@ class RealExecutor:
         jobs : sequence of Job
             The scheduler's `running_jobs()`.
         trials : int, optional
-            How many trials there are in all from now on, if the scheduler has grown.
+            How many trials there are in all from now on, if the study was extended.
         """
         runs = {run.trial: run for run in self.journal_state.runs.values() if run.ended is None}
         self._writer.write(StudyResumed(time=self._writer.time(), trials=trials))

@@ -22,33 +22,6 @@ if TYPE_CHECKING:
 
     from hbsim.runner.reports import ReportColumns
 
-__all__ = [
-    "EndReason",
-    "JobBegun",
-    "JobFailed",
-    "JobReports",
-    "JobRestarted",
-    "JobReturned",
-    "JobStarted",
-    "LateReports",
-    "MilestoneReached",
-    "MissingReports",
-    "NothingToRun",
-    "ProcessEnded",
-    "Record",
-    "ReportBatch",
-    "ReportsReceived",
-    "Row",
-    "SessionEnded",
-    "StudyClosed",
-    "StudyResumed",
-    "StudyStarted",
-    "WorkerJoined",
-    "WorkerLeft",
-    "line_fields",
-    "line_validator",
-]
-
 Index: TypeAlias = Annotated[int, Ge(0), Lt(2**31)]  # columns have 32 bits
 Attempt: TypeAlias = Annotated[int, Ge(0), Lt(2**16)]
 UnitNumber: TypeAlias = Annotated[float, Ge(0.0), Le(1.0)]

@@ -32,8 +32,6 @@ from hbsim.searchers import Searcher
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["Replay"]
-
 # The scheduler's answers for an idle worker, and the events that the loop waits for; all other records only
 # change the journal state.
 ANSWERS: Final = (JobStarted, NothingToRun)
@@ -181,7 +179,7 @@ class Replay:
         try:
             journal_state.apply(record)
             if isinstance(record, StudyResumed) and record.trials is not None:
-                self._scheduler.grow(record.trials)
+                self._scheduler.extend(record.trials)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             self._wrong(f"{record.tag} does not fit what came before: {error!r}")
 

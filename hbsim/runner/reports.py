@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[Any]
 
-__all__ = ["IncumbentHistory", "ReportColumns", "from_rows", "from_text", "joined"]
-
 NUMBER: Final = b"0123456789+-.eEnul"  # the characters of numbers and null
 MARKS: Final = bytes(range(0x80, 0x100))  # stand for the names of metrics; the text is ASCII
 EMPTY: Final = (b",,", b",\n", b"\n,")

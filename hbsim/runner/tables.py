@@ -15,17 +15,6 @@ from hbsim.core.types import LOSSES, FailureKind
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = [
-    "CENSORED",
-    "FAILED",
-    "DecisionTable",
-    "FailureTable",
-    "JobRow",
-    "JobTable",
-    "numbers",
-    "verdicts",
-]
-
 # Further ends of jobs, after the indices in `hbsim.core.types.VERDICTS`.
 FAILED: Final = 5
 CENSORED: Final = 6

@@ -22,8 +22,6 @@ from hbsim.runner.records import (
 from hbsim.runner.workers import NEVER, Assignment, JobEnded, WorkerBackend, WorkerClosed, WorkerOpened
 from hbsim.runner.writer import STEP, RecordWriter
 
-__all__ = ["Watchdog", "WorkerPool"]
-
 
 class Watchdog:
     """Kills running jobs that hang, or that do not leave in time.
@@ -201,7 +199,9 @@ class WorkerPool:
     def _begin(self, worker: int, task: Assignment) -> None:
         self._watchdog.heard_of(task.job)
         earlier = list(self._journal_state.earlier.get(task.trial, ()))
-        self._workers.start(worker, replace(task, earlier=earlier))
+        best = self._journal_state.best
+        value = None if best is None else best.value
+        self._workers.start(worker, replace(task, earlier=earlier, best=value))
 
     # Workers
 

@@ -8,18 +8,6 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from hbsim.core.types import FailureKind
 
-__all__ = [
-    "NEVER",
-    "Assignment",
-    "JobEnded",
-    "Message",
-    "ReportRow",
-    "Reported",
-    "WorkerBackend",
-    "WorkerClosed",
-    "WorkerOpened",
-]
-
 NEVER: Final = float("inf")  # a milestone that no report reaches
 
 
@@ -46,6 +34,8 @@ class Assignment:
         Study seconds at which the job was started.
     earlier : list of (int, float, int)
         The trial's earlier jobs: number, start, and how many reports of each the journal has.
+    best : float or None
+        The study's best value when the job starts, if there is one.
     """
 
     job: int
@@ -58,6 +48,7 @@ class Assignment:
     study: str = ""
     started: float = 0.0
     earlier: list[tuple[int, float, int]] = field(default_factory=list)
+    best: float | None = None
 
 
 class ReportRow(NamedTuple):

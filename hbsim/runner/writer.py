@@ -9,8 +9,6 @@ from hbsim.runner.journal_state import JournalState
 from hbsim.runner.records import Record, Row, line_fields
 from hbsim.runner.workers import ReportRow
 
-__all__ = ["Observer", "RecordSink", "RecordWriter"]
-
 STEP: Final = 6  # digits of seconds in the journal
 
 

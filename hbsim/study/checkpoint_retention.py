@@ -16,8 +16,6 @@ from hbsim.executors.local import trial_folder
 from hbsim.runner.journal_state import JournalState
 from hbsim.runner.records import JobBegun, JobFailed, ProcessEnded, Record
 
-__all__ = ["CheckpointRetention"]
-
 AT_ONCE: Final = 2  # trials whose files are removed at the end of one process: some 10 ms each
 
 
@@ -68,6 +66,11 @@ class CheckpointRetention:
             return
         self._over = {trial for trial, status in enumerate(statuses) if status not in ("running", "paused")}
         self._sweep()
+
+    def without_checkpoint(self) -> int:
+        """Return how many paused trials have no checkpoint."""
+        folders = (trial_folder(self._trials, trial) / checkpoint.NAME for trial in self._paused)
+        return sum(checkpoint.newest(folder) is None for folder in folders)
 
     def record(self, record: Record) -> None:
         """Handle a record.

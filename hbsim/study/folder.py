@@ -25,8 +25,6 @@ from hbsim.executors.remote.store import download, newest_of_all
 from hbsim.runner.journal import Journal
 from hbsim.runner.lock import StudyLock
 
-__all__ = ["RemoteRuns", "StudyFolder", "environment"]
-
 JOURNAL: Final = "journal.jsonl"
 REMOTE: Final = "remote.json"
 EARLIER_REMOTE: Final = "dask.json"  # the name of that file in studies of earlier versions

@@ -15,8 +15,8 @@ from hbsim import terminal
 from hbsim.executors.local import trial_folder
 from hbsim.executors.slots import describe
 from hbsim.runner.journal_state import RunningJob
-from hbsim.runner.real import Observer
 from hbsim.runner.records import JobFailed, Record, StudyClosed
+from hbsim.runner.writer import Observer
 from hbsim.study.folder import StudyFolder
 from hbsim.study.options import RunOptions
 from hbsim.study.progress_summary import (
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hbsim.executors.slots import Slot
-
-__all__ = ["LiveTable", "PlainLines", "printer", "shown"]
 
 
 def shown(

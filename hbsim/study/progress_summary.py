@@ -27,21 +27,6 @@ from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, StudyState
 from hbsim.terminal import shown
 
-__all__ = [
-    "NO_ANSWER",
-    "WAITING",
-    "ProgressSummary",
-    "TrialFailure",
-    "WorkerSummary",
-    "amount",
-    "few",
-    "hms",
-    "near",
-    "number",
-    "plain",
-    "span",
-]
-
 
 def hms(seconds: float) -> str:
     """Format seconds as hours, minutes and seconds: ``"0:12:03"``."""

@@ -28,8 +28,6 @@ from hbsim.surrogates.table_files import check_out, fitting_space, free_name, wr
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
 
-__all__ = ["export", "failed", "finish", "prepare", "record", "study_folder"]
-
 
 @named_options
 def record(
@@ -184,7 +182,7 @@ def export(
     check_metric(metric, mode)
     rows, metrics = _reports(result)
     if rows.is_empty():
-        reasons = result.failures()["reason"].to_list()
+        reasons = result.failures["reason"].to_list()
         first = f". The first one: {reasons[0]}" if reasons else ""
         raise OutputError(str(path), f"not written: no trial reported anything{first}")
     spec = result.spec
@@ -221,7 +219,7 @@ def export(
 
 def failed(result: RunResult) -> dict[str, str]:
     """Return the reason of each trial that failed for good, by its number as text."""
-    reasons = {row["trial"]: row["reason"] for row in result.failures().to_dicts()}
+    reasons = {row["trial"]: row["reason"] for row in result.failures.to_dicts()}
     trials = result.trials.filter(status="failed")["trial"].to_list()
     return {str(trial): reasons.get(trial, "") for trial in trials}
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.types import Mode
-
-__all__ = ["RunResult", "load"]
+    from hbsim.study.best import BestTrial
 
 
 class RunResult:
@@ -65,7 +64,7 @@ class RunResult:
         self.why = journal_state.why
         self.journal_state = journal_state
         self.decision_table = decisions
-        self._journal = folder.journal
+        self._journal, self._trials = folder.journal, folder.trials
 
     @cached_property
     def end_time(self) -> float:
@@ -159,20 +158,19 @@ class RunResult:
         """
         space = self.spec.space
         points = np.array(self.journal_state.points, dtype=np.float64).reshape(-1, space.dimension)
-        plain = {
-            name: [v if isinstance(v, int | float | str | bool | None) else repr(v) for v in column]
-            if isinstance(column, list)
-            else column
-            for name, column in space.decode(points).items()
-        }
-        columns = {name: "hp_trial" if name == "trial" else name for name in space}
-        series = [pl.Series(columns[name], values, strict=False) for name, values in plain.items()]
-        frame = pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
-        active = dict(zip(space, space.active(points).T, strict=True))
-        return frame.with_columns(
-            pl.when(pl.Series(active[name])).then(pl.col(columns[name])).alias(columns[name])
-            for name in sorted(space.conditional)
-        )
+        return summaries.configurations(space, points)
+
+    @property
+    def best(self) -> BestTrial | None:
+        """The best report so far, with its trial, configuration and kept model; None without a report."""
+        from hbsim.study.best import BestTrial, find_checkpoint
+
+        best = self.journal_state.best
+        if best is None:
+            return None
+        report = (best.trial, best.resource, best.value)
+        found = find_checkpoint(self._trials, self.spec.study, *report)
+        return BestTrial(best.trial, self.configuration(best.trial), best.value, best.resource, found)
 
     @property
     def best_config(self) -> dict[str, object] | None:
@@ -217,8 +215,9 @@ class RunResult:
         """Return counts by bracket and level; columns as `hbsim.Result.rungs`."""
         return summaries.rungs(self.scheduler, self.decision_table.rows(), self.journal_state.jobs.ended())
 
+    @cached_property
     def failures(self) -> pl.DataFrame:
-        """Return a row for each failure, in order: trial, kind, reason."""
+        """A row for each failure, in order: trial, kind, reason."""
         schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
         rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self.journal_state.failures]
         return pl.DataFrame(rows, schema=schema, orient="row")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import time
@@ -11,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
@@ -24,8 +25,9 @@ from hbsim.options import named_options
 from hbsim.runner.journal import Journal
 from hbsim.runner.journal_reader import read_records, start_of
 from hbsim.runner.loop import SearcherNotifier, drive
-from hbsim.runner.real import Limits, Observer, RealExecutor
+from hbsim.runner.real import Limits, RealExecutor
 from hbsim.runner.workers import WorkerBackend
+from hbsim.runner.writer import Observer
 from hbsim.searchers import (
     Searcher,
     SearchTask,
@@ -47,9 +49,13 @@ from hbsim.study.workers import Executor, StudyWorkers, check_executor, check_sh
 from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
+    from hbsim.simulation import Cluster
     from hbsim.study.result import RunResult
+    from hbsim.study.simulated_run import SimulatedResult
+    from hbsim.surrogates import Surrogate
 
-__all__ = ["Interrupted", "StudyRun", "run", "run_study"]
+
+NO_STATE: Final = "the function can offer its state by reporter.on_pause, or save it after each report"
 
 
 @named_options
@@ -77,20 +83,25 @@ def run(
     until_return: bool = False,
     visualizer: Literal["none", "tensorboard"] = "none",
     progress: Literal["auto", "table", "lines", "none"] = "auto",
+    surrogate: str | os.PathLike[str] | Surrogate | None = None,
+    surrogate_options: Mapping[str, object] | None = None,
+    cluster: Cluster | None = None,
+    replace: bool = False,
     executor: Executor = "local",
-) -> RunResult:
+) -> RunResult | SimulatedResult:
     """Run a study on the CPUs and GPUs of this machine or of others, each trial in its own process.
 
     Every event is written to the journal in the study's folder before the study acts on it: a study whose
-    process is killed at any moment goes on with `resume`.
+    process is killed at any moment goes on with `resume`. With ``executor="sim"`` the same study is
+    simulated, and nothing is written.
 
     Parameters
     ----------
     train : str or callable
         The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``.
     scheduler : Scheduler
-        A new scheduler by `make_scheduler`. To resume, with the same options; fifo may have more
-        `num_trials`.
+        A new scheduler by `make_scheduler`. To resume, with the same options, or a higher `num_trials`: the
+        study is extended.
     workers : int, optional
         How many trials run at the same time; by default as many as `resource` allows.
     resource : mapping, optional
@@ -135,16 +146,34 @@ def run(
     progress : str
         The progress shown on stderr: a live ``"table"``, ``"lines"`` or ``"none"``; by default a table on
         a terminal, else lines.
+    surrogate : str, path or Surrogate, optional
+        For ``executor="sim"``, the learning curves: the folder of an earlier study of the function, a file of
+        recorded curves, ``"synthetic"`` for curves by a formula, or what `hbsim.surrogates.load` takes. By
+        default those of the study in `folder`. Configurations are the recorded ones; with curves by a formula
+        they come from the function's search space, and curves are at random.
+    surrogate_options : mapping, optional
+        How the curves are read: keywords of `hbsim.surrogates.load`, such as ``{"censored": "fail"}``.
+    cluster : Cluster, optional
+        For ``executor="sim"``: what start-up, checkpoints, stragglers and failures cost; by default nothing.
+    replace : bool
+        For ``executor="sim"``: whether recorded curves may be used again, if there are more trials.
     executor : str, list of str, Hosts or Dask
         Where trials run: ``"local"``, on this machine; a list of names or an `hbsim.Hosts`, on hosts that
         are reached by SSH; an `hbsim.Dask`, on the workers of a Dask cluster, or ``"dask"`` for a cluster in
         this process. Hosts and Dask need the extra ``dask``. The journal stays on this machine. A study
-        that began with one executor can be resumed with another.
+        that began with one executor can be resumed with another. ``"sim"`` simulates the study, with the
+        number of workers that it would have on this machine.
 
     Returns
     -------
-    RunResult
-        The jobs, trials, decisions, reports, incumbents and summary; also written into the folder.
+    RunResult or SimulatedResult
+        The jobs, trials, decisions, reports, incumbents and summary; also written into the folder, but by a
+        simulation.
+
+    Warns
+    -----
+    HbsimWarning
+        Options have no meaning for this executor: which ones.
 
     Raises
     ------
@@ -184,14 +213,23 @@ def run(
         until_return=until_return,
         visualizer=visualizer,
         progress=progress,
+        surrogate=surrogate,
+        surrogate_options=surrogate_options,
+        cluster=cluster,
+        replace=replace,
         executor=executor,
     )
+    from hbsim.study.simulated_run import run_simulated, warn_of_ignored
+
+    warn_of_ignored(options, stacklevel=4)
+    if executor == "sim":
+        return run_simulated(train, scheduler, options)
     return run_study(train, scheduler, options)
 
 
 def run_study(train: str | Callable[..., object], scheduler: Scheduler, options: RunOptions) -> RunResult:
     """Run a study with checked options; see `run`."""
-    _check(scheduler, options)
+    check_study_options(scheduler, options)
     remote = check_executor(options.executor)
     study_folder, resume = StudyFolder(options.folder), options.resume
     study_folder.check(resume)
@@ -209,7 +247,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         storage = None if remote is None else remote.storage
         note.bring_back(storage, say)
         counts = scheduler.type == "fifo"  # fifo decides nothing, so the resource may be the count of reports
-        made = make_workers(remote, target, options, counts, study_folder.trials, note, say)
+        made = make_workers(remote, target, options, counts, scheduler.mode, study_folder.trials, note, say)
         stack.callback(made.close)
         unused = stack.enter_context(ExitStack())
         if not resume:
@@ -229,11 +267,14 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         )
         if resume:
             retention.catch_up()
+            if study.is_extended and (bare := retention.without_checkpoint()):
+                count = "1 paused trial has" if bare == 1 else f"{bare:,} paused trials have"
+                say(f"{count} no checkpoint: if promoted they train from zero (keep=all keeps checkpoints)")
         observers: list[Observer] = [retention]
         observers += shown(stack, study.spec, state, study_folder, options, made)
         save_completed = options.keep in ("completed", "all")
         try:
-            return study.drive(
+            result = study.drive(
                 study_folder,
                 journal,
                 state,
@@ -243,6 +284,9 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
                 save_completed,
                 partial(_finish, made, retention, note, None if remote is None else state),
             )
+            if options.keep != "none" and (best := result.best) is not None and best.checkpoint is None:
+                say(f"no model of the best trial, {best.trial}, was kept: {NO_STATE}")
+            return result
         except ParameterError:
             if not resume and not state.journal_state.reports:
                 made.discard()  # its files on hosts as well
@@ -277,7 +321,7 @@ def _finish(
         warnings.warn(HbsimWarning(f"{text}trial goes on from its last checkpoint"), stacklevel=6)
 
 
-def _check(scheduler: Scheduler, options: RunOptions) -> None:
+def check_study_options(scheduler: Scheduler, options: RunOptions) -> None:
     """Check rules that involve several options."""
     if not isinstance(scheduler, Scheduler):
         raise ParameterError("scheduler", scheduler, "must be made by hbsim.make_scheduler")
@@ -330,7 +374,12 @@ class StudyRun:
             study=secrets.token_hex(8),
         )
         self.scheduler = scheduler
-        self._grown: int | None = None  # the new number of trials, if it has grown
+        self._extended_to: int | None = None  # the new number of trials, if there are more
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether the study goes on with more trials than before."""
+        return self._extended_to is not None
 
     def open(
         self, study_folder: StudyFolder, resume: bool, fsync: str, how: Mapping[str, object]
@@ -360,24 +409,28 @@ class StudyRun:
         if before.digest != self.spec.digest:
             text = f"{self.spec.train} has changed since the study began: its trials may not compare"
             warnings.warn(HbsimWarning(text), stacklevel=6)
-        state = new_state(self.spec, self.scheduler)
-        trials, first = self.scheduler.num_trials, before.make_scheduler().num_trials
-        if first is not None:
-            self.scheduler.limit_trials(first)
+        began = before.make_scheduler()
+        if began.options.num_trials == self.scheduler.options.num_trials:
+            state = new_state(self.spec, self.scheduler)
+            replay(state, records, path, self.notifier, self.spec.space.dimension)
+            return state
+        state = new_state(self.spec, began)
         replay(state, records, path, self.notifier, self.spec.space.dimension)
-        self._grow(trials, first)
-        return state
+        self._extend(began)
+        self.scheduler.load_state_dict(began.state_dict())
+        limit_trials(self.scheduler, self.searcher)
+        return replace(state, scheduler=self.scheduler)
 
-    def _grow(self, trials: int | None, first: int | None) -> None:
-        """Let the study have more trials than before; `first` is the number that it began with."""
-        now = self.scheduler.num_trials
-        if trials in (now, first) or trials is None or now is None:
+    def _extend(self, scheduler: Scheduler) -> None:
+        """Let a study that was replayed have as many trials as the new scheduler, if these are more."""
+        trials, now = self.scheduler.options.num_trials, scheduler.options.num_trials
+        if trials is None or now is None or trials == now:
             return
         if trials < now:
-            rule = f"the study has grown to {now}; it goes on with as many or more"
+            rule = f"the study was extended to {now}; it goes on with as many or more"
             raise ParameterError("num_trials", trials, rule)
-        self.scheduler.grow(trials)
-        self._grown = trials
+        scheduler.extend(trials)
+        self._extended_to = trials
 
     def drive(
         self,
@@ -409,8 +462,8 @@ class StudyRun:
             observers,
             save_completed,
         )
-        if journal.count > 1 or self._grown is not None:
-            real.resume(scheduler.running_jobs(), self._grown)
+        if journal.count > 1 or self._extended_to is not None:
+            real.resume(scheduler.running_jobs(), self._extended_to)
         with interruptible(lambda number: _interrupt(real, number, limits.grace)):
             try:
                 drive(scheduler, real, state.decisions, self.notifier)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from hbsim.simulation import Cluster, Result
     from hbsim.surrogates import Surrogate
 
-__all__ = ["Interrupted", "check_study", "simulate"]
-
 
 @named_options
 def simulate(
@@ -203,6 +201,7 @@ def _no_worker(result: Result) -> str:
 
 
 def cluster_of(workers: int | None, cluster: Cluster | None) -> Cluster:
+    """Return the cluster with this number of workers; raise a ParameterError if it has another number."""
     from hbsim.simulation.cluster import Cluster
 
     if cluster is None:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from hbsim.core.scheduler import Scheduler
 
-__all__ = ["StudySpec", "StudyState", "new_state", "replay"]
-
 LATER: Final = ("constants", "search_options", "limit", "study")  # fields that older journals do not have
 
 
@@ -175,7 +173,7 @@ class StudySpec:
         return scheduler
 
     def check_same(self, new: StudySpec) -> None:
-        """Check that a study can be resumed with another description; fifo may have more trials.
+        """Check that a study can be resumed with another description; it may have more trials.
 
         Raises
         ------
@@ -192,11 +190,19 @@ class StudySpec:
                 raise ParameterError(name, theirs[name], rule)
         for name in sorted({*self.scheduler, *new.scheduler}):
             was, now = self.scheduler.get(name), new.scheduler.get(name)
-            can_grow = name == "num_trials" and self.scheduler["type"] == "fifo"
-            if was == now or (can_grow and was and now and now > was):
+            extends = name == "num_trials" and was is not None
+            if was == now or (extends and now is not None and now > was):
                 continue
-            same = "as many or more" if can_grow else "the same, or in another folder"
-            raise ParameterError(name, now, f"the study began with {was!r}; it goes on with {same}")
+            raise ParameterError(name, now, f"the study began with {was!r}; it goes on with {_rule(name)}")
+
+
+def _rule(name: str) -> str:
+    """Return what can be done about an option of the scheduler that differs."""
+    if name == "num_trials":
+        return "as many or more"
+    if name == "max_t":
+        return "the same; for longer trials begin a new study in another folder"
+    return "the same, or in another folder"
 
 
 @dataclass(frozen=True, slots=True)

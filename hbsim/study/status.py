@@ -27,8 +27,6 @@ from hbsim.study.time_left import TimeLeft, time_left
 if TYPE_CHECKING:
     from hbsim.runner.journal_state import RunningJob
 
-__all__ = ["RunningTrial", "StudyStatus", "TopTrial", "plain_value", "read_status"]
-
 KILLED: Final = "killed"  # the state of a study whose process is gone, and did not end it
 LEFT_IN: Final = ("running", "interrupted", KILLED)  # states in which there is work left
 

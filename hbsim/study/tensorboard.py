@@ -19,8 +19,6 @@ from hbsim.runner.records import JobBegun, JobReports, ProcessEnded, Record
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, StudyState
 
-__all__ = ["EventFiles", "TensorBoard"]
-
 OPEN: Final = 64  # files open at the same time
 VERSION: Final = "brain.Event:2"
 

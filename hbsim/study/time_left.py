@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 Pool: TypeAlias = Sequence[float] | NDArray[np.float64]  # what is drawn from
 
-__all__ = ["TimeLeft", "time_left"]
-
 SEEDS: Final = 21  # simulations
 ENOUGH: Final = 5  # simulations that are made even if they take long
 LIMIT: Final = 1.0  # seconds after which no further simulation begins

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from hbsim.core.numbers import whole
+from hbsim.core.types import Mode
 from hbsim.errors import ParameterError, nearest, needs
 from hbsim.executors.devices import cpu_limit, cpus, gpus
 from hbsim.executors.local import LocalWorkers
@@ -20,17 +21,8 @@ from hbsim.runner.workers import WorkerBackend
 from hbsim.study.folder import RemoteRuns
 from hbsim.study.options import RunOptions
 
-__all__ = [
-    "EXECUTORS",
-    "Executor",
-    "StudyWorkers",
-    "check_executor",
-    "check_share",
-    "make_workers",
-]
-
-Executor: TypeAlias = Literal["local", "dask"] | Sequence[str] | Hosts | Dask
-EXECUTORS: Final = ("local", "dask")
+Executor: TypeAlias = Literal["local", "dask", "sim"] | Sequence[str] | Hosts | Dask
+EXECUTORS: Final = ("local", "sim", "dask")
 
 
 class StudyWorkers(WorkerBackend, Protocol):
@@ -105,9 +97,8 @@ def check_executor(executor: object) -> Hosts | Dask | None:
     if isinstance(executor, Hosts):
         return executor
     if not isinstance(executor, Dask) and executor != "dask":
-        rule = (
-            f"must be local, dask, a list of hosts, hbsim.Hosts or hbsim.Dask.{nearest(executor, EXECUTORS)}"
-        )
+        near = nearest(executor, EXECUTORS)
+        rule = f"must be local, sim, dask, a list of hosts, hbsim.Hosts or hbsim.Dask.{near}"
         raise ParameterError("executor", executor, rule)
     if not _has_dask():
         raise ParameterError("executor", "dask", needs("Dask", "dask"))
@@ -139,11 +130,30 @@ def check_share(
     read_resource(resource)
 
 
+def count_workers(workers: int | None, resource: Mapping[str, object] | None) -> int:
+    """Return how many workers a study has: as given, else as many as `resource` allows on this machine.
+
+    Raises
+    ------
+    ParameterError
+        A value is not possible; or nothing is given, and the need of a trial does not fit on this machine.
+    """
+    if workers is not None:
+        read_resource(resource)
+        return whole("workers", workers, 1)
+    try:
+        return len(_slots(None, resource))
+    except ParameterError as error:
+        rule = f"{error.rule}; with workers=N the machine of the simulation is another one"
+        raise ParameterError(error.field, error.value, rule) from None
+
+
 def make_workers(
     remote: Hosts | Dask | None,
     target: Mapping[str, Any],
     options: RunOptions,
     counts: bool,
+    mode: Mode,
     trials: Path,
     note: RemoteRuns,
     say: Callable[[str], None],
@@ -160,6 +170,8 @@ def make_workers(
         The options of `hbsim.run`.
     counts : bool
         Whether a report without a resource is at one more than the report before.
+    mode : "max" or "min"
+        What is better.
     trials : Path
         The folder of the trials' folders.
     note : RemoteRuns
@@ -172,6 +184,7 @@ def make_workers(
         "metric": options.metric,
         "constants": options.constants,
         "counts": counts,
+        "keeps_best": None if options.keep == "none" else mode,
     }
     workers, resource, start, grace = options.workers, options.resource, options.start, options.grace
     if remote is None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hbsim.core.space import Space
     from hbsim.core.types import Mode
 
-__all__ = ["RowsInOrder", "RunCurves"]
-
 
 class RowsInOrder(NonLearningSearcher):
     """The searcher of recorded trials: row i for trial i."""

@@ -38,19 +38,6 @@ if TYPE_CHECKING:
     from hbsim.simulation import Cluster
     from hbsim.study.result import RunResult
 
-__all__ = [
-    "Costs",
-    "JobReport",
-    "Measured",
-    "ReachedMilestone",
-    "RecordedJob",
-    "RecordedRun",
-    "measure",
-    "read",
-    "straggler_std",
-    "went_on",
-]
-
 
 class JobReport(NamedTuple):
     """One report of a job: the resource, the seconds of training until then, the metric (NaN for none)."""

@@ -17,20 +17,6 @@ if TYPE_CHECKING:
     from hbsim.bench.chart_style import Chart
     from hbsim.bench.segments import Segments
 
-__all__ = [
-    "TextTable",
-    "as_dict",
-    "cluster_call",
-    "cluster_toml",
-    "draw",
-    "markdown",
-    "order_lines",
-    "real_segments",
-    "tables",
-    "timelines",
-    "write",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class TextTable:

@@ -107,6 +107,11 @@ def test_failures_and_cuts_are_marked():
     assert (parts.cut[:, 1] == 40.0).all()
 
 
+def test_jobs_that_never_trained_are_overhead():
+    parts = segments(simulated("stopping", "dear", max_time=0.1))
+    assert parts.level.tolist() == [OVERHEAD] * 5
+
+
 @st.composite
 def made_up(draw) -> Segments:
     """Return segments of a few workers that do not overlap, with gaps."""

@@ -140,7 +140,7 @@ def test_interrupted_it_goes_on_and_grows(call, start, tmp_path):
     code, _, err = call(*go_on, "--trials", "6")
     assert (code, err.splitlines()[-1]) == (
         2,
-        "hbsim: error: --trials 6: the study has grown to 8; it goes on with as many or more",
+        "hbsim: error: --trials 6: the study was extended to 8; it goes on with as many or more",
     )
 
 

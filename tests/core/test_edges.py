@@ -175,25 +175,20 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("field", "value"), BROKEN)
-@pytest.mark.parametrize(("type", "options"), TYPES)
-def test_a_broken_state_is_refused_and_changes_nothing(type, options, field, value):
-    if type in ("stopping", "promotion"):
-        options = {**options, "brackets": 2}
-
-    def make():
-        return make_scheduler(type, max_t=9, num_trials=9, **options)
-
-    scheduler = make()
-    for _ in range(6):
-        scheduler.ask()
-    state = json.loads(json.dumps(scheduler.state_dict()))
-    other = make()
-    other.ask()
-    before = other.state_dict()
-    state[field] = value
-    with pytest.raises(ParameterError):
-        other.load_state_dict(state)
-    assert other.state_dict() == before
+def test_a_broken_state_is_refused_and_changes_nothing(field, value):
+    for type, options in TYPES:
+        if type in ("stopping", "promotion"):
+            options = {**options, "brackets": 2}
+        scheduler, other = (make_scheduler(type, max_t=9, num_trials=9, **options) for _ in range(2))
+        for _ in range(6):
+            scheduler.ask()
+        state = json.loads(json.dumps(scheduler.state_dict()))
+        other.ask()
+        before = other.state_dict()
+        state[field] = value
+        with pytest.raises(ParameterError):
+            other.load_state_dict(state)
+        assert other.state_dict() == before
 
 
 def test_half_a_state_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -65,10 +66,16 @@ class Twins:
         return self.same([one.ask() for one in self.both])
 
     def tell(self, event: Any) -> Any:
+        return self.after(lambda one: one.tell(event))
+
+    def extend(self, num_trials: int) -> None:
+        self.after(lambda one: one.extend(num_trials))
+
+    def after(self, call: Callable[[Any], Any]) -> Any:
         answers: list[Any] = []
         for one in self.both:
             try:
-                answers.append(one.tell(event))
+                answers.append(call(one))
             except HbsimError as error:
                 answers.append(error)
         if isinstance(answers[0], HbsimError):
@@ -85,6 +92,14 @@ class Twins:
 
     def state_dict(self) -> Any:
         return self.same([one.state_dict() for one in self.both])
+
+    @property
+    def num_trials(self) -> Any:
+        return self.same([one.num_trials for one in self.both])
+
+    @property
+    def options(self) -> Any:
+        return self.same([one.options for one in self.both])
 
     @property
     def done(self) -> bool:
@@ -167,19 +182,29 @@ def test_loads_only_into_the_same_options(type: str) -> None:
         assert other.state_dict() == before
 
 
-def test_fifo_that_has_grown_is_one_of_so_many_trials() -> None:
+@pytest.mark.parametrize("made_with", [6, 7, 9])
+def test_the_state_of_an_extended_scheduler_has_its_number_of_trials(made_with: int) -> None:
+    scheduler = make_scheduler("promotion", **GOOD["promotion"] | {"num_trials": 6})
+    scheduler.ask()
+    scheduler.extend(7)
+    scheduler.extend(9)
+    state = round_trip(scheduler)
+    assert state["options"]["num_trials"] == 9
+    other = make_scheduler("promotion", **GOOD["promotion"] | {"num_trials": made_with})
+    other.load_state_dict(state)
+    assert (other.num_trials, other.options.num_trials) == (9, 9)
+    assert round_trip(other) == state
+    for fewer in (5, 8, 10):
+        with pytest.raises(ParameterError, match="num_trials"):
+            make_scheduler("promotion", **GOOD["promotion"] | {"num_trials": fewer}).load_state_dict(state)
+
+
+def test_an_extended_scheduler_starts_no_more_trials_than_there_are_configurations() -> None:
     scheduler = make_scheduler("fifo", max_t=9, num_trials=1)
-    assert scheduler.ask() is not None
-    assert scheduler.ask() is None
-    scheduler.grow(3)
-    assert scheduler.ask() is not None
-    with pytest.raises(ParameterError, match="2"):
-        scheduler.grow(1)
-    other = make_scheduler("fifo", max_t=9, num_trials=3)
-    other.load_state_dict(scheduler.state_dict())
-    assert other.ask() == scheduler.ask()
-    assert other.ask() is None
-    assert scheduler.ask() is None
+    scheduler.limit_trials(2)
+    scheduler.extend(5)
+    assert [scheduler.ask() is None for _ in range(3)] == [False, False, True]
+    assert scheduler.num_trials == 2
 
 
 def test_loads_only_into_the_same_type() -> None:

@@ -177,6 +177,11 @@ class NaivePromotion(NaiveBrackets):
             self.named |= found
         return new
 
+    def has_no_number(self, number: int) -> bool:
+        trial = self.trials[number]
+        rung = self.rung_at(trial.bracket, trial.start)
+        return (None, number) in rung.records
+
     def hopeless(self, trial: Trial) -> bool:
         if trial.status != "paused":
             return False

@@ -12,9 +12,10 @@ import pytest
 
 from hbsim.core import Failure, Job, Report, Verdict, make_scheduler
 from hbsim.core.types import Milestone
-from hbsim.errors import HbsimWarning, ProtocolError
+from hbsim.errors import HbsimWarning, ParameterError, ProtocolError
 
 from .naive import make_naive
+from .naive_async import NaivePromotion
 from .naive_base import Trial
 from .naive_sync import NaiveSync
 
@@ -93,6 +94,23 @@ class Pair:
             with pytest.raises(ProtocolError):
                 scheduler.tell(event)
         assert self.real.state_dict() == before
+
+    def extend(self, more: int) -> None:
+        """Raise the number of trials; trials with a value that were dropped may go on again."""
+        if self.naive.num_trials is None:
+            with pytest.raises(ParameterError):
+                self.real.extend(more)
+            return
+        self.naive.num_trials += more
+        self.real.extend(self.naive.num_trials)
+        assert self.real.num_trials == self.real.options.num_trials == self.naive.num_trials
+        with pytest.raises(ParameterError):
+            self.real.extend(self.naive.num_trials - 1)
+        if isinstance(self.naive, NaivePromotion):
+            lost = set(filter(self.naive.has_no_number, self.named))
+            self.named &= lost
+            self.naive.named &= lost
+        self.check_done()
 
     def check_done(self) -> None:
         assert self.real.done == self.naive.done

@@ -14,7 +14,19 @@ from .pair import Pair
 TYPES = ("stopping", "promotion", "sha", "hyperband", "pasha", "median", "fifo")
 VALUES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, math.nan, math.inf, -math.inf, None)
 KINDS = ("error", "oom", "lost", "preempted")
-OPS = (*["ask"] * 8, *["reach"] * 9, "skip", "below", "below", "fail", "fail", "illegal", "reload", "dropped")
+OPS = (
+    *["ask"] * 8,
+    *["reach"] * 9,
+    "skip",
+    "below",
+    "below",
+    "fail",
+    "fail",
+    "illegal",
+    "reload",
+    "dropped",
+    "extend",
+)
 ETAS = (2, 3, 4, 2.0, 1.5, 2.5, 2.2, 1.2, 3.3)
 
 
@@ -108,6 +120,8 @@ def act(pair: Pair, workers: int, op: str, which: int, value: float | None) -> N
         pair.reload()
     elif op == "dropped":
         pair.dropped()
+    elif op == "extend":
+        pair.extend(1 + which)
     elif trial is None or (op == "ask" and len(running) < workers):
         pair.ask()
     elif op == "skip":

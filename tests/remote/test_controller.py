@@ -28,7 +28,7 @@ from hbsim.executors.training_function import make_target
 from hbsim.runner.journal import Journal
 from hbsim.runner.workers import JobEnded, Reported, WorkerOpened
 from hbsim.searchers import RandomSearcher
-from hbsim.study.run import Interrupted
+from hbsim.study.interrupts import Interrupted
 
 from . import training
 from .piped import LONG, STUDY, Piped, eventually, scheduler, task
@@ -80,6 +80,16 @@ def test_each_job_goes_on_where_its_trial_stood(storage: str, piped: Piped) -> N
     assert piped.warned == []
     assert not list(piped.folder.glob("host-*/*"))  # hosts have removed theirs
     assert not list(piped.trials.glob(".probe-*"))
+    piped.check()
+
+
+def test_the_model_of_the_best_report_comes_from_its_host(piped: Piped) -> None:
+    """Its trial went on past the report, so that its newest checkpoint is another."""
+    result = piped.run(scheduler(grace_period=3), name="peaked", storage="pull")
+    assert result.best.resource == 2
+    assert result.trials["reached"][result.best.trial] >= 3
+    assert result.best.load() == {"epoch": 2}
+    assert piped.warned == []
     piped.check()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from typing import Any
 
@@ -15,10 +16,16 @@ from hbsim.errors import JournalError
 from hbsim.runner.journal import encode
 from hbsim.runner.journal_reader import read_records, read_reports
 from hbsim.runner.journal_state import JournalState
+from hbsim.runner.records import KINDS, line_fields
 from hbsim.runner.tables import DecisionTable
 from hbsim.study.result import load
 from hbsim.study.spec import StudyState, replay
+from tests.doubles.fake_hosts import Absence, Host
+from tests.doubles.fake_trials import Fault
+from tests.doubles.journal_lines import typed
 from tests.study.made import Made
+
+from .studies import small
 
 
 @pytest.fixture(params=[1, 5, 400], ids=lambda most: f"up to {most} rows a record")
@@ -167,3 +174,19 @@ def test_the_line_of_a_report_of_nobody(made):
     with pytest.raises(JournalError, match="job 99999 is on no worker") as caught:
         load(made.study_folder.path)
     assert caught.value.line == number + 1
+
+
+def test_a_line_is_written_as_it_was_read():
+    """With all fields in their order, for each kind of record."""
+    faults = [Fault(1, "error", 0), Fault(3, "return", 0), Fault(2, "twice", 0), Fault(0, "drop", 0)]
+    study = small("stopping", trials=5, workers=2, retries=1, faults=faults, curve={"paces": (0.5,)})
+    records = study.run(study.run().records[:6]).records
+    hosts = [Host(1, 0.5, (Absence(3.0, 12.0, 5.0, 0.0, True, False),))]
+    records += small("promotion", trials=3, hosts=hosts).run().records
+    records.append({"n": 0, "e": "resume", "t": 1.0, "trials": 9})
+    for number, record in enumerate(records):
+        fields = {name: value for name, value in record.items() if name != "n"}
+        read = typed(fields)
+        written = json.loads(encode(number, line_fields(read)))
+        assert [(name, written[name]) for name in written if name not in ("n", "crc")] == [*fields.items()]
+    assert {record["e"] for record in records} == set(KINDS)

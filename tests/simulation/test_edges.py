@@ -12,7 +12,7 @@ import hbsim
 from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError, SurrogateError
 from hbsim.searchers import RandomSearcher
-from hbsim.study.simulate import Interrupted
+from hbsim.study.interrupts import Interrupted
 from hbsim.surrogates import Ideal
 
 

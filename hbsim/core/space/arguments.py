@@ -9,8 +9,6 @@ from hbsim.core.space.parameters import Parameter
 from hbsim.core.space.space import Space
 from hbsim.errors import ParameterError, nearest
 
-__all__ = ["Args", "args", "arguments", "space_of"]
-
 Function = TypeVar("Function", bound=Callable[..., object])
 
 # Args answers to these as a mapping does, so they cannot be arguments read by attribute.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ConfigSpace import UniformIntegerHyperparameter as UniformInteger
     from ConfigSpace.conditions import Condition, ConditionLike
 
-__all__ = ["condition_on", "from_configspace", "parents_first", "read_condition", "to_configspace"]
-
 # ConfigSpace sorts by name; ours is the order of the coordinates, so it travels along.
 _ORDER: Final = "hbsim.order"
 _TOLERANCE: Final = 1e-6  # relative; ConfigSpace rounds floats to 13 decimals

@@ -15,29 +15,6 @@ from numpy.typing import NDArray
 
 from hbsim.errors import ParameterError, nearest
 
-__all__ = [
-    "Bool",
-    "Choice",
-    "Column",
-    "Conditions",
-    "Floats",
-    "Given",
-    "Int",
-    "Parameter",
-    "Real",
-    "When",
-    "assign",
-    "check_choices",
-    "check_range",
-    "conditions_of",
-    "finite",
-    "numbers_between",
-    "place_among",
-    "plain",
-    "whole",
-    "words",
-]
-
 Floats: TypeAlias = NDArray[np.float64]
 Given: TypeAlias = Sequence[object] | NDArray[np.generic]  # a column of values, as users write it
 

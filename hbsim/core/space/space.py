@@ -25,20 +25,6 @@ from hbsim.core.space.parameters import (
 )
 from hbsim.errors import ParameterError, nearest
 
-__all__ = [
-    "Activity",
-    "Flags",
-    "Held",
-    "Space",
-    "encode_active",
-    "is_column",
-    "length",
-    "one_column",
-    "parameter_from_json",
-    "parameter_to_json",
-    "with_default",
-]
-
 Flags: TypeAlias = NDArray[np.bool_]
 _Rule: TypeAlias = tuple[int, tuple[Hashable, ...]]  # a parent, and the values that it needs
 Held: TypeAlias = dict[_Rule, Flags]  # where each rule holds, shape (n,), of those looked at

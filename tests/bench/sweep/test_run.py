@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hbsim.bench import pool
 from hbsim.bench.sweep.folder import read_results
 from hbsim.bench.sweep.run import Estimate, _places, estimate, run_plan
 from hbsim.bench.sweep.store import SweepStore
@@ -173,7 +174,7 @@ def first_points(folder: Path, seed: int) -> str:
     return repr(float(result.curves.configurations()[0, 0]))
 
 
-def test_cells_that_fail_are_kept_and_cost_the_others_nothing(tmp_path):
+def test_cells_that_fail_are_kept_and_cost_the_others_nothing(tmp_path, monkeypatch):
     picky = tmp_path / "picky.py"
     picky.write_text(PICKY.replace("RAISES", "").replace("KILLS", ""))
     raises, kills = first_points(tmp_path, 3), first_points(tmp_path, 6)
@@ -201,7 +202,8 @@ def test_cells_that_fail_are_kept_and_cost_the_others_nothing(tmp_path):
     before, sweep = left(tmp_path / "out"), read(tmp_path, text)
     again = run(sweep, tmp_path / "out", 2)
     assert (again.done, again.failed, again.before) == (10, 4, 14)
-    # One job is a process of its own, too.
+    # One job is a process of its own, too; all four go there together, and then one by one.
+    monkeypatch.setattr(pool, "CHUNKS", 1)
     retried = run_plan(sweep, tmp_path / "out", COMMAND, jobs=1, is_retrying=True, isolated=True)
     assert (retried.done, retried.failed, retried.before) == (10, 4, 10)
     assert left(tmp_path / "out") == before

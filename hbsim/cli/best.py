@@ -1,0 +1,69 @@
+"""The command ``hbsim best``: the best trial of a study, and the model that was kept of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from hbsim.cli.output import facts, print_json, wide_console
+from hbsim.errors import OutputError, ParameterError
+from hbsim.terminal import print_out
+
+if TYPE_CHECKING:
+    from hbsim.study.best import BestTrial
+
+WIDTH: Final = 200  # columns, where stdout is no terminal
+PLAIN: Final = (int, float, str, bool, type(None))
+NOT_KEPT: Final = "not kept: the function can offer its state by reporter.on_pause"
+
+
+def best(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a study of hbsim run.")],
+    copy_to: Annotated[
+        Path | None,
+        typer.Option("--copy-to", metavar="DIR", help="Copy the checkpoint into this new folder."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show the best trial of a study, and where its model is; also while the study runs.
+
+    In Python hbsim.load("exp").best.load() returns the model as the training function saved it.
+
+    For example:
+      hbsim best exp
+      hbsim best exp --copy-to model
+    """
+    import hbsim
+
+    result = hbsim.load(folder)
+    found = result.best
+    if found is None:
+        raise OutputError(str(folder), "no trial has reported a number yet")
+    if copy_to is not None:
+        _copy(found, copy_to)
+    values = found.config.items()
+    config = {name: value if isinstance(value, PLAIN) else repr(value) for name, value in values}
+    if as_json:
+        checkpoint = None if found.checkpoint is None else str(found.checkpoint)
+        names = {"folder": str(folder), "metric": result.spec.metric, "time_attr": result.spec.time_attr}
+        print_json({**names, **asdict(found), "config": config, "checkpoint": checkpoint})
+        return
+    report = f"trial {found.trial} at {result.spec.time_attr} {found.resource:g}"
+    print_out(f"best {result.spec.metric} {found.value:g}: {report}")
+    shown = {
+        name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in config.items()
+    }
+    wide_console(WIDTH).print(facts([*shown.items(), ("checkpoint", str(found.checkpoint or NOT_KEPT))]))
+
+
+def _copy(found: BestTrial, target: Path) -> None:
+    """Copy the checkpoint, or the folder that was saved, into a new folder."""
+    if found.checkpoint is None:
+        raise OutputError(str(target), f"there is nothing to copy, the model was {NOT_KEPT}")
+    if target.exists():
+        raise ParameterError("copy_to", str(target), "must be a new folder: it exists already")
+    shutil.copytree(found.checkpoint, target)
