@@ -29,9 +29,9 @@ from hbsim.bench.segments import Segments, job_segments
 from hbsim.bench.study_charts import BARS, training_curves, worker_chart
 from hbsim.core.space import Bool, Choice, Int, Real
 from hbsim.errors import needs
-from hbsim.study.progress_summary import amount, plain
+from hbsim.study.progress_summary import amount, plain, value_text
 from hbsim.study.progress_summary import number as number_text
-from hbsim.study.status import StudyStatus, value_text
+from hbsim.study.status import StudyStatus
 
 if TYPE_CHECKING:
     from hbsim.surrogates.protocol import Floats

@@ -342,7 +342,7 @@ RECORD_ALSO_TAKES: Final = (
 )
 # Options of `hbsim.run` without a meaning in a simulation, and without a meaning in a real study.
 REAL_ONLY: Final = (
-    *("resume", "args", "hang_timeout", "grace", "keep", "fsync", "start", "visualizer"),
+    *("resume", "args", "hang_timeout", "grace", "keep", "fsync", "start", "visualizer", "html"),
     "resource",  # beside workers: without them the number of workers follows from it
 )
 SIMULATED_ONLY: Final = ("surrogate", "surrogate_options", "cluster", "replace")
