@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from hbsim.core.numbers import exact, whole
 from hbsim.errors import ParameterError, needs
 from hbsim.options import check_options, one_of, option
+from hbsim.study.page import page_file
 from hbsim.surrogates.options import SurrogateOptions
 
 if TYPE_CHECKING:
@@ -224,6 +225,12 @@ class RunOptions:
         choices=("none", "tensorboard"),
         check=_visualizer,
         help="tensorboard writes event files into the folder.",
+    )
+    html: bool | Path | str = option(
+        False,
+        metavar="[FILE.html]",
+        check=page_file,
+        help="Keep a page of the study up to date while it runs (default: study.html in the folder).",
     )
     progress: Literal["auto", "table", "lines", "none"] = option(
         "auto",
