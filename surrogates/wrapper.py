@@ -110,6 +110,18 @@ class Wrapper(SurrogateBase):
         return self._word + (":" + ",".join(items) if items else "")
 
 
+def named_rows(surrogate: Surrogate) -> polars.DataFrame | None:
+    """Return the hyperparameters of a table's rows, a column each; None if there are none."""
+    if isinstance(surrogate, Table):
+        return (
+            surrogate.configurations.select(surrogate.hyperparameters) if surrogate.hyperparameters else None
+        )
+    if not isinstance(surrogate, Wrapper):
+        return None
+    inner = named_rows(surrogate.wrapped)
+    return inner if inner is None or surrogate.chosen is None else inner[surrogate.chosen.tolist()]
+
+
 def _shown(value: object) -> str:
     """Return an option as it is written: ``true``, and ``3`` for 3.0."""
     if isinstance(value, bool):

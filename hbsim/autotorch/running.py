@@ -82,7 +82,7 @@ class StudyRunner:
         self._note_early_returns()
         assert self.result is not None
         if self._study.surrogate is None:
-            self.place.failed.update(self.result.failures()["trial"])  # type: ignore[operator]
+            self.place.failed.update(self.result.failures["trial"])
         return self.result
 
     def adopt(self, place: CheckpointFolder, result: RunResult | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -277,26 +277,8 @@ class SimulatedStudy:
 
     def configuration(self, result: Result, trial: int) -> dict[str, object]:
         """Return a trial's configuration: by the names of the surrogate, where it has any."""
-        configuration = result.curves.configurations()[trial]
-        if self.space is not None:
-            return self.space.mapping(np.asarray(configuration, dtype=np.float64))
-        if self._curves.rows is None:
-            return {f"x{i}": float(value) for i, value in enumerate(configuration)}
-        named = getattr(self._curves, "configurations", None)
-        row = int(configuration)
-        if named is None or not len(named.columns):
-            return {"row": row}
-        return _active(named.row(row, named=True), getattr(self._curves, "space", None))
+        return result.configuration(trial)
 
     def reports(self, result: Result) -> pl.DataFrame:
         """Return columns trial, resource, value, a row a unit of training."""
         return result.epochs().select("trial", "resource", "value")
-
-
-def _active(row: Mapping[str, object], space: Space | None) -> dict[str, object]:
-    """Return the active parameters of a table's row."""
-    found: dict[str, object] = {}
-    for name, value in row.items():
-        if space is None or name not in space or space.is_active(name, found):
-            found[name] = value
-    return found

@@ -35,14 +35,13 @@ class CurveOptions:
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """The options that only simulated studies have."""
+    """The file of configurations that come first."""
 
     points: str | None = option(
         None,
         metavar="FILE.json",
         help="A list of configurations, each an object by name, that come first.",
     )
-    replace: bool = option(False, takes="flag", help="Rows of a table may come again, in a seeded order.")
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,7 @@ STUDY: Final = group(
     num_trials={"help": "Trials of a study; needed unless something else ends it."},
     max_time={"help": "Simulated seconds at which running jobs are cut."},
     seed={"help": "Of brackets, configurations, slowness and failures."},
+    replace={"help": "Rows of a table may come again, in a seeded order."},
 )
 CURVES: Final = group("Learning curves", CurveOptions, SurrogateOptions)
 CLUSTER: Final = group("Simulated cluster, in simulated seconds", ClusterOptions, Cluster)

@@ -7,31 +7,36 @@ import json
 import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from hbsim.cli.command import is_given, say
-from hbsim.cli.groups import DASK_ONLY, HOSTS_ONLY, MACHINES, machines_of, search_options
-from hbsim.cli.options import group, named_values
+from hbsim.cli.groups import DASK_ONLY, HOSTS_ONLY, MACHINES, machines_of, make_cluster, search_options
+from hbsim.cli.options import Given, group, named_values
+from hbsim.cli.output import progress
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
+from hbsim.options import declared
 from hbsim.study.folder import StudyFolder
 from hbsim.study.options import RunOptions, TrialResources
+from hbsim.surrogates.options import SurrogateOptions
 
 if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
     from hbsim.study.result import RunResult
+    from hbsim.study.simulated_run import SimulatedResult
     from hbsim.study.spec import StudySpec
 
 FUNCTION: Final = "Training function"
 # Options of running a study, not of its definition: they may change when the study is resumed.
-HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
+HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer", "html")
 LIMITS: Final = ("workers", "max_time", "max_reward")
 RESOURCES: Final = ("num_cpus", "num_gpus")
 REAL: Final = group(
-    "Real study (not --executor sim)",
+    "Real study",
     RunOptions,
     TrialResources,
     only=("time_attr", "args", "resume", *RESOURCES, *HOW, "progress"),
@@ -126,12 +131,45 @@ def resumed_study(
 
 def _how(values: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: values[name] for name in (*HOW, *LIMITS, "progress") if name in values}
+    options |= {"html": values["html"] or True} if "html" in values else {}
     if values.get("executor") in ("hosts", "dask"):
         given = {name: values[name] for name in RUN_MACHINES.options if name in values}
         options["executor"] = machines_of(given)
     resource = {name: values[name] for name in RESOURCES if name in values}
     args = named_values("args", values.get("args", ()))
     return {**options, "train": values["train"], "resource": resource or None, "args": args}
+
+
+def simulated_study(study: Mapping[str, Any], values: Mapping[str, Any], cluster: Given) -> dict[str, Any]:
+    """Return the arguments of `hbsim.run` that simulate a study.
+
+    Parameters
+    ----------
+    study : mapping
+        The arguments of the real study.
+    values : mapping
+        The given options.
+    cluster : mapping
+        The given options of the simulated cluster.
+
+    Raises
+    ------
+    ParameterError
+        As by `hbsim.Cluster`; or the study runs on other machines, and it is not known how many trials fit.
+    """
+    workers = {"workers": study["workers"]} if "workers" in study else {}
+    if "hosts" in values and not workers:
+        rule = "is needed to simulate a study on hosts: how many trials fit there is only known there"
+        raise ParameterError("workers", None, rule)
+    names = ("surrogate", "replace")
+    read = {name: values[name] for name in declared(SurrogateOptions) if name in values}
+    return {
+        **study,
+        **{name: values[name] for name in names if name in values},
+        "surrogate_options": {name: value for name, value in read.items() if name not in ("metric", "mode")},
+        "cluster": make_cluster({**cluster, **workers}) if cluster else None,
+        "executor": "sim",
+    }
 
 
 def _read_spec(folder: StudyFolder) -> StudySpec:
@@ -235,36 +273,67 @@ def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]
 # Running a study
 
 
-def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> RunResult:
-    """Run a study to its end, or until it is interrupted; `to_go_on` is the command that resumes it."""
+def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> Any:
+    """Run or simulate a study to its end, or until it is interrupted.
+
+    Parameters
+    ----------
+    study : mapping
+        The arguments of `hbsim.run`.
+    folder : Path
+        The study's folder.
+    to_go_on : str
+        The command that resumes the study.
+
+    Returns
+    -------
+    RunResult or SimulatedResult
+        Its result.
+    """
     from hbsim.study.interrupts import Interrupted
     from hbsim.study.run import run
 
-    kept = StudyFolder(folder)
+    kept, scheduler, simulates = StudyFolder(folder), study["scheduler"], study.get("executor") == "sim"
+    shows = simulates and study.get("progress") != "none"
+    bar = progress(lambda: scheduler.started, scheduler.options.num_trials, "trials started")
     # Polars makes system calls restart after Ctrl-C, so that waiting for the warm server would not end.
     signal.siginterrupt(signal.SIGINT, True)
     try:
-        return run(**study, folder=folder)
+        if not simulates:
+            return run(**study, folder=folder)
+        with bar if shows else nullcontext():
+            return _simulate(**study, folder=folder)
     except Interrupted as interrupted:
-        result: RunResult = interrupted.result
-        return result
+        return interrupted.result
     except ExecutorError as error:
         if not kept.holds_study:
             raise
         say("error", f"{error}; to go on: {to_go_on}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        if not kept.holds_study:
+        if simulates or not kept.holds_study:
             raise  # while the training function was loaded: there is no study to resume
         say("error", f"interrupted: nothing runs any more; to go on: {to_go_on}")
         raise typer.Exit(1) from None
 
 
-def end_interrupted(result: RunResult, to_go_on: str) -> None:
+def _simulate(train: str, scheduler: Scheduler, **options: Any) -> SimulatedResult:
+    """Simulate a study; which options have no meaning has been said."""
+    from hbsim.study.simulated_run import run_simulated
+
+    return run_simulated(train, scheduler, RunOptions.checked(**options))
+
+
+def end_interrupted(result: RunResult | SimulatedResult, to_go_on: str) -> None:
     """If the study was interrupted, print how to resume it, and end with exit code 1."""
-    if result.why == "interrupted":
+    if result.why != "interrupted":
+        return
+    if result.folder is None:
+        time = f"{result.end_time:.4g} simulated seconds"
+        say("error", f"interrupted after {time}: what came until then is above")
+    else:
         say("error", f"interrupted after {result.end_time:.4g} s; to go on: {to_go_on}")
-        raise typer.Exit(1)
+    raise typer.Exit(1)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -54,19 +54,6 @@ def simulate(
       hbsim simulate --scheduler promotion --trials 300 --surrogate synthetic --workers 8 --startup 5 \
         --save 2 --load 2 --out study --plot
     """
-    simulate_study(ctx, scheduler, study, curves, cluster, output)
-
-
-def simulate_study(
-    ctx: typer.Context,
-    scheduler: Given,
-    study: Given,
-    curves: Given,
-    cluster: Given,
-    output: Given,
-    load: Callable[[Given], Surrogate] = load_curves,
-) -> None:
-    """Simulate one study for a command with these groups of options; `load` loads its learning curves."""
     from hbsim.cli.study_output import Request, as_json, notes, show
     from hbsim.core import make_scheduler
 
@@ -76,7 +63,7 @@ def simulate_study(
     options = {"study": default_of(STUDY, study), "surrogate": default_of(CURVES, curves)}
     request = Request(command_line(ctx, OUTPUT.options), options)
     with _written(output, folder, request) as written:
-        loaded = load(curves)
+        loaded = load_curves(curves)
         shared = {"num_trials": study.get("num_trials"), "seed": study.get("seed", 0), "mode": loaded.mode}
         made = make_scheduler(**{"max_t": loaded.max_resource, **scheduler, **shared})
         result = _simulate(made, loaded, study, make_cluster(cluster))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
+    from hbsim.study.simulated_run import SimulatedResult
 
 Summary: TypeAlias = Mapping[str, Any]
 MANY_FAILED: Final = 0.1  # share of the trials
@@ -97,13 +98,17 @@ def _content(result: Result) -> dict[str, object]:
 
 
 def run_as_json(
-    result: RunResult, command: str, explain: Sequence[int], folder: Path, to_go_on: str
+    result: RunResult | SimulatedResult, command: str, explain: Sequence[int], folder: Path, to_go_on: str
 ) -> dict[str, object]:
-    """Return the output of ``--json`` for a real study, in plain types; `to_go_on` resumes the study."""
+    """Return the output of ``--json`` of ``hbsim run``, in plain types; `to_go_on` resumes a real study."""
     from hbsim.study.status import plain_value
 
     best = _last_incumbent(result, "any")
-    failures = [{**row, "log": str(_log(folder, row["trial"]))} for row in result.failures().to_dicts()]
+    kept = result.folder is not None
+    failures = [
+        {**row, "log": str(_log(folder, row["trial"])) if kept else None}
+        for row in result.failures.select("trial", "kind", "reason").to_dicts()
+    ]
     return {
         "command": command,
         "searcher": result.spec.searcher,
@@ -112,8 +117,8 @@ def run_as_json(
         "configuration": None if best is None else plain_value(result.configuration(best["trial"])),
         "failures": failures,
         "explain": _explained(result, explain),
-        "folder": str(folder),
-        "resume": to_go_on if result.why == "interrupted" else None,
+        "folder": str(folder) if kept else None,
+        "resume": to_go_on if kept and result.why == "interrupted" else None,
     }
 
 
@@ -158,16 +163,18 @@ def show(result: Result, explain: Sequence[int], folder: Path | None) -> None:
     _print(result, _title(result, summary), _facts(result, summary), [], explain, folder, True)
 
 
-def show_run(result: RunResult, explain: Sequence[int], folder: Path) -> None:
-    """Print a real study's facts, rungs and failures on stdout."""
+def show_run(result: RunResult | SimulatedResult, explain: Sequence[int], folder: Path) -> None:
+    """Print a study's facts, rungs and failures on stdout, for ``hbsim run``."""
     summary = result.summary()
     until_return = result.spec.until_return
     title = f"fifo until each returns on {summary['train']}, {summary['workers']} workers"
     if not until_return:
         title = _title(result, {**summary, "surrogate": summary["train"]})
     has_rungs = len(result.rungs()) > 0 and not until_return
-    lines = _failure_lines(result, folder)
-    _print(result, title, _run_facts(result, summary), lines, explain, folder, has_rungs)
+    kept = result.folder is not None
+    title += "" if kept else f", simulated on {summary['surrogate']}"
+    lines = _failure_lines(result, folder) if kept else []
+    _print(result, title, _run_facts(result, summary), lines, explain, folder if kept else None, has_rungs)
 
 
 def _print(
@@ -209,12 +216,11 @@ def _facts(result: Result, summary: Summary) -> list[tuple[str, str]]:
 
     searcher = result.curves.searcher
     name = getattr(searcher, "name", "random")
-    gone = "" if summary["no_worker_after"] is None else ", when the last worker went: there was work"
     lines = [
         *([("searcher", about(searcher) or name)] if name != "random" else []),
         ("trials", f"{summary['trials']:,}: {_counts(summary)}"),
         ("jobs", f"{summary['jobs']:,}"),
-        ("simulated time", duration(result.end_time) + gone),
+        ("simulated time", duration(result.end_time) + _gone(summary)),
         ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
         *_cluster_lines(summary),
         ("trained", f"{summary['trained_resource']:,.0f} units of the resource{_wasted(summary)}"),
@@ -228,19 +234,23 @@ def _facts(result: Result, summary: Summary) -> list[tuple[str, str]]:
     return lines
 
 
-def _run_facts(result: RunResult, summary: Summary) -> list[tuple[str, str]]:
+def _run_facts(result: RunResult | SimulatedResult, summary: Summary) -> list[tuple[str, str]]:
     running = "running" if result.why is None else "interrupted"
     ending = "" if result.why is None else result.why.ending
     counts, until_return = _counts(summary, running), result.spec.until_return
     wasted = "" if until_return else _wasted(summary)
     name, limit = result.spec.searcher, result.spec.limit
     searcher = name if limit is None else f"{name} of {limit:,} configurations"
+    time, gone, cluster = "time", "", []
+    if result.folder is None:
+        time, gone, cluster = "simulated time", _gone(summary), _cluster_lines(summary)
     lines = [
         *([("searcher", searcher)] if name != "random" else []),
         ("trials", f"{summary['trials']:,}{': ' if counts else ''}{counts}"),
         ("jobs", f"{summary['jobs']:,}"),
-        ("time", duration(result.end_time) + ending),
+        (time, duration(result.end_time) + ending + gone),
         ("workers busy", f"{summary['busy_share']:.1%}, training {summary['training_share']:.1%}"),
+        *cluster,
         ("trained", f"{summary['trained_resource']:,.0f} units of the resource{wasted}"),
     ]
     if summary["metric"] is not None:
@@ -251,6 +261,10 @@ def _run_facts(result: RunResult, summary: Summary) -> list[tuple[str, str]]:
         if not until_return:
             lines.append(("best completed", _incumbent(result, "max_t")))
     return lines
+
+
+def _gone(summary: Summary) -> str:
+    return "" if summary["no_worker_after"] is None else ", when the last worker went: there was work"
 
 
 def _counts(summary: Summary, running: str = "running") -> str:
@@ -320,9 +334,9 @@ def rung_table(result: Result | RunResult) -> Table:
     return table([COLUMNS[column] for column in columns], cells)
 
 
-def _failure_lines(result: RunResult, folder: Path) -> list[str]:
+def _failure_lines(result: RunResult | SimulatedResult, folder: Path) -> list[str]:
     """Return lines on the first failed trials, with the last reason of each, and the files of tracebacks."""
-    last = {row["trial"]: row for row in result.failures().to_dicts()}
+    last = {row["trial"]: row for row in result.failures.to_dicts()}
     if not last:
         return []
     lines = ["", f"{len(last):,} trial{'' if len(last) == 1 else 's'} failed at some time:"]

@@ -15,6 +15,35 @@ from hbsim.runner.tables import CENSORED, JobTable
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
+    from hbsim.core.space import Space
+
+
+def configurations(space: Space, points: NDArray[np.float64]) -> pl.DataFrame:
+    """Return a row for each trial: trial, then a column for each parameter; null if it is not active.
+
+    Choices that are not plain values are text. A parameter called trial is ``hp_trial`` here.
+
+    Parameters
+    ----------
+    space : Space
+        The search space.
+    points : array, shape (n, d)
+        The trials' points of its unit cube.
+    """
+    plain = {
+        name: [v if isinstance(v, int | float | str | bool | None) else repr(v) for v in column]
+        if isinstance(column, list)
+        else column
+        for name, column in space.decode(points).items()
+    }
+    columns = {name: "hp_trial" if name == "trial" else name for name in space}
+    series = [pl.Series(columns[name], values, strict=False) for name, values in plain.items()]
+    frame = pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
+    active = dict(zip(space, space.active(points).T, strict=True))
+    return frame.with_columns(
+        pl.when(pl.Series(active[name])).then(pl.col(columns[name])).alias(columns[name])
+        for name in sorted(space.conditional)
+    )
 
 
 def summary(

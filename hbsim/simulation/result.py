@@ -17,6 +17,7 @@ from hbsim.errors import ParameterError
 from hbsim.runner import summaries
 from hbsim.runner.tables import DecisionTable, JobTable, numbers
 from hbsim.simulation.availability import MachineAvailability
+from hbsim.surrogates.wrapper import named_rows
 
 if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
@@ -147,6 +148,53 @@ class Result:
         trained_seconds.
         """
         return summaries.trials(self.scheduler, self._jobs, self.decisions)
+
+    @property
+    def workers(self) -> int:
+        """The number of workers."""
+        return self.cluster.workers
+
+    @cached_property
+    def configurations(self) -> pl.DataFrame:
+        """A row for each trial: trial, then a column for each parameter; null if it is not active.
+
+        Of curves whose configurations have no names there are the coordinates x0, x1, ..., or the row of the
+        table.
+        """
+        surrogate = self.curves.surrogate
+        chosen = self.curves.configurations()[: self.scheduler.started]
+        if surrogate.rows is None and surrogate.space is not None:
+            points = np.asarray(chosen, dtype=np.float64)[:, : surrogate.space.dimension]
+            return summaries.configurations(surrogate.space, points)
+        trial = pl.Series("trial", range(len(chosen)), dtype=pl.Int64)
+        if surrogate.rows is None:
+            return pl.DataFrame([trial, *(pl.Series(f"x{i}", x) for i, x in enumerate(chosen.T))])
+        named = named_rows(surrogate)
+        if named is None:
+            return pl.DataFrame([trial, pl.Series("row", chosen, dtype=pl.Int64)])
+        return pl.DataFrame([trial, *named[chosen.tolist()].get_columns()])
+
+    def configuration(self, trial: int) -> dict[str, object]:
+        """Return a trial's configuration, without parameters that are not active."""
+        surrogate, chosen = self.curves.surrogate, self.curves.configurations()
+        count = self.scheduler.started
+        if not 0 <= trial < count:
+            raise ParameterError("trial", trial, f"must be one of the trials 0 ... {count - 1}")
+        space = surrogate.space
+        if surrogate.rows is None and space is not None:
+            return space.mapping(np.asarray(chosen[trial][: space.dimension], dtype=np.float64))
+        found: dict[str, object] = {}
+        for name, value in self.configurations.row(trial, named=True).items():
+            known = space is not None and name in space
+            if name != "trial" and (not known or space.is_active(name, found)):  # type: ignore[union-attr]
+                found[name] = value
+        return found
+
+    @property
+    def best_config(self) -> dict[str, object] | None:
+        """The incumbent's configuration; None if no trial has shown a number."""
+        better = self.incumbent()["trial"]
+        return self.configuration(better[-1]) if len(better) else None
 
     def incumbent(self, at: Literal["any", "max_t"] = "any") -> pl.DataFrame:
         """Return the strict improvements of the best value so far, in the order of reports.

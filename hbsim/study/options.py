@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from hbsim.core.numbers import exact, whole
 from hbsim.errors import ParameterError, needs
 from hbsim.options import check_options, one_of, option
+from hbsim.study.page import page_file
+from hbsim.surrogates.options import SurrogateOptions
 
 if TYPE_CHECKING:
     from hbsim.runner.real import Limits
@@ -95,6 +97,23 @@ def _is_plain(value: object) -> bool:
         return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
     except (TypeError, ValueError):
         return False
+
+
+def _surrogate_options(name: str, value: object) -> dict[str, object]:
+    """Check the options of learning curves; None is an empty mapping."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ParameterError(name, value, "must be a mapping of the options of hbsim.surrogates.load")
+    return check_options(SurrogateOptions, value)
+
+
+def _cluster(name: str, value: object) -> object:
+    from hbsim.simulation.cluster import Cluster
+
+    if value is not None and not isinstance(value, Cluster):
+        raise ParameterError(name, value, "must be an hbsim.Cluster")
+    return value
 
 
 def _visualizer(name: str, value: object) -> str:
@@ -207,10 +226,37 @@ class RunOptions:
         check=_visualizer,
         help="tensorboard writes event files into the folder.",
     )
+    html: bool | Path | str = option(
+        False,
+        metavar="[FILE.html]",
+        check=page_file,
+        help="Keep a page of the study up to date while it runs (default: study.html in the folder).",
+    )
     progress: Literal["auto", "table", "lines", "none"] = option(
         "auto",
         choices=("auto", "table", "lines", "none"),
         help="What stderr shows: a live table, lines, nothing (default: a table on a terminal).",
+    )
+    surrogate: Any = option(
+        None,
+        metavar="DIR|FILE|NAME",
+        help="sim: the learning curves: of an earlier study's folder, of a file of recorded curves, or "
+        "synthetic (default: those of the study in the folder).",
+    )
+    surrogate_options: Mapping[str, object] | None = option(
+        None,
+        takes="tables",
+        check=_surrogate_options,
+        help="sim: how the curves are read, as in `hbsim.surrogates.load`.",
+    )
+    cluster: Any = option(
+        None,
+        metavar="FILE|PRESET",
+        check=_cluster,
+        help="sim: what start-up, checkpoints, stragglers and failures cost (default: nothing).",
+    )
+    replace: bool = option(
+        False, takes="flag", help="sim: rows of a table may come again, in a seeded order."
     )
     executor: Any = option(
         "local",
@@ -294,3 +340,9 @@ RECORD_ALSO_TAKES: Final = (
     "start",
     "progress",
 )
+# Options of `hbsim.run` without a meaning in a simulation, and without a meaning in a real study.
+REAL_ONLY: Final = (
+    *("resume", "args", "hang_timeout", "grace", "keep", "fsync", "start", "visualizer"),
+    "resource",  # beside workers: without them the number of workers follows from it
+)
+SIMULATED_ONLY: Final = ("surrogate", "surrogate_options", "cluster", "replace")

@@ -182,7 +182,7 @@ def export(
     check_metric(metric, mode)
     rows, metrics = _reports(result)
     if rows.is_empty():
-        reasons = result.failures()["reason"].to_list()
+        reasons = result.failures["reason"].to_list()
         first = f". The first one: {reasons[0]}" if reasons else ""
         raise OutputError(str(path), f"not written: no trial reported anything{first}")
     spec = result.spec
@@ -219,7 +219,7 @@ def export(
 
 def failed(result: RunResult) -> dict[str, str]:
     """Return the reason of each trial that failed for good, by its number as text."""
-    reasons = {row["trial"]: row["reason"] for row in result.failures().to_dicts()}
+    reasons = {row["trial"]: row["reason"] for row in result.failures.to_dicts()}
     trials = result.trials.filter(status="failed")["trial"].to_list()
     return {str(trial): reasons.get(trial, "") for trial in trials}
 

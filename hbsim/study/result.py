@@ -21,6 +21,7 @@ from hbsim.study.spec import StudySpec, new_state, replay
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hbsim.bench.chart_style import Chart
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.types import Mode
     from hbsim.study.best import BestTrial
@@ -158,20 +159,7 @@ class RunResult:
         """
         space = self.spec.space
         points = np.array(self.journal_state.points, dtype=np.float64).reshape(-1, space.dimension)
-        plain = {
-            name: [v if isinstance(v, int | float | str | bool | None) else repr(v) for v in column]
-            if isinstance(column, list)
-            else column
-            for name, column in space.decode(points).items()
-        }
-        columns = {name: "hp_trial" if name == "trial" else name for name in space}
-        series = [pl.Series(columns[name], values, strict=False) for name, values in plain.items()]
-        frame = pl.DataFrame([pl.Series("trial", range(len(points)), dtype=pl.Int64), *series])
-        active = dict(zip(space, space.active(points).T, strict=True))
-        return frame.with_columns(
-            pl.when(pl.Series(active[name])).then(pl.col(columns[name])).alias(columns[name])
-            for name in sorted(space.conditional)
-        )
+        return summaries.configurations(space, points)
 
     @property
     def best(self) -> BestTrial | None:
@@ -228,8 +216,9 @@ class RunResult:
         """Return counts by bracket and level; columns as `hbsim.Result.rungs`."""
         return summaries.rungs(self.scheduler, self.decision_table.rows(), self.journal_state.jobs.ended())
 
+    @cached_property
     def failures(self) -> pl.DataFrame:
-        """Return a row for each failure, in order: trial, kind, reason."""
+        """A row for each failure, in order: trial, kind, reason."""
         schema = {"trial": pl.Int64, "kind": pl.String, "reason": pl.String}
         rows = [(trial, kind, unicode(reason)) for trial, kind, reason in self.journal_state.failures]
         return pl.DataFrame(rows, schema=schema, orient="row")
@@ -299,6 +288,55 @@ class RunResult:
         from hbsim.study.record import export
 
         export(self, out, metric, mode, test_metric, force)
+
+    def plot(self) -> Chart:
+        """Return the learning curves as an Altair chart: a line for each trial, with the rung levels."""
+        from hbsim.bench.study_charts import training_curves
+
+        return training_curves(self)
+
+    def page(self, path: Path | str | None = None) -> str:
+        """Return a page of the study as HTML, which needs no network: charts, and a table of all trials.
+
+        Parameters
+        ----------
+        path : path, optional
+            A file to which the page is written as well; an existing file is replaced.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        """
+        from pathlib import Path
+
+        from hbsim.bench.html_page import write_page
+        from hbsim.bench.study_page import render_study
+        from hbsim.study.status import read_status
+
+        text = render_study(read_status(self.folder))
+        if path is not None:
+            write_page(text, Path(path))
+        return text
+
+    def _repr_html_(self) -> str:
+        """Return the HTML that a notebook shows: how the study stands, and its best trials."""
+        from html import escape
+
+        from hbsim.study.status import read_status
+
+        status = read_status(self.folder, forecast=False)
+        names = list(self.spec.space)
+        head = ["trial", status.summary.metric, self.spec.time_attr, "status", *names]
+        rows = [
+            [one.trial, f"{one.best:.5g}", f"{one.reached:g}", one.status]
+            + [one.configuration.get(name, "") for name in names]
+            for one in status.top()
+        ]
+        cells = ["".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows]
+        table = "".join(f"<th>{escape(name)}</th>" for name in head) + "".join(f"<tr>{row}" for row in cells)
+        lines = (status.summary.name(), status.state_text, status.summary.trials(), status.summary.best())
+        return "<br>".join(map(escape, lines)) + f"<table><tr>{table}</table>"
 
     def write(self) -> None:
         """Write the tables as Parquet files and the summary into the study's folder.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import time
@@ -42,13 +43,17 @@ from hbsim.study.checkpoint_retention import CheckpointRetention
 from hbsim.study.folder import RemoteRuns, StudyFolder, environment
 from hbsim.study.interrupts import Interrupted, interruptible
 from hbsim.study.options import RunOptions, check_names
+from hbsim.study.page import PageProcess
 from hbsim.study.progress_display import printer, shown
 from hbsim.study.spec import StudySpec, StudyState, new_state, replay
 from hbsim.study.workers import Executor, StudyWorkers, check_executor, check_share, make_workers
 from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
+    from hbsim.simulation import Cluster
     from hbsim.study.result import RunResult
+    from hbsim.study.simulated_run import SimulatedResult
+    from hbsim.surrogates import Surrogate
 
 
 NO_STATE: Final = "the function can offer its state by reporter.on_pause, or save it after each report"
@@ -78,13 +83,19 @@ def run(
     start: Literal["fork", "spawn"] | None = None,
     until_return: bool = False,
     visualizer: Literal["none", "tensorboard"] = "none",
+    html: bool | Path | str = False,
     progress: Literal["auto", "table", "lines", "none"] = "auto",
+    surrogate: str | os.PathLike[str] | Surrogate | None = None,
+    surrogate_options: Mapping[str, object] | None = None,
+    cluster: Cluster | None = None,
+    replace: bool = False,
     executor: Executor = "local",
-) -> RunResult:
+) -> RunResult | SimulatedResult:
     """Run a study on the CPUs and GPUs of this machine or of others, each trial in its own process.
 
     Every event is written to the journal in the study's folder before the study acts on it: a study whose
-    process is killed at any moment goes on with `resume`.
+    process is killed at any moment goes on with `resume`. With ``executor="sim"`` the same study is
+    simulated, and nothing is written.
 
     Parameters
     ----------
@@ -134,19 +145,40 @@ def run(
         A trial is complete when its function returns, and is never interrupted: for fifo without max_t.
     visualizer : str
         ``"tensorboard"`` writes event files into the folder (extra ``tensorboard``).
+    html : bool or path
+        Keep a page of the study up to date while it runs, in this file or in ``study.html`` in the folder:
+        learning curves, hyperparameters, workers, and all trials. A process of low priority writes it.
     progress : str
         The progress shown on stderr: a live ``"table"``, ``"lines"`` or ``"none"``; by default a table on
         a terminal, else lines.
+    surrogate : str, path or Surrogate, optional
+        For ``executor="sim"``, the learning curves: the folder of an earlier study of the function, a file of
+        recorded curves, ``"synthetic"`` for curves by a formula, or what `hbsim.surrogates.load` takes. By
+        default those of the study in `folder`. Configurations are the recorded ones; with curves by a formula
+        they come from the function's search space, and curves are at random.
+    surrogate_options : mapping, optional
+        How the curves are read: keywords of `hbsim.surrogates.load`, such as ``{"censored": "fail"}``.
+    cluster : Cluster, optional
+        For ``executor="sim"``: what start-up, checkpoints, stragglers and failures cost; by default nothing.
+    replace : bool
+        For ``executor="sim"``: whether recorded curves may be used again, if there are more trials.
     executor : str, list of str, Hosts or Dask
         Where trials run: ``"local"``, on this machine; a list of names or an `hbsim.Hosts`, on hosts that
         are reached by SSH; an `hbsim.Dask`, on the workers of a Dask cluster, or ``"dask"`` for a cluster in
         this process. Hosts and Dask need the extra ``dask``. The journal stays on this machine. A study
-        that began with one executor can be resumed with another.
+        that began with one executor can be resumed with another. ``"sim"`` simulates the study, with the
+        number of workers that it would have on this machine.
 
     Returns
     -------
-    RunResult
-        The jobs, trials, decisions, reports, incumbents and summary; also written into the folder.
+    RunResult or SimulatedResult
+        The jobs, trials, decisions, reports, incumbents and summary; also written into the folder, but by a
+        simulation.
+
+    Warns
+    -----
+    HbsimWarning
+        Options have no meaning for this executor: which ones.
 
     Raises
     ------
@@ -185,15 +217,25 @@ def run(
         start=start,
         until_return=until_return,
         visualizer=visualizer,
+        html=html,
         progress=progress,
+        surrogate=surrogate,
+        surrogate_options=surrogate_options,
+        cluster=cluster,
+        replace=replace,
         executor=executor,
     )
+    from hbsim.study.simulated_run import run_simulated, warn_of_ignored
+
+    warn_of_ignored(options, stacklevel=4)
+    if executor == "sim":
+        return run_simulated(train, scheduler, options)
     return run_study(train, scheduler, options)
 
 
 def run_study(train: str | Callable[..., object], scheduler: Scheduler, options: RunOptions) -> RunResult:
     """Run a study with checked options; see `run`."""
-    _check(scheduler, options)
+    check_study_options(scheduler, options)
     remote = check_executor(options.executor)
     study_folder, resume = StudyFolder(options.folder), options.resume
     study_folder.check(resume)
@@ -222,6 +264,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         if text := about(study.searcher):
             say(text)
         made.prepare()
+        page = stack.enter_context(PageProcess(study_folder.path, options.html))
         journal, state = study.open(study_folder, resume, options.fsync, _how(remote, options))
         stack.enter_context(journal)
         unused.pop_all()
@@ -234,6 +277,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
             if study.is_extended and (bare := retention.without_checkpoint()):
                 count = "1 paused trial has" if bare == 1 else f"{bare:,} paused trials have"
                 say(f"{count} no checkpoint: if promoted they train from zero (keep=all keeps checkpoints)")
+        page.start()
         observers: list[Observer] = [retention]
         observers += shown(stack, study.spec, state, study_folder, options, made)
         save_completed = options.keep in ("completed", "all")
@@ -285,7 +329,7 @@ def _finish(
         warnings.warn(HbsimWarning(f"{text}trial goes on from its last checkpoint"), stacklevel=6)
 
 
-def _check(scheduler: Scheduler, options: RunOptions) -> None:
+def check_study_options(scheduler: Scheduler, options: RunOptions) -> None:
     """Check rules that involve several options."""
     if not isinstance(scheduler, Scheduler):
         raise ParameterError("scheduler", scheduler, "must be made by hbsim.make_scheduler")

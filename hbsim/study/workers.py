@@ -21,8 +21,8 @@ from hbsim.runner.workers import WorkerBackend
 from hbsim.study.folder import RemoteRuns
 from hbsim.study.options import RunOptions
 
-Executor: TypeAlias = Literal["local", "dask"] | Sequence[str] | Hosts | Dask
-EXECUTORS: Final = ("local", "dask")
+Executor: TypeAlias = Literal["local", "dask", "sim"] | Sequence[str] | Hosts | Dask
+EXECUTORS: Final = ("local", "sim", "dask")
 
 
 class StudyWorkers(WorkerBackend, Protocol):
@@ -97,9 +97,8 @@ def check_executor(executor: object) -> Hosts | Dask | None:
     if isinstance(executor, Hosts):
         return executor
     if not isinstance(executor, Dask) and executor != "dask":
-        rule = (
-            f"must be local, dask, a list of hosts, hbsim.Hosts or hbsim.Dask.{nearest(executor, EXECUTORS)}"
-        )
+        near = nearest(executor, EXECUTORS)
+        rule = f"must be local, sim, dask, a list of hosts, hbsim.Hosts or hbsim.Dask.{near}"
         raise ParameterError("executor", executor, rule)
     if not _has_dask():
         raise ParameterError("executor", "dask", needs("Dask", "dask"))
@@ -129,6 +128,24 @@ def check_share(
     if workers is not None:
         whole("workers", workers, 1)
     read_resource(resource)
+
+
+def count_workers(workers: int | None, resource: Mapping[str, object] | None) -> int:
+    """Return how many workers a study has: as given, else as many as `resource` allows on this machine.
+
+    Raises
+    ------
+    ParameterError
+        A value is not possible; or nothing is given, and the need of a trial does not fit on this machine.
+    """
+    if workers is not None:
+        read_resource(resource)
+        return whole("workers", workers, 1)
+    try:
+        return len(_slots(None, resource))
+    except ParameterError as error:
+        rule = f"{error.rule}; with workers=N the machine of the simulation is another one"
+        raise ParameterError(error.field, error.value, rule) from None
 
 
 def make_workers(

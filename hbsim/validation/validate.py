@@ -402,7 +402,7 @@ def _notes(run: RecordedRun) -> list[str]:
         notes.append(f"{why}: the simulation is cut at the same time, and makespans say nothing")
     if run.resumed:
         notes.append(f"it was resumed {run.resumed} times: what trained twice is not in the simulation")
-    if len(failures := result.failures()):
+    if len(failures := result.failures):
         notes.append(f"{len(failures)} jobs failed: simulated failures strike other trials, at the same rate")
     if returned := result.summary()["returned"]:
         notes.append(f"{returned} trials returned below R: simulated ones train on, at their own rate")

@@ -16,7 +16,7 @@ SIMULATE = f"simulate --scheduler promotion {SMALL}"
 COMMANDS = {
     "simulate": SIMULATE,
     "compare": f"compare --variant promotion --seeds 2 --jobs 1 {SMALL}",
-    "run": f"run --executor sim --scheduler promotion {SMALL}",
+    "run": f"run train.py:f --executor sim --scheduler promotion --max-t 9 {SMALL}",
 }
 MINE = """
 notice = 30
@@ -49,7 +49,7 @@ def cluster_of(folder: Path, name: str) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("mine")
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["simulate", "compare"])  # of run: tests/cli/test_run_options.py
 def test_options_override_a_file(call, tmp_path, name):
     words = "--cluster mine.toml --gpus-per-trial 0.5 --slowdown 1.5 --startup 3 --mtbf none --out x"
     assert call(*COMMANDS[name].split(), *words.split()).code == 0
@@ -123,14 +123,6 @@ def test_impossible_clusters_are_one_line(call, tmp_path, text):
         assert err.count("\n") == 1
         assert WRONG[text] in err
         assert not (tmp_path / "x").exists()
-
-
-def test_a_real_study_takes_no_cluster(call):
-    code, _, err = call("run", "train.py:f", "--scheduler", "fifo", "--trials", "3", "--cluster", "aws-spot")
-    assert code == 2
-    assert err == (
-        "hbsim: error: --cluster aws-spot: is for --executor sim; --executor local does not take it\n"
-    )
 
 
 # hbsim clusters

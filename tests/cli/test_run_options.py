@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -126,15 +125,8 @@ WRONG = {
     " --num-trials, --max-time or --max-reward",
     "run no.py:f --scheduler fifo --trials 3": "no.py:f: there is no file no.py",
     "run --resume": "exp: there is no study to resume: it has no journal.jsonl",
-    "run --executor sim --scheduler fifo": "Missing option '--surrogate': --executor sim needs",
-    "run --executor sim --surrogate digits": "Missing option '--scheduler'.",
-    "run no.py:f --executor sim --surrogate digits --scheduler fifo": "no.py:f: there is no file no.py",
     f"{THREE} --executor dusk": "--executor dusk: must be one of local, hosts, dask, sim. Did you mean",
-    f"{THREE} --executor dask --save 3": "--save 3: is for --executor sim; --executor dask does not take it",
     f"{THREE} --executor hosts": "--executor hosts: needs --hosts",
-    f"{THREE} --executor local --hosts a,b": "--hosts a,b: is for --executor hosts or dask;",
-    f"{THREE} --lease 5": "--lease 5: is for --executor hosts or dask; --executor local does not take it",
-    f"{THREE} --executor sim --surrogate digits --keep all": "is for --executor local, hosts or dask;",
     f"{THREE} --executor dask --ssh-user me": "--ssh-user me: needs --hosts",
     f"{THREE} --hosts a,": "--hosts a,: must be names or addresses",
     f"{THREE} --hosts a --scheduler-address tcp://b:1": "reached by SSH: it goes without --scheduler-address",
@@ -144,14 +136,10 @@ WRONG = {
     f"{THREE} --executor dask --lease 1": "--lease 1: must be 2 or more, in seconds",
     f"{THREE} --executor dask --num-gpus -1": "--num-gpus -1: ",
     f"{THREE} --executor dask --workers 0": "--workers 0: must be a whole number of at least 1",
-    f"{THREE} --save 3": "--save 3: is for --executor sim; --executor local does not take it",
-    f"{THREE} --no-checkpoints": "--checkpoints: is for --executor sim; --executor local does",
-    f"{THREE} --surrogate digits": "--surrogate digits: is for --executor sim",
-    f"{THREE} --executor sim --surrogate digits --num-gpus 1": "--num-gpus 1: is for --executor local",
-    f"{THREE} --executor sim --surrogate digits --resume": "--resume: is for --executor local",
-    f"{THREE} --executor sim --surrogate digits --mode max": "--mode max: digits decides on val_error,"
-    " where min is better",
-    f"{THREE} --executor sim --surrogate synthetic --metric loss": "--metric loss: synthetic decides on",
+    "run --executor sim --scheduler fifo --trials 3": "Missing argument 'FILE.py:NAME'",
+    "run no.py:f --executor sim --scheduler fifo --trials 3": "no.py:f: there is no file no.py",
+    f"{THREE} --executor sim --resume": "exp: there is no study to resume",
+    f"{THREE} --executor sim --price 1 --speed 0": "--speed 0: must be above 0",
     f"{THREE} --explain 3": "--explain 3: must be one of the trials 0 ... 2",
     f"{THREE} --keep bst": "--keep bst: must be one of best, completed, all, none. Did you mean 'best'?",
     f"{THREE} --fsync never --start x": "--start x: must be one of fork, spawn.",
@@ -179,6 +167,10 @@ LOADED = {
     f"{THREE} --num-cpus 0": "--num-cpus 0: --num-cpus is a whole number, at least 1",
     f"{THREE} --set nothing=3": "--set nothing=3: is no argument of the function",
     f"{THREE} --set x=3": "--set x=3: is searched over",
+    f"{THREE} --executor sim": "--surrogate: there are no learning curves of train.py:train_fn, exp holds no "
+    "study: record some (hbsim record), name the folder of an earlier study, or ask for curves by a formula",
+    f"{THREE} --executor sim --surrogate digits": "digits has batch_size, depth, dropout, lr, ",
+    f"{THREE} --executor sim --surrogate synthetic --num-gpus 999": "--num-gpus 999: a trial needs 999 GPUs",
     "run train.py:nobody --scheduler fifo --trials 3": "train.py:nobody: there is no 'nobody' in train.py",
 }
 
@@ -262,42 +254,98 @@ def test_errors_of_the_library_in_the_words_of_options(call, monkeypatch):
 # Simulated
 
 
-def test_one_flag_simulates_the_same_study(call):
-    options = words_of("--scheduler promotion --max-t 27 --trials 30 --seed 2 --workers 3 --surrogate digits")
-    ours = printed(call("run", "train.py:train_fn", "--executor", "sim", *options, "--json").out)
-    theirs = printed(call("simulate", *options, "--json").out)
-    assert ours.pop("command").startswith("hbsim run train.py:train_fn --executor sim ")
-    assert theirs.pop("command").startswith("hbsim simulate ")
-    assert ours == theirs
+@pytest.mark.usefixtures("loading")
+def test_one_flag_simulates_the_same_study(call, whole):
+    """Options are those of the real study, and its curves are in its folder; nothing is written."""
+    before = sorted(path.name for path in whole.iterdir())
+    words = (*TWELVE, "--out", str(whole), "--executor", "sim")
+    ran = call(*words)
+    assert ran.code == 0
+    assert ", 1 workers, simulated on exp\n" in ran.out
+    assert "its configuration    x=" in ran.out
+    assert ran.out.count("simulated time") == 1
+    assert str(whole) not in ran.out
+    assert "trials in" in ran.err
+    assert ran.err.endswith(
+        "ended early: their last values stay in the simulation, as by --censored extrapolate\n"
+    )
+    assert ran.err.count("\n") == 1
+    content = printed(call(*words, "--censored", "final", "--json", "--explain", "2").out)
+    real = load(whole).summary()
+    summary = content["summary"]
+    assert {
+        name: summary[name] for name in ("scheduler", "train", "metric", "mode", "workers", "trials")
+    } == {name: real[name] for name in ("scheduler", "train", "metric", "mode", "workers", "trials")}
+    assert set(real) <= set(summary)
+    assert set(content["configuration"]) == {"x", "kind"}
+    assert content["explain"][0]["trial"] == 2
+    assert (content["folder"], content["resume"], content["failures"]) == (None, None, [])
+    assert sorted(path.name for path in whole.iterdir()) == before
 
 
-def test_simulated_with_the_options_of_both(call, tmp_path):
-    words = "--metric val_error --mode min --time-attr step --no-checkpoints --save 2 --out x --plot"
-    sim = ("--executor", "sim", "--surrogate", "digits", "--force")
-    assert call(*TWELVE, *sim, *words_of(words)).code == 0
-    options = json.loads((tmp_path / "x" / "summary.json").read_text())["options"]
-    assert options["cluster"]["resume"] is False
-    assert options["cluster"]["save"] == 2
-    assert options["scheduler"]["mode"] == "min"
-    assert (tmp_path / "x" / "timeline.png").is_file()
-    program, *again = shlex.split(json.loads((tmp_path / "x" / "summary.json").read_text())["command"])
-    assert program == "hbsim"
-    assert call(*again, "--out", "y").code == 0
+@pytest.mark.usefixtures("loading")
+def test_a_study_that_is_over_is_simulated_without_its_options(call, whole):
+    simulated = printed(call("run", "--resume", "--out", str(whole), "--executor", "sim", "--json").out)
+    given = printed(call(*TWELVE, "--out", str(whole), "--executor", "sim", "--json").out)
+    assert simulated["summary"] == given["summary"]
 
 
-def test_other_metrics_of_curves(call, tmp_path):
-    words = ("--executor", "sim", "--surrogate", "digits", "--json")
-    other = printed(call(*TWELVE, *words, "--metric", "val_cross_entropy", "--mode", "min").out)
-    assert other["summary"]["metric"] == "val_cross_entropy"
-    (tmp_path / "c.csv").write_text("config,epoch,loss,seconds\n0,1,3,1\n0,2,2,2\n1,1,1,1\n1,2,0.5,2\n")
-    words = "run --scheduler fifo --trials 2 --executor sim --surrogate c.csv --json"
-    summary = printed(call(*words_of(words), "--metric", "loss", "--mode", "min").out)["summary"]
-    assert (summary["metric"], summary["mode"], summary["best"]) == ("loss", "min", 0.5)
+IGNORED = (
+    "--keep all --fsync never --grace 1 --hang-timeout 60 --start spawn --visualizer none --num-cpus 1"
+    " --set pause=1 --hosts a,b --lease 5"
+)
+
+
+@pytest.mark.usefixtures("loading")
+def test_options_without_a_meaning_are_named_in_one_line(call, tmp_path):
+    sim = ("--executor", "sim", "--surrogate", "synthetic", "--json")
+    plain = call(*TWELVE, *sim)
+    with_all = call(*TWELVE, *sim, *words_of(IGNORED))
+    assert plain.err == ""
+    start, _, named = with_all.err.partition("ignores ")
+    assert start == "hbsim: note: --executor sim "
+    assert named.count("\n") == 1
+    assert sorted(named.strip().split(", ")) == sorted(word for word in IGNORED.split() if "--" in word)
+    one, two = printed(plain.out), printed(with_all.out)
+    assert {**one, "command": ""} == {**two, "command": ""}
+    assert not (tmp_path / "exp").exists()
+    err = call(*START.split(), "12", *sim, "--hosts", "a,b").err
+    assert err.endswith(
+        "--workers: is needed to simulate a study on hosts: how many trials fit there is only known there\n"
+    )
+    err = call(*TWELVE, *sim, "--set", "nothing=3").err
+    assert "--set nothing=3: is no argument of the function" in err
+
+
+@pytest.mark.usefixtures("loading")
+def test_a_simulated_cluster_and_curves_by_a_formula(call, tmp_path):
+    words = "--executor sim --surrogate synthetic --wrap noise:std=0.05 --startup 5 --no-checkpoints --json"
+    plain = printed(call(*TWELVE, "--executor", "sim", "--surrogate", "synthetic", "--json").out)["summary"]
+    summary = printed(call(*TWELVE, *words_of(words)).out)["summary"]
+    assert summary["surrogate"] == "synthetic:max_resource=9.0 + noise:std=0.05"
+    assert summary["seconds"] > plain["seconds"]
+    assert summary["wasted_resource"] > 0
+    (tmp_path / "mine.toml").write_text("[[machines]]\nkind = 'T4'\ncount = 3\ngpus = 2\nprice = 4.0\n")
+    words = "--executor sim --surrogate synthetic --cluster mine.toml --json"
+    summary = printed(call(*START.split(), "12", *words_of(words)).out)["summary"]
+    assert summary["workers"] == 6
+    assert summary["cost"] > 0
+
+
+def test_a_real_study_ignores_what_is_for_simulations(call, asked):
+    words = "--surrogate digits --save 3 --no-checkpoints --wrap negate --cluster no.toml --replace --lease 5"
+    err = call(*TWELVE, *words_of(words)).err
+    first, _ = err.splitlines()
+    assert first.startswith("hbsim: note: --executor local ignores ")
+    assert sorted(first.rpartition("ignores ")[2].split(", ")) == sorted(
+        ["--surrogate", "--save", "--checkpoints", "--wrap", "--cluster", "--replace", "--lease"]
+    )
+    assert not {"surrogate", "cluster", "executor"} & set(asked)
 
 
 def test_help(call):
     code, out, _ = call("run", "--help")
     assert code == 0
-    assert out.index("Training function:") < out.index("Real study") < out.index("Learning curves:")
+    assert out.index("Training function:") < out.index("Real study") < out.index("Learning curves of")
     assert "--checkpoints / --no-checkpoints" in out
     assert "\n  run " in call().out

@@ -353,7 +353,7 @@ class Journals:
             result.configurations,
         ):
             assert isinstance(table, pl.DataFrame)
-        result.incumbent(), result.rungs(), result.failures(), repr(result)
+        result.incumbent(), result.rungs(), result.failures, repr(result)
         result.write()
 
 

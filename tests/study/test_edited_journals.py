@@ -132,7 +132,7 @@ def use(folder: Path) -> None:
     result = hbsim.load(folder)
     for frame in (result.jobs, result.trials, result.decisions, result.reports, result.configurations):
         assert frame.height >= 0
-    result.hosts, result.incumbent(), result.incumbent("max_t"), result.rungs(), result.failures()
+    result.hosts, result.incumbent(), result.incumbent("max_t"), result.rungs(), result.failures
     result.summary(), result.best_config, repr(result)
     result.write()
     study_folder = StudyFolder(folder)

@@ -269,7 +269,7 @@ def test_a_study_in_which_nothing_is_reported_as_it_should_be_is_discarded(
     ("field", "given"),
     [
         ("executor", {"executor": "dusk"}),
-        ("executor", {"executor": "sim"}),
+        ("surrogate", {"executor": "sim"}),
         ("executor", {"executor": None}),
         ("executor", {"executor": hbsim.Dask}),
         ("hosts", {"executor": []}),

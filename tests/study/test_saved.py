@@ -78,7 +78,7 @@ def test_when_trials_are_killed_no_report_that_has_returned_is_lost(tmp_path):
     killed = {"killed": 0.05, "seconds": 0.004}
     result = run(tmp_path / "exp", notes, trials=12, kind="fifo", retries=4, args=killed)
     assert not returned(notes) - journaled(tmp_path / "exp")
-    assert len(result.failures()) >= 5
+    assert len(result.failures) >= 5
     check_decisions(result)
 
 

@@ -48,7 +48,7 @@ def train_fn(args, reporter):
 def study(function, folder):
     scheduler = hbsim.make_scheduler("fifo", max_t=1, num_trials=1)
     result = hbsim.run(function, scheduler, workers=1, folder=folder)
-    assert not len(result.failures()), result.failures()["reason"][0]
+    assert not len(result.failures), result.failures["reason"][0]
     values.append(result.summary()["best"])
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def test_a_server_that_is_stopped_is_replaced_and_its_trials_are_lost(tmp_path):
     result = hbsim.load(folder)
     assert result.why == "done"
     assert result.trials["status"].to_list()[0] == "failed"
-    (failure,) = result.failures().to_dicts()
+    (failure,) = result.failures.to_dicts()
     assert failure["kind"] == "lost"
     assert "was stopped by a signal, and did not go on" in failure["reason"]
 

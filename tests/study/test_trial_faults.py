@@ -65,7 +65,7 @@ KINDS = {
 @pytest.mark.parametrize("how", KINDS)
 def test_a_trial_that_fails_is_a_failure_with_its_reason(how, tmp_path):
     result = run(how)
-    failures = result.failures().to_dicts()
+    failures = result.failures.to_dicts()
     kind, reason = KINDS[how]
     assert [failure["kind"] for failure in failures] == [kind] * len(failures)
     assert all(reason in failure["reason"] for failure in failures)
@@ -87,7 +87,7 @@ def test_retries_go_on_from_the_checkpoint(tmp_path):
 
 def test_a_hanging_trial_is_killed_though_it_ignores_sigterm():
     result = run("hang", trials=2, hang_timeout=0.5, grace=0.1)
-    reasons = result.failures()["reason"].to_list()
+    reasons = result.failures["reason"].to_list()
     assert reasons
     assert all("hang_timeout" in reason for reason in reasons)
 
@@ -97,7 +97,7 @@ def test_a_hanging_trial_is_killed_though_it_ignores_sigterm():
 )
 def test_a_trial_that_writes_into_its_line_is_a_failure_of_its_own(text):
     result = run(f"garbage {text}", trials=2, args={"only": 1}, workers=1)
-    (failure,) = result.failures().to_dicts()
+    (failure,) = result.failures.to_dicts()
     assert (failure["trial"], failure["kind"]) == (1, "error")
     assert "what is no message" in failure["reason"]
     assert result.why == "done"
@@ -159,8 +159,8 @@ def test_a_report_without_its_metric_ends_the_study_with_one_error():
 
 def test_a_metric_that_is_missing_later_fails_the_trial_alone():
     result = run("missing", args={"only": 1})
-    assert result.failures()["trial"].to_list() == [1]
-    assert "accuracy" in result.failures()["reason"][0]
+    assert result.failures["trial"].to_list() == [1]
+    assert "accuracy" in result.failures["reason"][0]
     assert result.why == "done"
 
 
@@ -207,7 +207,7 @@ def test_a_state_that_cannot_be_kept_ends_the_study_at_its_first_report(tmp_path
         saving(9)
     assert not Path("exp").exists()
     result = saving(9, mended=True)
-    assert result.failures().is_empty()
+    assert result.failures.is_empty()
     assert len(result.decisions) == 13
 
 
@@ -230,7 +230,7 @@ def test_a_completed_trial_leaves_its_model(tmp_path):
 
 def test_a_study_in_which_nothing_is_ever_reported_has_failed_trials_and_empty_columns():
     result = run("well", args={"epochs": 0}, trials=3)
-    assert result.failures()["reason"].to_list() == ["the function returned without a report"] * 3
+    assert result.failures["reason"].to_list() == ["the function returned without a report"] * 3
     assert result.reports.is_empty()
     assert result.summary()["best"] is None
     assert Path("exp/trials.parquet").exists()
@@ -299,7 +299,7 @@ def test_a_resource_that_counts_down_is_told():
 
 def test_what_runs_on_after_the_function_is_killed_and_the_trial_has_not_failed():
     result = run("lingers", trials=1, args={"epochs": 3}, hang_timeout=2.0)
-    assert result.failures().is_empty()
+    assert result.failures.is_empty()
     assert result.summary()["returned"] == 1
 
 

@@ -47,7 +47,7 @@ def test_whether_there_are_checkpoints_is_found(runs):
 
 def test_failures_are_measured_and_noted(runs):
     part = validate([runs["failures"]]).runs[0]
-    failures = len(part.run.result.failures())
+    failures = len(part.run.result.failures)
     assert part.costs.drop_rate.observations == failures > 0
     assert 0 < part.costs.drop_rate.value < 1
     assert f"{failures} jobs failed" in part.notes[0]
