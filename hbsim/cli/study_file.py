@@ -193,6 +193,8 @@ def _unknown(table: str, name: str) -> str:
     fields = FIELDS[table] or {}
     if name in _LISTS or name in FIELDS:
         return f"is a table of its own: [{name}]"
+    if name == "resume" and table == TOP:
+        return "is for the command line: hbsim run FILE.toml --resume"
     rule = unknown_option(name, fields)
     if not rule.startswith("is called"):
         for other, known in FIELDS.items():
@@ -222,7 +224,7 @@ def _wrong_type(one: Option, value: object) -> str:
     if isinstance(value, list) and not is_wrong:
         inner: Any = {"numbers": (int, float), "steps": list, "texts": str}[one.takes]
         is_wrong = not all(isinstance(part, inner) and not isinstance(part, bool) for part in value)
-        is_wrong |= one.takes == "steps" and not all(len(part) == 2 for part in value)
+        is_wrong = is_wrong or (one.takes == "steps" and not all(len(part) == 2 for part in value))
     return f"must be {wanted}" if is_wrong and not (one.can_be_none and value == NONE) else ""
 
 
@@ -246,6 +248,11 @@ def study_toml(given: StudyValues, points: object, path: str) -> str:
         The configurations that come first.
     path : str
         The file to be written.
+
+    Raises
+    ------
+    ParameterError
+        A value is one that TOML does not have.
     """
     made = StudyValues(dict(given.scheduler), dict(given.values), dict(given.cluster))
     start = os.path.dirname(os.path.abspath(path))
@@ -258,6 +265,11 @@ def study_toml(given: StudyValues, points: object, path: str) -> str:
     content["scheduler"] = made.scheduler
     for name in ("search_options", "args"):
         content[name] = named_values(name, values.get(name, ()))
+        for key, value in content[name].items():
+            if _has_null(value):
+                raise ParameterError(
+                    name, f"{key}={json.dumps(value)}", "cannot be in a file: TOML has no null"
+                )
     if points is not None:
         content["search_options"]["points_to_evaluate"] = points
     remote = "hosts" if "hosts" in values else "dask"
@@ -271,6 +283,12 @@ def study_toml(given: StudyValues, points: object, path: str) -> str:
         if name != "workers"
     }
     return to_toml(content)
+
+
+def _has_null(value: object) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_has_null, value.values() if isinstance(value, dict) else value))
+    return value is None
 
 
 def write_study(path: str, text: str) -> None:

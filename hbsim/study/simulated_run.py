@@ -16,7 +16,7 @@ import numpy as np
 from hbsim.core.factory import make_scheduler
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import Space
-from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
+from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError, SurrogateError
 from hbsim.executors.training_function import FunctionDescription, describe, load_target, make_target
 from hbsim.runner.records import EndReason
 from hbsim.searchers import FirstPoints, Searcher, SearchTask, check_searcher, make_searcher
@@ -336,8 +336,14 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
         except OutputError:
             rule = "the study in this folder has no reports"
             raise ParameterError("surrogate", folder, rule) from None
-        wrap = given.get("wrap")
-        table = load(file, **{"censored": "extrapolate", **given, "wrap": None})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", HbsimWarning)
+            try:
+                table = load(file, **{"censored": "extrapolate", **given, "wrap": None})
+            except SurrogateError as error:
+                raise SurrogateError(folder, error.problem) from None
+    for one in caught:  # they name the temporary file
+        warnings.warn(str(one.message).replace(str(file), folder), one.category, stacklevel=6)
     assert isinstance(table, Table)
     table.name = os.path.basename(os.path.abspath(folder))
     _check_names(table, function)
@@ -345,7 +351,7 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
     if early and "censored" not in given:
         text = f"{early} of {study.scheduler.started} trials in {folder} ended early: their last values stay "
         warnings.warn(HbsimWarning(f"{text}in the simulation, as by censored='extrapolate'"), stacklevel=6)
-    return load(table, wrap=wrap)
+    return load(table, wrap=given.get("wrap"))
 
 
 def _innermost(curves: Surrogate) -> Surrogate:
