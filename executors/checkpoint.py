@@ -348,6 +348,16 @@ def mark_best(folder: os.PathLike[str] | str, best: Best) -> None:
         os.replace(temporary, path / _META)
 
 
+def newest_best(folder: os.PathLike[str] | str) -> Path | None:
+    """Return the folder of the newest complete checkpoint with a best report's state, or None."""
+    folder = Path(folder)
+    for number in sorted(_numbers(folder), reverse=True):
+        with suppress(OSError, *_DAMAGED):
+            if "best" in _meta(folder / str(number)):
+                return folder / str(number)
+    return None
+
+
 def find_best(folder: os.PathLike[str] | str, study: str, best: Best) -> Path | None:
     """Return the folder of the checkpoint that has the state of this report; None if there is none."""
     folder = Path(folder)

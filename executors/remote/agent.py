@@ -531,7 +531,7 @@ class AgentJobs:
     def _finish(self, job: _Job, ended: JobEnded) -> None:
         del self._jobs[job.task.job]
         trial, folder = job.task.trial, self._folder(job.task.trial)
-        saved = path = shown = log = files = None
+        saved = path = shown = log = files = best = None
         if job.started or job.task.earlier:  # else the folder is of another trial with this number
             with suppress(OutputError):
                 saved, path = store.newest(folder) or (None, None)
@@ -539,7 +539,8 @@ class AgentJobs:
             log = _tail(folder / LOG, job.log) if job.started else None
             files = str(folder / FILES) if (folder / FILES).is_dir() else None
             shown = None if path is None else str(path)
-        self._say(body_of(ended, saved=saved, folder=shown, files=files, log=log))
+            best = store.other_best(folder, path)
+        self._say(body_of(ended, saved=saved, folder=shown, best=best, files=files, log=log))
         new = saved != self._stored.get(trial) and job.ordered != "stop"
         if self._store is not None and saved is not None and path is not None and new:
             done = functools.partial(self._put, trial, saved)

@@ -25,6 +25,8 @@ class Get:
         The trial, and the job that made the checkpoint.
     folder : str
         The checkpoint's folder on the host.
+    best : str or None
+        The folder of the checkpoint with the state of the trial's best report, if it is another one.
     files : str or None
         The folder of the trial's own files on the host; None if there is none.
     """
@@ -33,6 +35,7 @@ class Get:
     trial: int
     job: int
     folder: str
+    best: str | None
     files: str | None
 
 
@@ -67,6 +70,7 @@ class _Kept:
 
     job: int
     folder: str = ""
+    best: str | None = None
     files: str | None = None
 
 
@@ -131,7 +135,7 @@ class Checkpoints:
         known.name, known.last, known.reached = host, agent, True
         known.agents.append(agent)
         for key, held in hello["holds"].items():
-            one = _Kept(int(held["job"]), str(held["folder"]), held["files"])
+            one = _Kept(int(held["job"]), str(held["folder"]), held.get("best"), held["files"])
             if int(key) not in self._pruned and one.job > self._job(int(key), place):
                 self._kept.setdefault(int(key), {})[place] = one
             self.saves = True
@@ -184,7 +188,7 @@ class Checkpoints:
             kept.pop(place, None)
             return
         self.saves = True
-        kept[place] = _Kept(saved, body["folder"] or "", body["files"])
+        kept[place] = _Kept(saved, body["folder"] or "", body.get("best"), body["files"])
         if self.url and useful and saved > self._job(trial, URL):
             self._moving[trial] = agent
         elif useful:
@@ -223,7 +227,7 @@ class Checkpoints:
                     self._moving[trial] = place
                     copies[place] += 1
                     agent = host.agents[-1] if host.agents else host.last
-                    begun.append(Get(agent, trial, kept.job, kept.folder, kept.files))
+                    begun.append(Get(agent, trial, kept.job, kept.folder, kept.best, kept.files))
         return begun
 
     def copied(self, copy: Get, problem: str | None, away: bool) -> None:

@@ -33,7 +33,7 @@ from hbsim.executors.remote.code import needs_trust, with_neighbour
 from hbsim.executors.remote.fleet import Fleet
 from hbsim.executors.remote.fleet_agents import MARGIN
 from hbsim.executors.remote.protocol import dump
-from hbsim.executors.remote.store import FILES, STAGING, CheckpointStore, install, newest, newest_of_all
+from hbsim.executors.remote.store import BEST, FILES, STAGING, CheckpointStore, install, newest, newest_of_all
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import label_of
 from hbsim.runner.workers import Message, WorkerOpened
@@ -403,6 +403,8 @@ class Controller:
         try:
             await asyncio.to_thread(stage.mkdir)
             await self._carrier.get(copy.agent, copy.folder, stage / checkpoint.NAME)
+            if copy.best is not None:
+                await self._carrier.get(copy.agent, copy.best, stage / BEST)
             if copy.files is not None:
                 await self._carrier.get(copy.agent, copy.files, stage / FILES)
             await asyncio.to_thread(install, stage, folder)

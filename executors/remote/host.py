@@ -109,7 +109,8 @@ def hello(place: AgentFolders) -> Body:
     ``name`` is the machine's own name. ``boot`` is an id of the machine, ``group`` of the quota on its CPU
     time, ``store`` of the folder of trials: agents with the same id see the same folder.
     ``holds`` are the trials whose checkpoints are in this host's own folder: for each the ``job`` that made
-    it, its ``folder``, and that of the trial's ``files`` or null.
+    it, its ``folder``, that of the one with the state of the ``best`` report if it is another, or null, and
+    that of the trial's ``files`` or null.
     ``threads`` is the number of threads that the agent's environment sets for each process.
 
     Raises
@@ -194,8 +195,9 @@ def _holds(trials: Path) -> dict[str, Body]:
     found: dict[str, Body] = {}
     for trial, (job, folder) in store.newest_of_all(trials).items():
         files = trial_folder(trials, trial) / store.FILES
-        held = {"job": job, "folder": str(folder), "files": str(files) if files.is_dir() else None}
-        found[str(trial)] = held
+        best = store.other_best(trial_folder(trials, trial), folder)
+        own = str(files) if files.is_dir() else None
+        found[str(trial)] = {"job": job, "folder": str(folder), "best": best, "files": own}
     return found
 
 

@@ -29,8 +29,9 @@ beat     ``id``; ``clock``: the agent's lease clock; ``time``: its monotonic clo
 said     ``job``, ``rows``, ``first``, ``waits``: as in `Reported`, with the agent's clock in rows
 ended    ``job``, ``rows``, ``first``, ``kind``, ``reason``, ``begun``, ``seconds``, ``left``: as in
          `JobEnded`; ``saved``: the job that made the trial's newest checkpoint, null if there is none;
-         ``folder``: that checkpoint's folder, ``files``: that of the trial's files, null if there is
-         none; both are null where the controller sees the study's folder; ``log``: what the trial
+         ``folder``: that checkpoint's folder; ``best``: that of the checkpoint with the state of the
+         trial's best report, if it is another; ``files``: that of the trial's files, null if there is
+         none; all are null where the controller sees the study's folder; ``log``: what the trial
          printed last, where the controller does not see it, else null
 stored   ``job``, ``trial``, ``problem``: the job's checkpoint is in the store behind the URL, or why not
 leaving  ``reason``: the host is taken away (SIGTERM); trials save and are handed back as preempted,

@@ -35,6 +35,7 @@ from typing import Any, Final
 from hbsim.errors import HbsimError, OutputError, ParameterError
 from hbsim.executors import checkpoint
 
+BEST: Final = "best"  # the folder of a best report's checkpoint, in the stage
 FILES: Final = "files"  # the folder of a trial's own files, in the trial's folder
 _STAGE: Final = ".install"
 _OLD: Final = "old"  # the trial's previous files, in the stage
@@ -64,6 +65,12 @@ def newest(folder: Path) -> tuple[int, Path] | None:
     return None if found is None else (found[1]["job"] or 0, found[0])
 
 
+def other_best(folder: Path, newest: Path | None) -> str | None:
+    """Return the folder of a trial's checkpoint with its best report's state, if that is not the newest."""
+    best = checkpoint.newest_best(folder / checkpoint.NAME)
+    return None if best is None or best == newest else str(best)
+
+
 def newest_of_all(trials: Path) -> dict[int, tuple[int, Path]]:
     """Return, by trial with a valid checkpoint in a folder of trials, the result of `newest`."""
     found: dict[int, tuple[int, Path]] = {}
@@ -81,8 +88,8 @@ def install(stage: Path, folder: Path) -> bool:
     Parameters
     ----------
     stage : Path
-        A folder with ``checkpoint``, one checkpoint's folder, and ``files``, which may be absent. It does not
-        exist any more if True is returned.
+        A folder with ``checkpoint``, one checkpoint's folder; ``best``, another one's, and ``files``, which
+        may be absent. It does not exist any more if True is returned.
     folder : Path
         The trial's folder, on the same file system; made if it does not exist. No job of the trial may run.
 
@@ -134,6 +141,9 @@ def _put_in_place(folder: Path) -> None:
     os.rename(stage / FILES, files)
     checkpoints.mkdir(exist_ok=True)
     number = 1 + max((int(name) for name in os.listdir(checkpoints) if name.isdecimal()), default=0)
+    if (stage / BEST).is_dir():
+        os.rename(stage / BEST, checkpoints / str(number))  # before the newest, which the trial goes on from
+        number += 1
     os.rename(stage / checkpoint.NAME, checkpoints / str(number))  # the checkpoint is valid from now on
     checkpoint.thin_out(checkpoints)
 

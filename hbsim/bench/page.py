@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import tomllib
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from hbsim.bench.chart_style import VEGA_LITE, Chart, spread, svg_of, theme
+from hbsim.bench.chart_style import Chart, spread, svg_of
 from hbsim.bench.charts import (
     VariantStyles,
     across_charts,
@@ -24,6 +19,7 @@ from hbsim.bench.charts import (
     variant_styles,
 )
 from hbsim.bench.formatting import MEASURES, FileNames, plural
+from hbsim.bench.html_page import asset, frame, packed, specs, template
 from hbsim.bench.report.model import Line, SweepReport, TaskReport, Timeline
 from hbsim.bench.report.notes import shared_notes
 from hbsim.bench.report.render import as_html
@@ -42,11 +38,7 @@ if TYPE_CHECKING:
     from hbsim.bench.report.tables import ReportTable
 
 
-def _asset(name: str) -> str:
-    return files("hbsim.bench").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-TEXTS: Final = tomllib.loads(_asset("texts.toml"))  # captions of figures, and the glossary
+TEXTS: Final = tomllib.loads(asset("texts.toml"))  # captions of figures, and the glossary
 LIMIT: Final = 9_700_000  # bytes
 NEEDED: Final = 4  # the open table leaves out columns of greater `need`, which folded ones show
 FOLDS: Final = {
@@ -89,17 +81,8 @@ def render(report: SweepReport, *, limit: int = LIMIT) -> str:
         The size in bytes that the page should not exceed. For a report that is too large, curves are thinned
         and timelines left out, and the page says so. The page may still exceed a very small limit.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("hbsim.bench", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    template = environment.get_template("page.html")
+    page = template("page.html")
     styles = variant_styles(report.variants)
-    scripts = [_bundle(), _asset("page.js")]
     parts = {
         "report": report,
         "counts": _counts(report),
@@ -110,61 +93,11 @@ def render(report: SweepReport, *, limit: int = LIMIT) -> str:
         "glossary": TEXTS["glossary"],
         "captions": TEXTS["captions"],
         "folds": FOLDS,
-        "themes": _json({"light": theme(), "dark": theme(dark=True)}),
-        "style": _asset("page.css"),
-        "scripts": scripts,
-        "policy": _policy(scripts),
+        **frame(),
     }
-    fixed = len(template.render(**parts, tasks=[], top=None, left_out="").encode())
+    fixed = len(page.render(**parts, tasks=[], top=None, left_out="").encode())
     tasks, left_out = _fitting(report, styles, limit - fixed)
-    return template.render(**parts, tasks=tasks, top=_top_chart(report, styles), left_out=left_out)
-
-
-@cache
-def _bundle() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script."""
-    import vl_convert
-
-    # A browser normalises line ends before it hashes a script for the policy.
-    text = (
-        vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)
-        .replace("\r\n", "\n")
-        .replace("\r", "\n")
-    )
-    text = text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    return f"(function(){{{text}\n}})();"
-
-
-def _policy(scripts: Iterable[str]) -> str:
-    """Return the content security policy: these scripts, the page's own styles and pictures; no network."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _json(content: object) -> str:
-    """Return JSON that is safe within a script element."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _packed(content: Mapping[str, object]) -> str:
-    """Pack charts for the page's script: JSON, deflated, in characters that need no escape."""
-    return base64.b64encode(zlib.compress(_json(content).encode(), 9)).decode()
-
-
-def _specs(charts: Mapping[str, Chart]) -> dict[str, object]:
-    """Return charts without their titles, which the page shows itself."""
-    made: dict[str, object] = {}
-    for name, chart in charts.items():
-        spec = chart.to_dict(validate=False)
-        for part in ("title", "config", "$schema"):
-            spec.pop(part, None)
-        made[name] = spec
-    return made
+    return page.render(**parts, tasks=tasks, top=_top_chart(report, styles), left_out=left_out)
 
 
 def _counts(report: SweepReport) -> str:
@@ -200,7 +133,7 @@ def _top_chart(report: SweepReport, styles: VariantStyles) -> dict[str, str] | N
         return None
     name, chart = found
     picture = base64.b64encode(svg_of(chart).encode()).decode()
-    return {"name": name, "data": _packed(_specs({name: chart})), "picture": picture}
+    return {"name": name, "data": packed(specs({name: chart})), "picture": picture}
 
 
 def _over(report: SweepReport, styles: VariantStyles) -> dict[str, object]:
@@ -225,7 +158,7 @@ def _over(report: SweepReport, styles: VariantStyles) -> dict[str, object]:
         ("Over tasks", ranked, _tables(rankings(report), styles)),
         ("Brackets and reduction factor", heated, _tables(map(heatmap_table, report.heatmaps), styles)),
     ]
-    return {"folds": [fold for fold in folds if fold[1] or fold[2]], "data": _packed(_specs(charts))}
+    return {"folds": [fold for fold in folds if fold[1] or fold[2]], "data": packed(specs(charts))}
 
 
 @dataclass(frozen=True)
@@ -298,7 +231,7 @@ def _section(
     alone = replace(report, tasks=(task,))
     more = _tables([leads_table(task), cost_table(task), *diagnosis_tables(alone)], styles)
     table = "".join(_tables([task_table(task)], styles))
-    data = _packed({**_specs(charts), "tables": more})
+    data = packed({**specs(charts), "tables": more})
     return Section(id_, task.name, task.notes, table, names, timelines, data)
 
 

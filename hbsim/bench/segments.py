@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hbsim.simulation.availability import MachineAvailability
 
 if TYPE_CHECKING:
+    from hbsim.core.scheduler import Scheduler
     from hbsim.simulation import Result
 
 OVERHEAD: Final = -1
@@ -74,11 +75,38 @@ class Segments:
 
 
 def segments(result: Result) -> Segments:
-    """Split the jobs of a study at their milestones."""
-    levels = tuple(result.scheduler.levels)
-    jobs = result.jobs.with_columns(pl.col("train_start").fill_null(pl.col("end_time")))
-    reached = _reached(jobs, result.decisions, levels)
-    parts = pl.concat([_before(jobs), _stretches(jobs, reached), _after(jobs, reached, result)])
+    """Split the jobs of a simulated study at their milestones."""
+    workers, absent = result.cluster.workers, absences(result)
+    return job_segments(result.jobs, result.decisions, result.scheduler, workers, result.end_time, absent)
+
+
+def job_segments(
+    jobs: pl.DataFrame,
+    decisions: pl.DataFrame,
+    scheduler: Scheduler,
+    workers: int,
+    end_time: float,
+    absent: NDArray[np.float64] | None = None,
+) -> Segments:
+    """Split jobs at their milestones.
+
+    Parameters
+    ----------
+    jobs, decisions : polars.DataFrame
+        Columns as `hbsim.Result.jobs` and `hbsim.Result.decisions`.
+    scheduler : Scheduler
+        The study's.
+    workers : int
+        How many workers there were.
+    end_time : float
+        When the last job ended.
+    absent : array, shape (m, 3), optional
+        As in `Segments`.
+    """
+    levels = tuple(scheduler.levels)
+    jobs = jobs.with_columns(pl.col("train_start").fill_null(pl.col("end_time")))
+    reached = _reached(jobs, decisions, levels)
+    parts = pl.concat([_before(jobs), _stretches(jobs, reached), _after(jobs, reached, scheduler)])
     parts = parts.filter(pl.col("end") > pl.col("start")).sort("worker", "start")
     return Segments(
         worker=parts["worker"].to_numpy(),
@@ -89,9 +117,9 @@ def segments(result: Result) -> Segments:
         levels=levels,
         lost=_ends(jobs, "failed"),
         cut=_ends(jobs, "censored"),
-        workers=result.cluster.workers,
-        end_time=result.end_time,
-        absent=absences(result),
+        workers=workers,
+        end_time=end_time,
+        absent=np.empty((0, 3)) if absent is None else absent,
     )
 
 
@@ -121,9 +149,9 @@ def _stretches(jobs: pl.DataFrame, reached: pl.DataFrame) -> pl.DataFrame:
     return rows.select("worker", "job", start=start, end="time", level="level")
 
 
-def _after(jobs: pl.DataFrame, reached: pl.DataFrame, result: Result) -> pl.DataFrame:
+def _after(jobs: pl.DataFrame, reached: pl.DataFrame, scheduler: Scheduler) -> pl.DataFrame:
     """Return the saving or training of jobs after their last milestone."""
-    levels, first = np.array(result.scheduler.levels), np.array(result.scheduler.geometry.first)
+    levels, first = np.array(scheduler.levels), np.array(scheduler.geometry.first)
     last = reached.group_by("job").agg(pl.col("time").last(), pl.col("level").last())
     rows = jobs.join(last, on="job", how="left", maintain_order="left")
     above = np.searchsorted(levels, rows["stop_resource"].to_numpy(), side="right")

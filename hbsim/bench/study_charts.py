@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -36,6 +36,7 @@ from hbsim.bench.segments import Segments, absent_shares, busy_shares, raster, s
 if TYPE_CHECKING:
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
+    from hbsim.study.simulated_run import SimulatedResult
 
 WIDTH: Final = 560
 MARKED: Final = "#d55e00"
@@ -318,15 +319,38 @@ STATUSES: Final = {
 FAR: Final = 3.0  # a value this many spans of the middle half away is far from all others
 
 
-def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
+def training_curves(
+    result: RunResult | SimulatedResult,
+    *,
+    legend: bool = True,
+    trials: Collection[int] | None = None,
+    points: int | None = None,
+) -> Chart:
     """Return a chart of the metric that decides over the resource, with a line for each trial.
 
     Lines are coloured by the status of the trial; the incumbent's is thick. Up to twelve trials have their
     numbers beside them. Vertical lines are the rung levels. Values that are far worse than all others are
     left outside, and counted. Where a trial trained again what it had, its later report counts.
+
+    Parameters
+    ----------
+    result : RunResult
+        The study.
+    legend : bool
+        Whether the chart has a legend.
+    trials : collection of int, optional
+        The trials that are drawn; by default all. The legend counts all.
+    points : int, optional
+        How many points a line has at most; by default all. The last and the best are among them.
     """
     best, mode = result.summary()["best_trial"], result.scheduler.mode
     curves, names = curves_of(result, best)
+    if trials is not None:
+        curves = curves.filter(pl.col("trial").is_in(list(trials)))
+    if points is not None:
+        step = (pl.len() / points).ceil().clip(1).cast(pl.Int64)
+        kept = (pl.int_range(pl.len()) % step).over("trial") == 0
+        curves = curves.filter(kept | pl.col("last") | pl.col("best"))
     count = curves["trial"].n_unique()
     levels = [] if result.spec.until_return else [float(one) for one in result.scheduler.levels]
     low, top, outside = _heights(curves, mode)
@@ -375,7 +399,9 @@ def training_curves(result: RunResult, *, legend: bool = True) -> Chart:
     )
 
 
-def curves_of(result: RunResult, best: object = None) -> tuple[pl.DataFrame, dict[str, str]]:
+def curves_of(
+    result: RunResult | SimulatedResult, best: object = None
+) -> tuple[pl.DataFrame, dict[str, str]]:
     """Return the reports of a number, each resource of a trial once, and the names in the legend.
 
     Returns

@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from hbsim.cli.options import Step, with_groups
 from hbsim.errors import ExecutorError, HbsimError, HbsimWarning, OutputError, ParameterError
+from hbsim.study.page import PAGES
 from hbsim.terminal import print_err, shown
 
 if TYPE_CHECKING:
@@ -80,6 +81,20 @@ class Command(TyperCommand):
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+class PageCommand(Command):
+    """A command whose option ``--html`` may stand without a file: a file ends in ``.html``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a bare ``--html`` an empty text."""
+        words: list[str] = []
+        for place, word in enumerate(args):
+            follows = args[place + 1] if place + 1 < len(args) else ""
+            words.append("--html=" if word == "--html" and not follows.endswith(PAGES) else word)
+        parsed = super().parse_args(ctx, words)
+        ctx.meta[ARGUMENTS] = list(args)
+        return parsed
 
 
 def lines_kept(text: str | None) -> str:

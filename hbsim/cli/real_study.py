@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FUNCTION: Final = "Training function"
 # Options of running a study, not of its definition: they may change when the study is resumed.
-HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer")
+HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer", "html")
 LIMITS: Final = ("workers", "max_time", "max_reward")
 RESOURCES: Final = ("num_cpus", "num_gpus")
 REAL: Final = group(
@@ -132,6 +132,7 @@ def resumed_study(
 
 def _how(values: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: values[name] for name in (*HOW, *LIMITS, "progress") if name in values}
+    options |= {"html": values["html"] or True} if "html" in values else {}
     if values.get("executor") in ("hosts", "dask"):
         given = {name: values[name] for name in RUN_MACHINES.options if name in values}
         options["executor"] = machines_of(given)

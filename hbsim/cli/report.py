@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +14,10 @@ from hbsim.cli.command import command_line, say
 from hbsim.cli.output import output_folder, print_json, wide_console
 from hbsim.cli.sweep import MATTERS, WIDTH
 from hbsim.errors import ParameterError
+from hbsim.study.page import PAGES
 
 if TYPE_CHECKING:
     from hbsim.bench.report.model import SweepReport
-
-PAGES: Final = (".html", ".htm")
 
 
 def report(
@@ -72,7 +71,10 @@ def report(
         )
         files = _write(made, folders)
         if out is not None:
-            _write_page(made, out)
+            from hbsim.bench.html_page import write_page
+            from hbsim.bench.page import render
+
+            write_page(render(made), out)
     if made.missing:
         missing = sum(one.cells for one in made.missing)
         say("warning", f"{missing:,} of {made.cells:,} cells have no result: {made.missing[0].reason}")
@@ -120,20 +122,6 @@ def _write(made: SweepReport, folders: dict[str, Path]) -> dict[str, list[str]]:
 
         written["tables"] = [path.name for path in write_tables(made, folders["tables"])]
     return written
-
-
-def _write_page(made: SweepReport, out: Path) -> None:
-    """Write the page; on an error an earlier page is kept."""
-    from hbsim.bench.page import render
-    from hbsim.errors import OutputError
-
-    temporary = out.with_name(f".{out.name}.hbsim")
-    try:
-        temporary.write_text(render(made), "utf-8")
-        os.replace(temporary, out)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(str(out), f"cannot be written: {error.strerror or error}") from error
 
 
 def _show(made: SweepReport, written: dict[str, list[str]], is_full: bool) -> None:

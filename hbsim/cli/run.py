@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hbsim.cli.command import command_line, is_given, say, spelling_of
+from hbsim.cli.command import PageCommand, command_line, is_given, say, spelling_of
 from hbsim.cli.groups import CLUSTER, SCHEDULER, STUDY, OutputOptions, search_options
 from hbsim.cli.options import Given, group
 from hbsim.cli.output import print_json
@@ -39,6 +39,8 @@ from hbsim.surrogates.options import SurrogateOptions
 if TYPE_CHECKING:
     from hbsim.study.result import RunResult
     from hbsim.study.simulated_run import SimulatedResult
+
+COMMAND: Final = PageCommand
 
 FOLDER: Final = "exp"
 EXECUTORS: Final = ("local", "hosts", "dask", "sim")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hbsim import terminal
-from hbsim.cli.command import command_line
+from hbsim.cli.command import PageCommand, command_line
 from hbsim.cli.output import facts, print_json, table, wide_console
 from hbsim.cli.study_output import resume_command, rung_table
 from hbsim.errors import ParameterError
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from hbsim.study.status import StudyStatus
-    from hbsim.study.time_left import TimeLeft
 
+COMMAND: Final = PageCommand
 EVERY: Final = 2.0  # seconds between two pictures with --watch
 SHARE: Final = 0.1  # the share of time spent on reading, at most
+PAGE_EVERY: Final = 15.0  # seconds between two pages, at least
+PAGE_SHARE: Final = 0.03  # the share of time spent on pages, at most
+POLL: Final = 0.25  # seconds between two looks at whether the study is over
+REFRESH: Final = 15  # seconds after which a browser loads the page again, while the study runs
 PLAIN_WIDTH: Final = 110  # columns where stdout is no terminal
 NARROWEST: Final = 44  # columns that hyperparameters take in one column
 FAILED_SHOWN: Final = 5
+PAGE_HELP: Final = "Write a page that needs no network (default: study.html in the study's folder)."
 UNTIL_OVER: Final = "Read it again every two seconds until the study is over."
 
 
@@ -34,23 +39,30 @@ def show(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a study of hbsim run.")],
     *,
     watch: Annotated[bool, typer.Option("--watch", help=UNTIL_OVER)] = False,
+    html: Annotated[str | None, typer.Option("--html", metavar="[FILE.html]", help=PAGE_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show how a study stands, while it runs and after it: what trains, the best trials, rungs, failures.
 
     It only reads the study's folder, from any terminal, and does not disturb the process that runs the
     study. The time that is left is simulated: the study's scheduler decides, and seconds, values and failures
-    are drawn from those so far; the range is that of four in five simulations.
+    are drawn from those so far; the range is that of four in five simulations. The page has learning curves,
+    hyperparameters, workers and all trials; with --watch it is written again until the study is over.
 
     For example:
       hbsim show exp
       hbsim show exp --watch
+      hbsim show exp --html
       hbsim show exp --json
     """
+    from hbsim.study.page import PAGE
     from hbsim.study.status import read_status
 
-    if watch and as_json:
-        raise ParameterError("as_json", None, "goes without --watch")
+    if as_json and (watch or html is not None):
+        raise ParameterError("as_json", None, f"goes without {'--watch' if watch else '--html'}")
+    if html is not None:
+        _write_pages(folder, Path(html) if html else folder / PAGE, watch)
+        return
     if watch:
         _watch(folder)
         return
@@ -90,42 +102,41 @@ def picture(status: StudyStatus, folder: Path, console: Console) -> Iterator[Ren
     """Yield the parts of the picture of a study, fitted to the console's width."""
     from rich.text import Text
 
+    from hbsim.study.progress_summary import amount, number, plain
+    from hbsim.study.status import short_span
+
+    result, width = status.result, console.width
+    metric, resource = status.summary.metric, plain(result.spec.time_attr)
     yield facts(_facts(status, folder))
-    width = console.width
     if running := status.running():
         yield ""
         yield Text("Running now", "bold")
-        several = status.result.scheduler.brackets > 1
-        yield _trial_table(
-            {
-                "worker": [str(one.worker) for one in running],
-                "trial": [str(one.trial) for one in running],
-                **({"bracket": [str(one.bracket) for one in running]} if several else {}),
-                "rung": [one.rung for one in running],
-                _name(status.result.spec.time_attr): [_far(one.resource, one.stop) for one in running],
-                _name(status.summary.metric): [_value(one.value) for one in running],
-                "time": [_span(one.seconds) for one in running],
-            },
-            [one.configuration for one in running],
-            width,
-        )
+        columns = {
+            "worker": [str(one.worker) for one in running],
+            "trial": [str(one.trial) for one in running],
+            "bracket": [str(one.bracket) for one in running],
+            "rung": [one.rung for one in running],
+            resource: [_far(one.resource, one.stop) for one in running],
+            metric: ["" if one.value is None else number(one.value) for one in running],
+            "time": [short_span(one.seconds) for one in running],
+        }
+        if result.scheduler.brackets == 1:
+            del columns["bracket"]
+        yield _trial_table(columns, [one.configuration for one in running], width)
     if top := status.top():
         yield ""
         yield Text(f"Best {'trial' if len(top) == 1 else f'{len(top)} trials'}", "bold")
-        yield _trial_table(
-            {
-                "trial": [str(one.trial) for one in top],
-                _name(status.summary.metric): [_value(one.best) for one in top],
-                _name(status.result.spec.time_attr): [f"{one.reached:.10g}" for one in top],
-                "status": [_in_words(one.status, status) for one in top],
-            },
-            [one.configuration for one in top],
-            width,
-        )
-    if not status.result.spec.until_return and len(status.result.rungs()):
+        columns = {
+            "trial": [str(one.trial) for one in top],
+            metric: [number(one.best) for one in top],
+            resource: [amount(one.reached) for one in top],
+            "status": [one.status for one in top],
+        }
+        yield _trial_table(columns, [one.configuration for one in top], width)
+    if not result.spec.until_return and len(result.rungs()):
         yield ""
         yield Text("Rungs", "bold")
-        yield rung_table(status.result)
+        yield rung_table(result)
     yield from _failures(status)
 
 
@@ -133,78 +144,32 @@ def _facts(status: StudyStatus, folder: Path) -> list[tuple[str, str]]:
     summary = status.summary
     lines = [
         ("study", f"{summary.name()}, in {folder}"),
-        ("state", _state(status)),
+        ("state", status.state_text),
+        ("time left", status.time_left_text),
+        ("trials", summary.trials()),
+        ("best", summary.best()),
     ]
-    if status.time_left is not None:
-        lines.append(("time left", _time_left(status.time_left, status.over)))
-    lines.append(("trials", summary.trials()))
-    if summary.best():
-        lines.append(("best", summary.best()))
     if status.over and status.time_left is not None:
         lines.append(("to go on", resume_command(folder)))
-    return lines
-
-
-def _state(status: StudyStatus) -> str:
-    from hbsim.study.progress_summary import hms
-
-    since = "" if status.since is None else f"{status.since:%Y-%m-%d %H:%M}"
-    if status.over:
-        said = "its process was killed" if status.state == "killed" else status.summary.state()
-        return f"{said}, at {since} after {hms(status.elapsed)}"
-    since = f", since {since}" if since else ""
-    return f"running for {hms(status.elapsed)}{since}, by {status.process}; {_busy(status)}"
-
-
-def _busy(status: StudyStatus) -> str:
-    count = len(status.summary.journal_state.workers)
-    return f"{count:,} worker{'' if count == 1 else 's'} with a trial"
-
-
-def _time_left(left: TimeLeft, is_over: bool) -> str:
-    bound = "" if left.at_most is None else f"at most {_span(left.at_most)}, by max_time"
-    if left.seconds is None or left.low is None or left.high is None:
-        return f"unknown: {left.reason}" + (f"; {bound}" if bound else "")
-    low, high = _span(left.low), _span(left.high)
-    within = f" (80 %: {low} to {high})" if low != high else ""
-    text = f"about {_span(left.seconds)}{within}, by {left.simulations} simulations of the rest"
-    text += f"; {bound}" if bound else ""
-    return f"{text}, once it is resumed" if is_over else text
-
-
-def _in_words(status: str, study: StudyStatus) -> str:
-    return "interrupted" if status == "running" and study.over else status
-
-
-def _name(text: str) -> str:
-    from hbsim.study.progress_summary import plain
-
-    return plain(text)
-
-
-def _span(seconds: float) -> str:
-    from hbsim.study.progress_summary import span
-
-    return span(seconds) if seconds >= 10 or not seconds else f"{seconds:.2g}s"
-
-
-def _value(value: float | None) -> str:
-    from hbsim.study.progress_summary import number
-
-    return "" if value is None else number(value)
+    return [(name, text) for name, text in lines if text]
 
 
 def _far(resource: float, stop: float | None) -> str:
-    return f"{resource:.10g}" if stop is None else f"{resource:.10g}/{stop:.10g}"
+    from hbsim.study.progress_summary import amount
+
+    return amount(resource) if stop is None else f"{amount(resource)}/{amount(stop)}"
 
 
 def _trial_table(
     columns: Mapping[str, Sequence[str]], configurations: Sequence[Mapping[str, object]], width: int
 ) -> RenderableType:
     """Return a table of trials: a column for each hyperparameter, or one for all where room is short."""
+    from hbsim.study.progress_summary import plain
+    from hbsim.study.status import value_text
+
     names = list(dict.fromkeys(name for one in configurations for name in one))
-    cells = {name: [_cell(one[name]) if name in one else "" for one in configurations] for name in names}
-    apart = {**columns, **{_name(name): cells[name] for name in names}}
+    cells = {name: [value_text(one[name]) if name in one else "" for one in configurations] for name in names}
+    apart = {**columns, **{plain(name): cells[name] for name in names}}
     needed = sum(max(map(len, (name, *texts))) + 2 for name, texts in apart.items())
     if needed <= width + 2 and len(apart) == len(columns) + len(names):
         return table(list(apart), zip(*apart.values(), strict=True), left=("status",))
@@ -217,13 +182,6 @@ def _trial_table(
         columns = {name: texts for name, texts in columns.items() if name not in ("time", "rung")}
     all_ = {**columns, "hyperparameters": together}
     return table(list(all_), zip(*all_.values(), strict=True), left=("status", "hyperparameters"))
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}".replace("e+", "e")
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _failures(status: StudyStatus) -> Iterator[RenderableType]:
@@ -242,3 +200,33 @@ def _failures(status: StudyStatus) -> Iterator[RenderableType]:
         yield Text(terminal.shown(f"  {one['log']}"), "dim", overflow="fold")
     if len(failures) > FAILED_SHOWN:
         yield Text(f"and {len(failures) - FAILED_SHOWN} more: hbsim show --json has all")
+
+
+def _write_pages(folder: Path, out: Path, watch: bool) -> None:
+    """Write the page; with `watch` again and again, until the study is over or Ctrl-C."""
+    import os
+
+    from hbsim.bench.html_page import write_page
+    from hbsim.bench.study_page import render_study
+    from hbsim.study.page import check_page
+    from hbsim.study.status import ended, read_status
+
+    status = read_status(folder, forecast=False)
+    check_page("html", out)
+    if watch:
+        os.nice(10)
+    try:
+        while True:
+            begin = time.monotonic()
+            status = read_status(folder)
+            again = watch and not status.over
+            write_page(render_study(status, REFRESH if again else None), out)
+            if not again:
+                break
+            took = time.monotonic() - begin
+            due = begin + max(PAGE_EVERY, took / PAGE_SHARE)
+            while time.monotonic() < due and not ended(folder):
+                time.sleep(POLL)
+    except KeyboardInterrupt:
+        return
+    terminal.print_out(str(out))

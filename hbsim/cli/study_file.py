@@ -119,6 +119,8 @@ def read_study(path: str) -> StudyValues:
     implied = next((name for name, given in machines.items() if given), "")
     if executor := made.values.get("executor", implied):
         made.values |= {"executor": executor, **machines.get(executor, {})}
+    if made.values.get("html") is False:
+        del made.values["html"]
     _place(made, lambda name: os.path.join(os.path.dirname(path), os.path.expanduser(name)))
     return made
 
@@ -160,6 +162,8 @@ def _on_command_line(fields: Mapping[str, Option] | None, name: str, value: Any)
         return tuple(value)
     if one.takes == "texts" and isinstance(value, str):
         return [value]
+    if name == "html" and value is True:
+        return ""
     return ",".join(value) if name == "hosts" else value
 
 
@@ -182,7 +186,7 @@ def _check(path: str, table: str, name: str, value: object) -> None:
     if not rule and name not in _FILES and not (one.can_be_none and value == NONE):
         check = one_of(*one.choices) if name == "executor" else one.check
         try:
-            check(name, _on_command_line(fields, name, value) if name != "hosts" else value)
+            check(name, value if name in ("hosts", "html") else _on_command_line(fields, name, value))
         except ParameterError as error:
             rule = error.rule
     if rule:
@@ -219,7 +223,7 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
 
 def _wrong_type(one: Option, value: object) -> str:
     """Return the rule that a value's type breaks; empty if none."""
-    kinds, wanted = _TYPES[one.takes]
+    kinds, wanted = _TYPES[one.takes] if one.name != "html" else ((bool, str), "true or a file")
     is_wrong = not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
     if isinstance(value, list) and not is_wrong:
         inner: Any = {"numbers": (int, float), "steps": list, "texts": str}[one.takes]
@@ -261,7 +265,7 @@ def study_toml(given: StudyValues, points: object, path: str) -> str:
     content: dict[str, Any] = {}
     for name in FIELDS[TOP] or {}:
         if name in values:
-            content[name] = values[name]
+            content[name] = True if name == "html" and not values[name] else values[name]
     content["scheduler"] = made.scheduler
     for name in ("search_options", "args"):
         content[name] = named_values(name, values.get(name, ()))
@@ -313,7 +317,7 @@ def write_study(path: str, text: str) -> None:
 # Paths
 
 
-_PATHS: Final = ("train", "folder", "yahpo_data", *_FILES)
+_PATHS: Final = ("train", "folder", "yahpo_data", "html", *_FILES)
 
 
 def _place(given: StudyValues, place: Callable[[str], str]) -> None:
@@ -324,7 +328,7 @@ def _place(given: StudyValues, place: Callable[[str], str]) -> None:
 
     values, cluster = given.values, given.cluster
     for name in _PATHS:
-        if name in values:
+        if values.get(name):
             values[name] = placed(values[name])
     if "surrogate" in values and _is_path(values["surrogate"], placed):
         prefix = "fit:" if values["surrogate"].startswith("fit:") else ""

@@ -446,3 +446,36 @@ def _trials(sampler: type[BaseSampler], options: Mapping[str, object]) -> int:
         if name in known
     ]
     return min(MOST, 2 + max([0, *(count for count in random if isinstance(count, int))]))
+
+
+def importances(space: Space, points: Floats, values: Floats, mode: str) -> dict[str, float]:
+    """Return the importance of each hyperparameter, by PED-ANOVA; they sum to 1.
+
+    Parameters
+    ----------
+    space : Space
+        The search space.
+    points : array of shape (n, d)
+        Configurations in the unit cube.
+    values : array of shape (n,)
+        Their values; finite numbers.
+    mode : "max" or "min"
+        What is better.
+
+    Returns
+    -------
+    dict
+        By name; empty where Optuna cannot tell.
+    """
+    from optuna.importance import get_param_importances
+    from optuna.trial import create_trial
+
+    made = OptunaSpace(space)
+    with quiet_optuna():
+        study = create_study(direction="maximize" if mode == "max" else "minimize")
+        for params, value in zip(made.params(points), values.tolist(), strict=True):
+            study.add_trial(create_trial(params=params, distributions=made.of(params), value=value))
+        try:
+            return get_param_importances(study)
+        except (RuntimeError, ValueError):  # for example, all of the best have the same configuration
+            return {}

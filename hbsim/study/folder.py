@@ -31,7 +31,16 @@ EARLIER_REMOTE: Final = "dask.json"  # the name of that file in studies of earli
 # Files that may exist before a study begins: of a study without a journal, or of its scheduler.
 OURS: Final = frozenset(
     {
-        *("lock", "study.json", "environment.json", REMOTE, EARLIER_REMOTE, "scheduler.json", "curves.png"),
+        *(
+            "lock",
+            "study.json",
+            "environment.json",
+            REMOTE,
+            EARLIER_REMOTE,
+            "scheduler.json",
+            "curves.png",
+            "study.html",
+        ),
         "trials",
     }
 )
@@ -49,6 +58,7 @@ class StudyFolder:
         remote.json        the study's id on other machines, once it has run on some
         trials/000012/     log.txt, checkpoint/, files/
         earlier-1/         files of an earlier study that were in the folder when this one began
+        study.html         the page of the study, with the option html=True
         tensorboard/       event files, with the option visualizer="tensorboard"
         *.parquet, summary.json    results, written at the end
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from hbsim.core.numbers import exact, whole
 from hbsim.errors import ParameterError, needs
 from hbsim.options import check_options, one_of, option
+from hbsim.study.page import page_file
 from hbsim.surrogates.options import SurrogateOptions
 
 if TYPE_CHECKING:
@@ -225,6 +226,12 @@ class RunOptions:
         check=_visualizer,
         help="tensorboard writes event files into the folder.",
     )
+    html: bool | Path | str = option(
+        False,
+        metavar="[FILE.html]",
+        check=page_file,
+        help="Keep a page of the study up to date while it runs (default: study.html in the folder).",
+    )
     progress: Literal["auto", "table", "lines", "none"] = option(
         "auto",
         choices=("auto", "table", "lines", "none"),
@@ -335,7 +342,7 @@ RECORD_ALSO_TAKES: Final = (
 )
 # Options of `hbsim.run` without a meaning in a simulation, and without a meaning in a real study.
 REAL_ONLY: Final = (
-    *("resume", "args", "hang_timeout", "grace", "keep", "fsync", "start", "visualizer"),
+    *("resume", "args", "hang_timeout", "grace", "keep", "fsync", "start", "visualizer", "html"),
     "resource",  # beside workers: without them the number of workers follows from it
 )
 SIMULATED_ONLY: Final = ("surrogate", "surrogate_options", "cluster", "replace")

@@ -21,6 +21,7 @@ from hbsim.study.spec import StudySpec, new_state, replay
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hbsim.bench.chart_style import Chart
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.types import Mode
     from hbsim.study.best import BestTrial
@@ -287,6 +288,55 @@ class RunResult:
         from hbsim.study.record import export
 
         export(self, out, metric, mode, test_metric, force)
+
+    def plot(self) -> Chart:
+        """Return the learning curves as an Altair chart: a line for each trial, with the rung levels."""
+        from hbsim.bench.study_charts import training_curves
+
+        return training_curves(self)
+
+    def page(self, path: Path | str | None = None) -> str:
+        """Return a page of the study as HTML, which needs no network: charts, and a table of all trials.
+
+        Parameters
+        ----------
+        path : path, optional
+            A file to which the page is written as well; an existing file is replaced.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        """
+        from pathlib import Path
+
+        from hbsim.bench.html_page import write_page
+        from hbsim.bench.study_page import render_study
+        from hbsim.study.status import read_status
+
+        text = render_study(read_status(self.folder))
+        if path is not None:
+            write_page(text, Path(path))
+        return text
+
+    def _repr_html_(self) -> str:
+        """Return the HTML that a notebook shows: how the study stands, and its best trials."""
+        from html import escape
+
+        from hbsim.study.status import read_status
+
+        status = read_status(self.folder, forecast=False)
+        names = list(self.spec.space)
+        head = ["trial", status.summary.metric, self.spec.time_attr, "status", *names]
+        rows = [
+            [one.trial, f"{one.best:.5g}", f"{one.reached:g}", one.status]
+            + [one.configuration.get(name, "") for name in names]
+            for one in status.top()
+        ]
+        cells = ["".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows]
+        table = "".join(f"<th>{escape(name)}</th>" for name in head) + "".join(f"<tr>{row}" for row in cells)
+        lines = (status.summary.name(), status.state_text, status.summary.trials(), status.summary.best())
+        return "<br>".join(map(escape, lines)) + f"<table><tr>{table}</table>"
 
     def write(self) -> None:
         """Write the tables as Parquet files and the summary into the study's folder.

@@ -43,6 +43,7 @@ from hbsim.study.checkpoint_retention import CheckpointRetention
 from hbsim.study.folder import RemoteRuns, StudyFolder, environment
 from hbsim.study.interrupts import Interrupted, interruptible
 from hbsim.study.options import RunOptions, check_names
+from hbsim.study.page import PageProcess
 from hbsim.study.progress_display import printer, shown
 from hbsim.study.spec import StudySpec, StudyState, new_state, replay
 from hbsim.study.workers import Executor, StudyWorkers, check_executor, check_share, make_workers
@@ -82,6 +83,7 @@ def run(
     start: Literal["fork", "spawn"] | None = None,
     until_return: bool = False,
     visualizer: Literal["none", "tensorboard"] = "none",
+    html: bool | Path | str = False,
     progress: Literal["auto", "table", "lines", "none"] = "auto",
     surrogate: str | os.PathLike[str] | Surrogate | None = None,
     surrogate_options: Mapping[str, object] | None = None,
@@ -143,6 +145,9 @@ def run(
         A trial is complete when its function returns, and is never interrupted: for fifo without max_t.
     visualizer : str
         ``"tensorboard"`` writes event files into the folder (extra ``tensorboard``).
+    html : bool or path
+        Keep a page of the study up to date while it runs, in this file or in ``study.html`` in the folder:
+        learning curves, hyperparameters, workers, and all trials. A process of low priority writes it.
     progress : str
         The progress shown on stderr: a live ``"table"``, ``"lines"`` or ``"none"``; by default a table on
         a terminal, else lines.
@@ -212,6 +217,7 @@ def run(
         start=start,
         until_return=until_return,
         visualizer=visualizer,
+        html=html,
         progress=progress,
         surrogate=surrogate,
         surrogate_options=surrogate_options,
@@ -258,6 +264,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         if text := about(study.searcher):
             say(text)
         made.prepare()
+        page = stack.enter_context(PageProcess(study_folder.path, options.html))
         journal, state = study.open(study_folder, resume, options.fsync, _how(remote, options))
         stack.enter_context(journal)
         unused.pop_all()
@@ -270,6 +277,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
             if study.is_extended and (bare := retention.without_checkpoint()):
                 count = "1 paused trial has" if bare == 1 else f"{bare:,} paused trials have"
                 say(f"{count} no checkpoint: if promoted they train from zero (keep=all keeps checkpoints)")
+        page.start()
         observers: list[Observer] = [retention]
         observers += shown(stack, study.spec, state, study_folder, options, made)
         save_completed = options.keep in ("completed", "all")

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from hbsim.bench.chart_style import Chart
     from hbsim.simulation import Cluster
 
 FORMULAS: Final = ("synthetic", "ideal")  # curves by a formula, which go with any search space
@@ -214,6 +215,12 @@ class SimulatedResult(Result):
         )
         names = ("job", "trial", "time", "trained", "resource", "value", "metrics")
         return frame.sort("time", maintain_order=True).select(names)
+
+    def plot(self) -> Chart:
+        """Return the learning curves as an Altair chart: a line for each trial, with the rung levels."""
+        from hbsim.bench.study_charts import training_curves
+
+        return training_curves(self)
 
     def summary(self) -> dict[str, object]:
         """Return the figures of the study: those of `hbsim.Result.summary`, and these of `RunResult.summary`.

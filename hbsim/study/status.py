@@ -14,12 +14,14 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import polars as pl
+
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.executors.local import trial_folder
 from hbsim.runner.lock import writer
 from hbsim.runner.records import EndReason
 from hbsim.study.folder import JOURNAL, StudyFolder
-from hbsim.study.progress_summary import ProgressSummary
+from hbsim.study.progress_summary import ProgressSummary, hms, plain, span
 from hbsim.study.result import RunResult, load, unicode
 from hbsim.study.spec import StudyState
 from hbsim.study.time_left import TimeLeft, time_left
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from hbsim.runner.journal_state import RunningJob
 
 KILLED: Final = "killed"  # the state of a study whose process is gone, and did not end it
+TAIL: Final = 1000  # bytes, in which the last line of a study that is over fits
+LONGEST: Final = 40  # characters of a value
 LEFT_IN: Final = ("running", "interrupted", KILLED)  # states in which there is work left
 
 
@@ -78,7 +82,7 @@ class TopTrial:
     reached : float
         The highest resource reported.
     status : str
-        running, paused, stopped, completed or failed.
+        running, interrupted, paused, stopped, completed or failed.
     configuration : mapping
         Its hyperparameters.
     """
@@ -127,6 +131,33 @@ class StudyStatus:
         """Whether no process runs the study."""
         return self.state != "running"
 
+    @property
+    def state_text(self) -> str:
+        """The state in words, with when and how long."""
+        since = "" if self.since is None else f"{self.since:%Y-%m-%d %H:%M}"
+        if self.over:
+            said = "its process was killed" if self.state == KILLED else self.summary.state()
+            return f"{said}, at {since} after {hms(self.elapsed)}"
+        count = len(self.summary.journal_state.workers)
+        busy = f"{count:,} worker{'' if count == 1 else 's'} with a trial"
+        since = f", since {since}" if since else ""
+        return f"running for {hms(self.elapsed)}{since}, by {self.process}; {busy}"
+
+    @property
+    def time_left_text(self) -> str:
+        """The time left in words; empty if the study is over."""
+        left = self.time_left
+        if left is None:
+            return ""
+        bound = "" if left.at_most is None else f"; at most {short_span(left.at_most)}, by max_time"
+        if left.seconds is None or left.low is None or left.high is None:
+            return f"unknown: {left.reason}{bound}"
+        low, high = short_span(left.low), short_span(left.high)
+        within = f" (80 %: {low} to {high})" if low != high else ""
+        resumed = ", once it is resumed" if self.over else ""
+        about = f"about {short_span(left.seconds)}{within}"
+        return f"{about}, by {left.simulations} simulations of the rest{bound}{resumed}"
+
     def running(self) -> list[RunningTrial]:
         """Return the trials on workers, in the order of workers."""
         if self.over:
@@ -155,6 +186,8 @@ class StudyStatus:
             most
         )
         columns = best.select("trial", "bracket", "best", "reached", "status")
+        if self.over:
+            columns = columns.with_columns(status=pl.col("status").replace("running", "interrupted"))
         return [
             TopTrial(**row, configuration=self._configuration(row["trial"]))
             for row in columns.iter_rows(named=True)
@@ -207,6 +240,32 @@ def plain_value(value: object) -> object:
     if isinstance(value, list | tuple):
         return [plain_value(part) for part in value]
     return value if isinstance(value, bool | int | float | str | None) else repr(value)
+
+
+def ended(folder: Path) -> bool:
+    """Return whether a study's journal has ended, by its last line, or no process writes it any more."""
+    study_folder = StudyFolder(folder)
+    try:
+        with study_folder.journal.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            if b'"e":"close"' in file.read().rstrip(b"\n").rpartition(b"\n")[2]:
+                return True
+    except OSError:
+        return True
+    return not writer(study_folder.journal, _last_run(study_folder).get("host") == platform.node())
+
+
+def value_text(value: object) -> str:
+    """Return a hyperparameter's value as text for tables: floats in four digits, long texts cut."""
+    if isinstance(value, float):
+        return f"{value:.4g}".replace("e+", "e")
+    text = plain(str(value))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def short_span(seconds: float) -> str:
+    """Format a duration in its two largest units; below ten seconds in two digits."""
+    return span(seconds) if seconds >= 10 or not seconds else f"{seconds:.2g}s"
 
 
 def read_status(folder: Path | str, forecast: bool = True) -> StudyStatus:

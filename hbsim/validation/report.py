@@ -7,8 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from hbsim.validation.measure import RecordedRun
 from hbsim.validation.validate import OTHER_RUN, PARTS, Prediction, RunValidation, Validation
@@ -286,7 +285,7 @@ def real_segments(run: RecordedRun) -> Segments:
     """Split the jobs of a real run at their milestones; after the last one a process saves, and exits."""
     import polars as pl
 
-    from hbsim.bench.segments import segments
+    from hbsim.bench.segments import job_segments
 
     result = run.result
     cut = pl.col("verdict").is_in(KEPT)
@@ -295,14 +294,7 @@ def real_segments(run: RecordedRun) -> Segments:
         train_start=pl.col("train_start") + loads,
         verdict=pl.when(cut).then("verdict").otherwise(pl.lit("pause")),
     )
-    shown = SimpleNamespace(
-        scheduler=result.scheduler,
-        jobs=jobs,
-        decisions=result.decisions,
-        cluster=SimpleNamespace(workers=result.workers, has_absences=False),
-        end_time=result.end_time,
-    )
-    return segments(cast(Any, shown))  # what it reads of a simulated study, a real one has too
+    return job_segments(jobs, result.decisions, result.scheduler, result.workers, result.end_time)
 
 
 def _line(run: RecordedRun, check: Prediction) -> str:

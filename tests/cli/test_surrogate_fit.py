@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import pytest
 
-from hbsim.surrogates import fit
+from hbsim.surrogates import fit, fitted
 from tests.surrogates.fit_pilots import curves, write
 
 FILE = ("--metric", "val", "--mode", "min")
@@ -16,6 +17,15 @@ ROWS = 24  # a fit needs 20
 @pytest.fixture(scope="module")
 def pilot(tmp_path_factory):
     return write(tmp_path_factory.mktemp("fit") / "pilot.npz", *curves(ROWS, mode="min", early_rank=0.8))
+
+
+made_once = cache(fit)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """Commands with the same options share a fit, which takes seconds."""
+    monkeypatch.setattr(fitted, "fit", made_once)
 
 
 def test_surrogates_prints_the_report(call, pilot):

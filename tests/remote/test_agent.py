@@ -112,7 +112,7 @@ def test_a_trial_goes_on_from_its_checkpoint_and_sends_only_its_own_log(agent):
     one.order("close", clean=False)
     assert one.ended() == 0
     two = agent()
-    about = {"job": 1, "folder": ended["folder"], "files": ended["files"]}
+    about = {"job": 1, "folder": ended["folder"], "best": ended["best"], "files": ended["files"]}
     assert two.until("hello")["holds"] == {"3": about}
     two.order("prune", trials=[3, 99])
     wait_until(lambda: not (two.folder(3) / "files").exists())

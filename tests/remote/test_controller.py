@@ -83,6 +83,16 @@ def test_each_job_goes_on_where_its_trial_stood(storage: str, piped: Piped) -> N
     piped.check()
 
 
+def test_the_model_of_the_best_report_comes_from_its_host(piped: Piped) -> None:
+    """Its trial went on past the report, so that its newest checkpoint is another."""
+    result = piped.run(scheduler(grace_period=3), name="peaked", storage="pull")
+    assert result.best.resource == 2
+    assert result.trials["reached"][result.best.trial] >= 3
+    assert result.best.load() == {"epoch": 2}
+    assert piped.warned == []
+    piped.check()
+
+
 def test_what_is_of_no_more_use_is_removed_everywhere(piped: Piped) -> None:
     """With a checkpoint that comes just after it was removed from the study's folder."""
     piped.carrier.before_copy = lambda kind, host: time.sleep(0.2)

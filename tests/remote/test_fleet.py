@@ -446,7 +446,7 @@ def test_a_checkpoint_is_copied_at_once_and_its_trial_waits_for_that_nobody_else
     pause(network, 0, 0.5)
     assert len(of(network, JobEnded)) == 1
     (copy,) = network.copies
-    assert copy == Get("gpu1-1", 0, 0, "/own/trials/000000/checkpoint/0", None)
+    assert copy == Get("gpu1-1", 0, 0, "/own/trials/000000/checkpoint/0", None, None)
     start(network, 1, 0, trial=0)  # also on the same host: its files must not change
     start(network, 2, 1)
     network.step(0.5)

@@ -87,6 +87,16 @@ def steady(args: Any, reporter: Any) -> None:
         reporter(epoch=epoch, accuracy=round(args.x * (1 - 0.5**epoch), 9))
 
 
+@hbsim.args(x=hbsim.Real(0.0, 1.0), traces="")
+def peaked(args: Any, reporter: Any) -> None:
+    """Each trial is best at epoch 2; under promotion it pauses later."""
+    state = reporter.load() or {"epoch": 0}
+    reporter.on_pause(lambda: state)
+    for epoch in range(state["epoch"] + 1, 28):
+        state["epoch"] = epoch
+        reporter(epoch=epoch, accuracy=args.x - abs(epoch - 2))
+
+
 @hbsim.args(x=hbsim.Real(0.0, 1.0), count=1)
 def flood(args: Any, reporter: Any) -> None:
     """Reports as fast as it can."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.searchers.model_based import Observed
+from hbsim.searchers.model_based import Observed, filled
 from tests.doubles.naive_observed import NaiveObserved
 from tests.profile import examples
 
@@ -75,3 +75,8 @@ def test_no_number_is_as_bad_as_the_worst(mode: Any, filled: float) -> None:
         known.observe(trial, 3.0, value)
     assert known.at(3.0)[1].tolist()[2] == filled
     assert known.latest()[1].tolist()[2] == filled
+
+
+def test_what_is_no_number_is_the_worst_at_its_level_or_of_all() -> None:
+    found = filled([1.0, 1.0, 3.0, 3.0, 9.0], [5.0, None, 1.0, 2.0, None])
+    assert found.tolist() == [5.0, 5.0, 1.0, 2.0, 1.0]

@@ -36,7 +36,7 @@ function fitted(spec, width) {
     if (typeof made.spec.width === "number") made.spec.width = Math.max(90, (width - (width < 560 ? 140 : 270)) / made.columns - 24);
   } else if (typeof made.width === "number" && made.usermeta?.fit !== "none") {
     if (made.usermeta) made.height = Math.max(made.height, Math.min(360, 0.36 * width));
-    made.width = width;
+    made.width = Math.max(width, made.usermeta?.least ?? 0);
     made.autosize = { type: "fit-x", contains: "padding" };
   }
   return made;

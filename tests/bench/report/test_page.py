@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.bench.page import LIMITS, TEXTS, _json, _of_points, _of_stretches, _thinned, render
+from hbsim.bench.html_page import _json
+from hbsim.bench.page import LIMITS, TEXTS, _of_points, _of_stretches, _thinned, render
 from hbsim.bench.report.model import Line, Segment, Timeline
 from hbsim.bench.report.tables import task_table
 from tests.bench.report.example import example, poisoned, without_results
