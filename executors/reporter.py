@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -69,7 +70,6 @@ class Reporter:
         self._allowed = self._may_save if setup.get("fenced") else None
         self._owner = (os.getpid(), threading.get_ident())
         self._on_pause: Callable[[], object] | None = None
-        self._saved_at = 0  # how many reports there were when `on_pause` was called last for a best state
         self._best = BestStates(setup.get("keeps_best"), task.get("best"))
         self._unreported: int | None = None  # the number of a checkpoint that may be ahead of the reports
         session.pause = self._pause
@@ -205,20 +205,19 @@ class Reporter:
             if best.just_saved:
                 checkpoint.mark_best(self._folder / checkpoint.NAME, best.report)
         elif best.may_save(session.trained):
-            before = session.seconds["save"]
+            # This counts as training, as what the function itself writes does.
+            before = time.monotonic()
             try:
-                with session.measure("save"):
-                    obj = self._on_pause()
-                    if obj is not None:
-                        self._save(obj, best.report, session.reports + 1, resource)
-                        self._saved_at = session.reports + 1
+                obj = self._on_pause()
+                if obj is not None:
+                    self._save(obj, best.report, session.reports + 1, resource)
             except Exception as error:  # the trial can go on without; at a pause it is an error
                 problem = f"{type(error).__name__}: {error}"
                 _say(f"the state of the best report, at {resource:g}, is not kept: {problem}")
-            best.took(session.seconds["save"] - before)
+            best.took(time.monotonic() - before)
 
     def _pause(self) -> None:
-        if self._on_pause is not None and self._saved_at != self._session.reports:
+        if self._on_pause is not None:
             with self._session.measure("save"):
                 obj = self._on_pause()
                 if obj is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -29,9 +29,10 @@ from hbsim.bench.segments import Segments, job_segments
 from hbsim.bench.study_charts import BARS, training_curves, worker_chart
 from hbsim.core.space import Bool, Choice, Int, Real
 from hbsim.errors import needs
-from hbsim.study.progress_summary import amount, plain
+from hbsim.runner.summaries import rung_texts
+from hbsim.study.progress_summary import amount, plain, value_text
 from hbsim.study.progress_summary import number as number_text
-from hbsim.study.status import StudyStatus, value_text
+from hbsim.study.status import StudyStatus
 
 if TYPE_CHECKING:
     from hbsim.surrogates.protocol import Floats
@@ -52,15 +53,6 @@ IMPORTANCE: Final = (
     "How much of what distinguishes the best tenth of the trials at a level is the hyperparameter's, "
     "by PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023)."
 )
-RUNGS: Final = {
-    "recorded": "trials",
-    "continue": "went on",
-    "promoted": "promoted",
-    "pause": "paused",
-    "stop": "stopped",
-    "complete": "completed",
-    "failed": "failed",
-}
 
 
 @dataclass(frozen=True)
@@ -86,7 +78,8 @@ def render_study(status: StudyStatus, refresh: int | None = None) -> str:
     charts: dict[str, Chart] = {}
     sections = list(page.sections(charts))
     failures, result = status.failures(), status.result
-    best, rungs = status.top(1), [] if result.spec.until_return else result.rungs().to_dicts()
+    best = status.top(1)
+    has_rungs = not result.spec.until_return and len(result.rungs())
     left = status.time_left_text
     return template("study.html").render(
         title=status.summary.name(),
@@ -94,7 +87,7 @@ def render_study(status: StudyStatus, refresh: int | None = None) -> str:
         answer=status.summary.best() or "No trial has reported a number yet.",
         configuration={plain(k): value_text(v) for k, v in best[0].configuration.items()} if best else {},
         sections=sections,
-        rungs=_rung_rows(rungs, result.scheduler.brackets > 1),
+        rungs=rung_texts(result.rungs()) if has_rungs else [],
         failures=failures[:FAILURES],
         more_failures=max(0, len(failures) - FAILURES),
         trials=f"{result.scheduler.started:,}",
@@ -102,21 +95,6 @@ def render_study(status: StudyStatus, refresh: int | None = None) -> str:
         refresh=refresh,
         **frame(),
     )
-
-
-def _rung_rows(rungs: Sequence[Mapping[str, Any]], several: bool) -> list[list[str]]:
-    """Return the headings of the rungs' table, and its rows; empty without rungs."""
-    columns = [name for name in RUNGS if name == "recorded" or any(row[name] for row in rungs)]
-    head = [*(["bracket"] if several else []), "level", *(RUNGS[name] for name in columns)]
-    rows = [
-        [
-            *([str(row["bracket"])] if several else []),
-            f"{row['level']:g}",
-            *(f"{row[name] - (row['promoted'] if name == 'pause' else 0):,}" for name in columns),
-        ]
-        for row in rungs
-    ]
-    return [head, *rows] if rows else []
 
 
 class StudyPage:

@@ -55,7 +55,7 @@ KEPT: Final = (
     *(*HOW, *LIMITS, *RESOURCES, *RUN_MACHINES.options),
     *("args", "search_options", "points", "train", "executor", "test_metric"),
 )
-FILES: Final = ("train", "points", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key")
+FILES: Final = ("train", "points", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key", "html")
 SEVERAL: Final = ("args", "search_options")  # options given several times; the last value of a name is used
 GONE: Final = ("--tls", "--no-tls")  # flags of earlier versions
 
@@ -229,7 +229,7 @@ def earlier_options(ctx: typer.Context, folder: StudyFolder) -> dict[str, Any]:
             values["executor"] = executor
         start = run.get("cwd", ".")
         for name in FILES:
-            if name in values:
+            if values.get(name):
                 values[name] = str(Path(start, os.path.expanduser(values[name])))
         if values.get("train", "").endswith(SUFFIX):
             path = values.pop("train")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hbsim.cli.command import is_given, say
+from hbsim.cli.command import PageCommand, is_given, say
 from hbsim.cli.options import Given, group
 from hbsim.cli.output import print_json
 from hbsim.cli.real_study import (
@@ -60,6 +60,7 @@ RECORDING: Final = group(
     mode={"panel": FUNCTION, "help": "What is better, with --metric."},
     test_metric={"panel": FUNCTION},
 )
+COMMAND: Final = PageCommand
 # Options that can be used without training.
 OF_EXPORTS: Final = ("study", "out", "metric", "mode", "test_metric", "force", "as_json")
 

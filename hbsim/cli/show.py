@@ -164,8 +164,7 @@ def _trial_table(
     columns: Mapping[str, Sequence[str]], configurations: Sequence[Mapping[str, object]], width: int
 ) -> RenderableType:
     """Return a table of trials: a column for each hyperparameter, or one for all where room is short."""
-    from hbsim.study.progress_summary import plain
-    from hbsim.study.status import value_text
+    from hbsim.study.progress_summary import plain, value_text
 
     names = list(dict.fromkeys(name for one in configurations for name in one))
     cells = {name: [value_text(one[name]) if name in one else "" for one in configurations] for name in names}

@@ -24,20 +24,6 @@ Summary: TypeAlias = Mapping[str, Any]
 MANY_FAILED: Final = 0.1  # share of the trials
 LITTLE: Final = 0.05  # share of the busy time
 FAILED_SHOWN: Final = 3  # trials
-COLUMNS: Final = {  # columns of the rungs' table, and their headings
-    "bracket": "bracket",
-    "level": "level",
-    "recorded": "trials",
-    "share": "share",
-    "continue": "went on",
-    "promoted": "promoted",
-    "pause": "paused",
-    "stop": "stopped",
-    "complete": "completed",
-    "failed": "failed",
-}
-ALWAYS: Final = ("bracket", "level", "recorded", "share")
-FORMATS: Final = {"level": "{:g}", "share": "{:.1%}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,14 +310,10 @@ def _configuration(configuration: Mapping[str, object]) -> str:
 
 def rung_table(result: Result | RunResult) -> Table:
     """Return the numbers of trials that reached each level of each bracket, and of decisions there."""
-    rows = result.rungs().to_dicts()
-    first = {row["bracket"]: row["recorded"] for row in reversed(rows)}
-    columns = [column for column in COLUMNS if column in ALWAYS or any(row[column] for row in rows)]
-    for row in rows:
-        row["pause"] -= row["promoted"]  # so that the numbers of decisions add up
-        row["share"] = row["recorded"] / max(1, first[row["bracket"]])
-    cells = ([FORMATS.get(column, "{:,}").format(row[column]) for column in columns] for row in rows)
-    return table([COLUMNS[column] for column in columns], cells)
+    from hbsim.runner.summaries import rung_texts
+
+    headings, *rows = rung_texts(result.rungs())
+    return table(headings, rows)
 
 
 def _failure_lines(result: RunResult | SimulatedResult, folder: Path) -> list[str]:

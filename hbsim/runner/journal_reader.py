@@ -42,7 +42,7 @@ def _whole(escape: re.Match[bytes]) -> bytes:
 LONGEST: Final = 80  # characters of a value that are shown
 
 
-def _read(lines: JournalLines, body: bytes) -> Record:
+def parse_record(lines: JournalLines, body: bytes) -> Record:
     """Return the record of a line; raise a JournalError if it is not valid."""
     from pydantic_core import ValidationError
 
@@ -105,14 +105,14 @@ def parse_records(lines: JournalLines, together: bool = False) -> Iterator[Recor
     waiting = _Waiting(lines)
     for body in lines:
         if not together:
-            yield _read(lines, body)
+            yield parse_record(lines, body)
             continue
         match = _HEAD.match(body)
         is_kept = match is not None and match["e"] == b"rows" and waiting.add(match)
         if not is_kept or waiting.full:
             yield from waiting.taken()
         if not is_kept:
-            yield from [_read(lines, body)] if match is None else _with_columns(lines, match)
+            yield from [parse_record(lines, body)] if match is None else _with_columns(lines, match)
     yield from waiting.taken()
 
 
@@ -134,7 +134,7 @@ def read_reports(path: str | os.PathLike[str]) -> tuple[ReportColumns, list[int]
                 parts += waiting.reports(jobs)
             if is_kept:
                 continue
-            record = _read(lines, body)
+            record = parse_record(lines, body)
             if isinstance(record, JobBegun):
                 trials[record.job] = record.trial
             elif isinstance(record, JobReports) and record.rows:
@@ -159,10 +159,10 @@ def _with_columns(lines: JournalLines, match: re.Match[bytes]) -> list[Record]:
     body, rows = match.string, _rows_of(match)
     reports = from_text([rows]) if len(rows) >= MANY else None
     if reports is None:
-        return [_read(lines, body)]
+        return [parse_record(lines, body)]
     begin = match.end() - len(b"[[")
     short = body[:begin] + b"[]" + body[match.end() + len(rows) + len(_FOOT) :]
-    record = _read(lines, short)
+    record = parse_record(lines, short)
     return [ReportBatch(time=record.time, jobs=[int(match["job"])], reports=reports, lines=0), record]
 
 
@@ -210,7 +210,7 @@ class _Waiting:
         for begin, end, reports in self._parts(0, len(self._heads)):
             heads = self._heads[begin:end]
             if reports is None:
-                yield from (_read(self._lines, head.string) for head in heads)
+                yield from (parse_record(self._lines, head.string) for head in heads)
                 continue
             time, jobs = float(heads[-1]["t"]), [int(head["job"]) for head in heads]
             yield ReportBatch(time=time, jobs=jobs, reports=reports, lines=len(heads))
@@ -222,7 +222,7 @@ class _Waiting:
         for begin, end, reports in self._parts(0, len(self._heads)):
             heads = self._heads[begin:end]
             if reports is None:
-                records = [_read(self._lines, head.string) for head in heads]
+                records = [parse_record(self._lines, head.string) for head in heads]
                 reports = from_rows([r.rows for r in records if isinstance(r, JobReports)])
             yield reports
         self._clear()

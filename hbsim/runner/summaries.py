@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
@@ -140,6 +140,34 @@ def rungs(scheduler: Scheduler, rows: NDArray[np.void], jobs: NDArray[np.void]) 
         .with_columns(level=pl.col("at").replace_strict(dict(enumerate(levels)), return_dtype=pl.Float64))
         .select("bracket", "level", "recorded", *kinds, "promoted", "failed")
     )
+
+
+RUNG_COLUMNS: Final = {  # columns of the rungs' table, and their headings
+    "bracket": "bracket",
+    "level": "level",
+    "recorded": "trials",
+    "share": "share",
+    "continue": "went on",
+    "promoted": "promoted",
+    "pause": "paused",
+    "stop": "stopped",
+    "complete": "completed",
+    "failed": "failed",
+}
+ALWAYS_SHOWN: Final = ("bracket", "level", "recorded", "share")
+RUNG_FORMATS: Final = {"level": "{:g}", "share": "{:.1%}"}
+
+
+def rung_texts(rungs: pl.DataFrame) -> list[list[str]]:
+    """Return the table of `rungs` as texts: the headings, then a row for each bracket and level."""
+    rows = rungs.to_dicts()
+    first = {row["bracket"]: row["recorded"] for row in reversed(rows)}
+    columns = [name for name in RUNG_COLUMNS if name in ALWAYS_SHOWN or any(row[name] for row in rows)]
+    for row in rows:
+        row["pause"] -= row["promoted"]  # so that the numbers of decisions add up
+        row["share"] = row["recorded"] / max(1, first[row["bracket"]])
+    cells = ([RUNG_FORMATS.get(name, "{:,}").format(row[name]) for name in columns] for row in rows)
+    return [[RUNG_COLUMNS[name] for name in columns], *cells]
 
 
 def _failed(scheduler: Scheduler) -> pl.DataFrame:

@@ -258,6 +258,8 @@ PICTURE_EVERY: Final = 0.25  # seconds between two pictures
 SHARE: Final = 0.05  # the share of time spent on pictures, at most
 HIGH: Final = 20  # height in lines from which on these may have more than one line each
 FOLDED: Final = ("study", "time", "trials")
+TOP: Final = {40: 5, HIGH: 3}  # how many of the best trials have a line, by the height from which on
+TRAINING: Final = "training"
 NAMES: Final = 9  # width of their names
 WIDE: Final = 110  # width in columns from which on there is room for bars
 COLOURS: Final = {
@@ -380,6 +382,7 @@ class LiveTable:
             "time": (f"{hms(summary.elapsed)}, {summary.state()}", ""),
             "trials": (summary.trials(), ""),
             "best": (summary.best(), "bold"),
+            **self._top(),
             "failed": (summary.failure(), "red"),
             "folder": (near(summary.study_folder.path), ""),
         }
@@ -387,6 +390,19 @@ class LiveTable:
             for place, line in enumerate(self._folded(name, text)):
                 table.add_row("" if place else f" {name}", Text(line, style))
         return table
+
+    def _top(self) -> dict[str, tuple[str, str]]:
+        """Return the lines of the best trials' hyperparameters, of more trials the taller the terminal is."""
+        summary, height = self._summary, self._console.size.height
+        most = next((count for least, count in TOP.items() if height >= least), 0)
+        lines = {}
+        for place, (trial, value) in enumerate(summary.top(most)):
+            name = "" if not place else f"{place + 1}."
+            shown = summary.configuration(trial)
+            if place:
+                shown = f"{number(value)}: trial {trial}, {shown}"
+            lines[name] = (shown, "dim" if place else "")
+        return lines
 
     def _folded(self, name: str, text: str) -> list[str]:
         """Fold a text into lines that fit; cut texts that may be long, and all texts on a small terminal."""
@@ -454,8 +470,12 @@ class LiveTable:
         yield from self._trial(summary.journal_state.workers.get(worker))
         if self._gpus:
             yield Text(self._gpus[worker] if worker < len(self._gpus) else "")
-        state = summary.what(worker)
-        yield Text(state, _style(state))
+        state, run = summary.what(worker), summary.journal_state.workers.get(worker)
+        parts = Text() if state == TRAINING and not self._wide else Text(f"{state}  ", _style(state))
+        if run is not None:
+            parts.append(summary.configuration(run.trial), "dim")
+        parts.rstrip()
+        yield parts
 
     def _trial(self, run: RunningJob | None) -> Iterator[RenderableType]:
         """Yield the cells between the worker and its GPU."""

@@ -6,9 +6,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from math import inf, isfinite
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from hbsim.core.types import COMPLETE, PAUSE, STOP, FailureKind, Verdict
 from hbsim.runner.journal_state import JournalState, RunningJob
@@ -26,6 +29,8 @@ from hbsim.runner.records import (
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, StudyState
 from hbsim.terminal import shown
+
+LONGEST: Final = 40  # characters of a hyperparameter's value
 
 
 def hms(seconds: float) -> str:
@@ -62,6 +67,14 @@ def amount(resource: float) -> str:
 def plain(text: str) -> str:
     """Return a text in one line, without control characters."""
     return " ".join(shown(text).split())
+
+
+def value_text(value: object, digits: int = 4) -> str:
+    """Return a hyperparameter's value as text for tables: floats in few digits, long texts cut."""
+    if isinstance(value, float):
+        return f"{value:.{digits}g}".replace("e+", "e")
+    text = plain(str(value))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def near(path: Path) -> str:
@@ -253,6 +266,7 @@ class ProgressSummary:
         self._seen = (
             clock() if written is None else written
         )  # the time of the clock at the journal state's `now`
+        self._configurations: dict[int, str] = {}
         self._in_vain = False  # whether the scheduler had no job since the last event
         self._said: dict[int, float] = {}  # study seconds of each job's last report
 
@@ -318,6 +332,24 @@ class ProgressSummary:
             return 0
         silent = (self.journal_state.workers[worker] for worker in self.workers.silent)
         return len({run.trial for run in silent if run.ended is None})
+
+    def top(self, most: int) -> list[tuple[int, float]]:
+        """Return the trials with the best values so far, and these values, the best first."""
+        sign = 1.0 if self.scheduler.mode == "max" else -1.0
+        bests = dict(self.journal_state.bests)
+        for run in self.journal_state.runs.values():
+            if isfinite(run.best) and sign * run.best > sign * bests.get(run.trial, -sign * inf):
+                bests[run.trial] = run.best
+        return nlargest(most, bests.items(), key=lambda item: sign * item[1])
+
+    def configuration(self, trial: int) -> str:
+        """Return a trial's hyperparameters in a line: ``"lr=0.02 depth=4"``."""
+        found = self._configurations.get(trial)
+        if found is None:
+            values = self.spec.space.mapping(np.array(self.journal_state.points[trial]))
+            parts = (f"{plain(name)}={value_text(value, 3)}" for name, value in values.items())
+            found = self._configurations[trial] = " ".join(parts)
+        return found
 
     def best(self) -> str:
         """Describe the incumbent, its trial and resource; empty before there is one."""

@@ -21,7 +21,7 @@ from hbsim.executors.local import trial_folder
 from hbsim.runner.lock import writer
 from hbsim.runner.records import EndReason
 from hbsim.study.folder import JOURNAL, StudyFolder
-from hbsim.study.progress_summary import ProgressSummary, hms, plain, span
+from hbsim.study.progress_summary import ProgressSummary, hms, span
 from hbsim.study.result import RunResult, load, unicode
 from hbsim.study.spec import StudyState
 from hbsim.study.time_left import TimeLeft, time_left
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 KILLED: Final = "killed"  # the state of a study whose process is gone, and did not end it
 TAIL: Final = 1000  # bytes, in which the last line of a study that is over fits
-LONGEST: Final = 40  # characters of a value
 LEFT_IN: Final = ("running", "interrupted", KILLED)  # states in which there is work left
 
 
@@ -253,14 +252,6 @@ def ended(folder: Path) -> bool:
     except OSError:
         return True
     return not writer(study_folder.journal, _last_run(study_folder).get("host") == platform.node())
-
-
-def value_text(value: object) -> str:
-    """Return a hyperparameter's value as text for tables: floats in four digits, long texts cut."""
-    if isinstance(value, float):
-        return f"{value:.4g}".replace("e+", "e")
-    text = plain(str(value))
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def short_span(seconds: float) -> str:

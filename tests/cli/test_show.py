@@ -142,6 +142,59 @@ def test_failures_have_reasons_and_logs(start, tmp_path, call):
     assert log in out.replace("\n", "")
 
 
+def test_a_page_in_the_folder_or_elsewhere(whole, tmp_path, call):
+    folder = tmp_path / "exp"
+    shutil.copytree(whole, folder)
+    code, out, err = call("show", "--html", "exp")  # the next word is a file only if it ends as one
+    assert (code, out.split(), err) == (0, ["exp/study.html"], "")
+    page = (folder / "study.html").read_text("utf-8")
+    assert "done, at" in page
+    assert call("show", "exp", "--html", "page.html").code == 0
+    assert (tmp_path / "page.html").read_text("utf-8") == page
+    assert call("show", "exp", "--html=page.html", "--watch").code == 0  # the study is over
+    (tmp_path / "other.html").write_text("mine")
+    ran = call("show", "exp", "--html", "other.html")
+    assert ran.code == 2
+    assert "is no page of hbsim show" in ran.err
+    assert (tmp_path / "other.html").read_text() == "mine"
+    assert "must end in .html" in call("show", "exp", "--html=page.txt").err
+    assert "there is no folder" in call("show", "exp", "--html=nothing/page.html").err
+    assert call("show", "exp", "--html", "--json").code == 2
+
+
+def test_the_page_is_written_again_until_the_study_is_over(whole, tmp_path, call, monkeypatch):
+    text = (whole / "journal.jsonl").read_bytes()
+    folder = tmp_path / "exp"
+    folder.mkdir()
+    (folder / "journal.jsonl").write_bytes(text[: len(text) // 2])
+    monkeypatch.setattr("hbsim.study.status.writer", lambda *_: "process 1")
+    monkeypatch.setattr("os.nice", lambda by: by)
+    seen = []
+
+    def sleep(seconds):
+        seen.append((folder / "study.html").read_text("utf-8"))
+        (folder / "journal.jsonl").write_bytes(text)  # which ends the wait at once
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert call("show", "exp", "--html", "--watch").code == 0
+    (first,) = seen
+    assert "by process 1" in first
+    assert 'http-equiv="refresh"' in first
+    last = (folder / "study.html").read_text("utf-8")
+    assert "done, at" in last
+    assert 'http-equiv="refresh"' not in last
+
+
+def test_run_keeps_a_page(start, tmp_path):
+    (tmp_path / "train.py").write_text(TRAIN)
+    code, out, err = start(*START.split(), "4", "--workers", "2", "--html").end()
+    assert (code, err.count("hbsim: warning")) == (0, 0)
+    page = (tmp_path / "exp" / "study.html").read_text("utf-8")
+    assert "done, at" in page
+    assert "4 of 4 started" in page
+    assert "study.html" in out
+
+
 def test_folders_without_a_study(tmp_path, call):
     assert "there is no such folder" in call("show", "nothing").err
     (tmp_path / "empty").mkdir()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hbsim.runner.journal import JournalLines, encode, opened
-from hbsim.runner.journal_reader import parse_records
-from hbsim.runner.records import Record, line_validator
+from hbsim.runner.journal_reader import parse_record, parse_records
+from hbsim.runner.records import Record
 
 
 def read_journal(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -23,8 +22,8 @@ def read_journal(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 
 def typed(fields: Mapping[str, Any]) -> Record:
     """Return the record of a line's fields."""
-    record: Record = line_validator().validate_json(json.dumps(fields))
-    return record
+    body, _, _ = encode(1, fields).rpartition(b',"crc"')
+    return parse_record(JournalLines((), "journal"), body)
 
 
 def typed_records(lines: Iterable[Mapping[str, Any]], path: str = "journal") -> Iterable[Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -43,7 +44,8 @@ def rows(table):
 
 
 def row(table, worker):
-    return " ".join(rows(table)[worker].split())
+    """Return the line of a worker without its hyperparameters."""
+    return re.sub(r" ?lr=.*", "", " ".join(rows(table)[worker].split()))
 
 
 @pytest.fixture
@@ -163,12 +165,13 @@ def test_the_head_says_where_the_study_stands(made, monkeypatch):
     made.gone(one, 20.0)
     made.fail(two, "ValueError: [bold]no[/bold]\x1b[31m\nand more", 30.0, kind="oom")
     made.clock.now += 10
-    head = [line.strip() for line in lines(table)[:6]]
+    head = [line.strip() for line in lines(table)[:7]]
     assert head == [
         "study   promotion of train.py:train_fn, some workers",
         "time    0:00:40, workers busy 50%",
         "trials  2 of 20 started: 1 running, 1 paused",
         "best    accuracy 0.5: trial 0 at epoch 1, after 0:00:20",
+        "lr=0.0001 act=relu",
         "failed  1 time; last trial 1 (oom, tried again): ValueError: [bold]no[/bold]\\x1b[31m and more",
         "folder  exp",
     ]
@@ -269,3 +272,26 @@ def test_gpus_are_numbered():
     assert gpu_labels(half) == ["0", "1", "0", "1"]
     assert gpu_labels([Slot(0, None, 1, (gpu("2"), gpu("7")), {})]) == ["2,7"]
     assert gpu_labels(slots(2)) == []
+
+
+def test_hyperparameters_and_the_best_trials_are_shown_at_80_columns(made):
+    table = shown(made, 2, width=80, height=24)
+    for trial, value in enumerate((0.3, 0.9, 0.6, 0.2)):
+        job = made.start(trial % 2, trial * 2.0)
+        made.reach(job, value, trial * 2.0 + 1)
+        made.gone(job, trial * 2.0 + 1)
+    job = made.start(0)
+    made.rows(job, [(1, 0.05)], 9.0)
+    picture = lines(table)
+    assert max(map(len, picture)) <= 80
+    place = next(place for place, line in enumerate(picture) if line.startswith(" best"))
+    assert [" ".join(line.split()) for line in picture[place : place + 4]] == [
+        "best accuracy 0.9: trial 1 at epoch 1, after 0:00:03",
+        "lr=0.000251 act=tanh",
+        "2. 0.6: trial 2, lr=0.000631 act=relu",
+        "3. 0.3: trial 0, lr=0.0001 act=relu",
+    ]
+    assert rows(table)[0].rstrip().endswith("  lr=0.00158 act=tanh")  # in place of the word for training
+    assert "3." not in "".join(lines(shown(made, 2, width=80, height=12)))
+    wide = rows(shown(made, 2, width=140))[0].rstrip()
+    assert wide.endswith("training  lr=0.00158 act=tanh")
