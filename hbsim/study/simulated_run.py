@@ -106,7 +106,7 @@ def run_simulated(
         result = simulate(
             scheduler,
             curves,
-            workers=_workers(options),
+            workers=count_simulated(options.workers, options.resource, options.cluster),
             seed=options.seed,
             cluster=options.cluster,
             searcher=searcher,
@@ -126,14 +126,21 @@ def _name_of(searcher: object) -> str:
     )
 
 
-def _workers(options: RunOptions) -> int | None:
-    """Return the number of workers of the real study; None if the cluster says it."""
-    cluster: Cluster | None = options.cluster
-    if options.workers is None and cluster is not None:
+def count_simulated(
+    workers: int | None, resource: Mapping[str, object] | None, cluster: Cluster | None
+) -> int | None:
+    """Return the number of workers of the real study; None if the cluster says it.
+
+    Raises
+    ------
+    ParameterError
+        As by `count_workers`.
+    """
+    if workers is None and cluster is not None:
         counts = cluster.names_workers or cluster.machines or cluster.schedule or cluster.trace is not None
         if counts:
             return None
-    return count_workers(options.workers, options.resource)
+    return count_workers(workers, resource)
 
 
 class _SimulatedBest(BestTrial):
