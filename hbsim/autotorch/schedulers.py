@@ -349,7 +349,7 @@ class FIFOScheduler(TaskScheduler):
     seed : int
         The seed of all random numbers.
     workers : int, optional
-        How many trials run at the same time; by default as many as fit, 32 in simulation.
+        How many trials run at the same time; by default as many as fit on this machine, in simulation too.
     retries : int
         How often a failed trial is tried again.
     loss_retries : int, optional

@@ -14,13 +14,13 @@ from hbsim.autotorch.running import CheckpointFolder
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.slots import read_resource
 from hbsim.executors.training_function import load_target, make_target
 from hbsim.searchers import FirstPoints, SearchTask, make_searcher
 from hbsim.simulation import Cluster, Result
 from hbsim.study.result import load as load_study
 from hbsim.study.run import check_constants, run_study
 from hbsim.study.simulate import simulate
+from hbsim.study.simulated_run import count_simulated
 from hbsim.study.workers import check_executor, check_share
 from hbsim.surrogates import Surrogate, check_levels, load
 
@@ -89,9 +89,9 @@ def make_study(
             )
         return SimulatedStudy(setting, surrogate, cluster)
 
-    for name, value in (("surrogate", surrogate), ("cluster", cluster)):
-        if value is not None:
-            raise ParameterError(name, value, "is for executor='sim'")
+    given = {"surrogate": surrogate, "cluster": cluster}
+    if ignored := [name for name, value in given.items() if value is not None]:
+        warnings.warn(HbsimWarning(f"a real study ignores {', '.join(ignored)}"), stacklevel=7)
     return LocalStudy(setting)
 
 
@@ -206,7 +206,7 @@ class SimulatedStudy:
         self.space: Space | None = self._curves.space if self._curves.rows is None else None
         if cluster is not None and not isinstance(cluster, Cluster):
             raise ParameterError("cluster", cluster, "must be an hbsim.Cluster")
-        read_resource(setting.run.resource)
+        self._workers = count_simulated(setting.run.workers, setting.run.resource, cluster)
         self._check()
 
     def _check(self) -> None:
@@ -264,7 +264,7 @@ class SimulatedStudy:
         return simulate(
             scheduler,
             self._curves,
-            workers=setting.run.workers,
+            workers=self._workers,
             seed=setting.run.seed,
             cluster=self._cluster,
             **queued(setting, points, self._task()),

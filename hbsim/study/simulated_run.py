@@ -16,7 +16,7 @@ import numpy as np
 from hbsim.core.factory import make_scheduler
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import Space
-from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
+from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError, SurrogateError
 from hbsim.executors.training_function import FunctionDescription, describe, load_target, make_target
 from hbsim.runner.records import EndReason
 from hbsim.searchers import FirstPoints, Searcher, SearchTask, check_searcher, make_searcher
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from hbsim.bench.chart_style import Chart
     from hbsim.simulation import Cluster
 
 FORMULAS: Final = ("synthetic", "ideal")  # curves by a formula, which go with any search space
@@ -105,7 +106,7 @@ def run_simulated(
         result = simulate(
             scheduler,
             curves,
-            workers=_workers(options),
+            workers=count_simulated(options.workers, options.resource, options.cluster),
             seed=options.seed,
             cluster=options.cluster,
             searcher=searcher,
@@ -125,14 +126,21 @@ def _name_of(searcher: object) -> str:
     )
 
 
-def _workers(options: RunOptions) -> int | None:
-    """Return the number of workers of the real study; None if the cluster says it."""
-    cluster: Cluster | None = options.cluster
-    if options.workers is None and cluster is not None:
+def count_simulated(
+    workers: int | None, resource: Mapping[str, object] | None, cluster: Cluster | None
+) -> int | None:
+    """Return the number of workers of the real study; None if the cluster says it.
+
+    Raises
+    ------
+    ParameterError
+        As by `count_workers`.
+    """
+    if workers is None and cluster is not None:
         counts = cluster.names_workers or cluster.machines or cluster.schedule or cluster.trace is not None
         if counts:
             return None
-    return count_workers(options.workers, options.resource)
+    return count_workers(workers, resource)
 
 
 class _SimulatedBest(BestTrial):
@@ -214,6 +222,12 @@ class SimulatedResult(Result):
         )
         names = ("job", "trial", "time", "trained", "resource", "value", "metrics")
         return frame.sort("time", maintain_order=True).select(names)
+
+    def plot(self) -> Chart:
+        """Return the learning curves as an Altair chart: a line for each trial, with the rung levels."""
+        from hbsim.bench.study_charts import training_curves
+
+        return training_curves(self)
 
     def summary(self) -> dict[str, object]:
         """Return the figures of the study: those of `hbsim.Result.summary`, and these of `RunResult.summary`.
@@ -336,8 +350,14 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
         except OutputError:
             rule = "the study in this folder has no reports"
             raise ParameterError("surrogate", folder, rule) from None
-        wrap = given.get("wrap")
-        table = load(file, **{"censored": "extrapolate", **given, "wrap": None})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", HbsimWarning)
+            try:
+                table = load(file, **{"censored": "extrapolate", **given, "wrap": None})
+            except SurrogateError as error:
+                raise SurrogateError(folder, error.problem) from None
+    for one in caught:  # they name the temporary file
+        warnings.warn(str(one.message).replace(str(file), folder), one.category, stacklevel=6)
     assert isinstance(table, Table)
     table.name = os.path.basename(os.path.abspath(folder))
     _check_names(table, function)
@@ -345,7 +365,7 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
     if early and "censored" not in given:
         text = f"{early} of {study.scheduler.started} trials in {folder} ended early: their last values stay "
         warnings.warn(HbsimWarning(f"{text}in the simulation, as by censored='extrapolate'"), stacklevel=6)
-    return load(table, wrap=wrap)
+    return load(table, wrap=given.get("wrap"))
 
 
 def _innermost(curves: Surrogate) -> Surrogate:
