@@ -95,13 +95,14 @@ def run_simulated(
         space=function.space,
         scheduler=scheduler.options.as_dict(),
         seed=options.seed,
-        searcher=_name_of(options.searcher),
+        searcher=name_of(options.searcher),
         time_attr=options.time_attr,
         metric=options.metric,
         until_return=options.until_return,
         constants=options.constants,
         search_options=plain_options(options.search_options),
     )
+    about = (spec, options.max_reward)
     try:
         result = simulate(
             scheduler,
@@ -116,11 +117,12 @@ def run_simulated(
             replace=options.replace,
         )
     except Interrupted as interrupted:
-        raise Interrupted(str(interrupted), SimulatedResult(interrupted.result, spec, options)) from None
-    return SimulatedResult(result, spec, options)
+        raise Interrupted(str(interrupted), SimulatedResult(interrupted.result, *about)) from None
+    return SimulatedResult(result, *about)
 
 
-def _name_of(searcher: object) -> str:
+def name_of(searcher: object) -> str:
+    """Return a searcher's name for the description of a study."""
     return (
         searcher if isinstance(searcher, str) else "random" if searcher is None else type(searcher).__name__
     )
@@ -164,10 +166,10 @@ class SimulatedResult(Result):
 
     folder: Path | None = None
 
-    def __init__(self, result: Result, spec: StudySpec, options: RunOptions) -> None:
+    def __init__(self, result: Result, spec: StudySpec, max_reward: float | None) -> None:
         vars(self).update(vars(result))
         self.spec = replace(spec, limit=getattr(self.curves.searcher, "limit", None))
-        self._max_reward = options.max_reward
+        self._max_reward = max_reward
 
     def __repr__(self) -> str:
         return super().__repr__().replace("<Result of", f"<SimulatedResult of {self.spec.train}:", 1)
