@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,7 @@ from hbsim.simulation.result import Result
 from hbsim.study.best import BestTrial
 from hbsim.study.folder import StudyFolder
 from hbsim.study.interrupts import Interrupted
-from hbsim.study.options import REAL_ONLY, SIMULATED_ONLY, RunOptions
+from hbsim.study.options import RunOptions
 from hbsim.study.run import check_constants, check_study_options
 from hbsim.study.simulate import simulate
 from hbsim.study.spec import StudySpec
@@ -46,22 +46,6 @@ if TYPE_CHECKING:
 
 FORMULAS: Final = ("synthetic", "ideal")  # curves by a formula, which go with any search space
 DECIDED: Final = ("fit:", "yahpo:")  # names of surrogates that take the metric that decides
-
-
-def warn_of_ignored(options: RunOptions, stacklevel: int) -> None:
-    """Warn of the given options that have no meaning for the executor, all in one line."""
-    is_simulated = options.executor == "sim"
-    given = {
-        field.name: value
-        for field in fields(options)
-        if (value := getattr(options, field.name)) != field.default and value != {}
-    }
-    names = [name for name in (REAL_ONLY if is_simulated else SIMULATED_ONLY) if name in given]
-    if "resource" in names and "workers" not in given:
-        names.remove("resource")
-    if names:
-        who = "executor='sim'" if is_simulated else "a real study"
-        warnings.warn(HbsimWarning(f"{who} ignores {', '.join(names)}"), stacklevel=stacklevel)
 
 
 def run_simulated(
