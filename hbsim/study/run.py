@@ -150,7 +150,7 @@ def run(
         learning curves, hyperparameters, workers, and all trials. A process of low priority writes it.
     progress : str
         The progress shown on stderr: a live ``"table"``, ``"lines"`` or ``"none"``; by default a table on
-        a terminal, else lines.
+        a terminal, in a notebook one line in the cell, else lines.
     surrogate : str, path or Surrogate, optional
         For ``executor="sim"``, the learning curves: the folder of an earlier study of the function, a file of
         recorded curves, ``"synthetic"`` for curves by a formula, or what `hbsim.surrogates.load` takes. By
