@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,7 @@ from hbsim.simulation.result import Result
 from hbsim.study.best import BestTrial
 from hbsim.study.folder import StudyFolder
 from hbsim.study.interrupts import Interrupted
-from hbsim.study.options import REAL_ONLY, SIMULATED_ONLY, RunOptions
+from hbsim.study.options import RunOptions
 from hbsim.study.run import check_constants, check_study_options
 from hbsim.study.simulate import simulate
 from hbsim.study.spec import StudySpec
@@ -46,22 +46,6 @@ if TYPE_CHECKING:
 
 FORMULAS: Final = ("synthetic", "ideal")  # curves by a formula, which go with any search space
 DECIDED: Final = ("fit:", "yahpo:")  # names of surrogates that take the metric that decides
-
-
-def warn_of_ignored(options: RunOptions, stacklevel: int) -> None:
-    """Warn of the given options that have no meaning for the executor, all in one line."""
-    is_simulated = options.executor == "sim"
-    given = {
-        field.name: value
-        for field in fields(options)
-        if (value := getattr(options, field.name)) != field.default and value != {}
-    }
-    names = [name for name in (REAL_ONLY if is_simulated else SIMULATED_ONLY) if name in given]
-    if "resource" in names and "workers" not in given:
-        names.remove("resource")
-    if names:
-        who = "executor='sim'" if is_simulated else "a real study"
-        warnings.warn(HbsimWarning(f"{who} ignores {', '.join(names)}"), stacklevel=stacklevel)
 
 
 def run_simulated(
@@ -95,13 +79,14 @@ def run_simulated(
         space=function.space,
         scheduler=scheduler.options.as_dict(),
         seed=options.seed,
-        searcher=_name_of(options.searcher),
+        searcher=name_of(options.searcher),
         time_attr=options.time_attr,
         metric=options.metric,
         until_return=options.until_return,
         constants=options.constants,
         search_options=plain_options(options.search_options),
     )
+    about = (spec, options.max_reward)
     try:
         result = simulate(
             scheduler,
@@ -116,11 +101,12 @@ def run_simulated(
             replace=options.replace,
         )
     except Interrupted as interrupted:
-        raise Interrupted(str(interrupted), SimulatedResult(interrupted.result, spec, options)) from None
-    return SimulatedResult(result, spec, options)
+        raise Interrupted(str(interrupted), SimulatedResult(interrupted.result, *about)) from None
+    return SimulatedResult(result, *about)
 
 
-def _name_of(searcher: object) -> str:
+def name_of(searcher: object) -> str:
+    """Return a searcher's name for the description of a study."""
     return (
         searcher if isinstance(searcher, str) else "random" if searcher is None else type(searcher).__name__
     )
@@ -164,10 +150,10 @@ class SimulatedResult(Result):
 
     folder: Path | None = None
 
-    def __init__(self, result: Result, spec: StudySpec, options: RunOptions) -> None:
+    def __init__(self, result: Result, spec: StudySpec, max_reward: float | None) -> None:
         vars(self).update(vars(result))
         self.spec = replace(spec, limit=getattr(self.curves.searcher, "limit", None))
-        self._max_reward = options.max_reward
+        self._max_reward = max_reward
 
     def __repr__(self) -> str:
         return super().__repr__().replace("<Result of", f"<SimulatedResult of {self.spec.train}:", 1)
