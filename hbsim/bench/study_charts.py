@@ -36,6 +36,7 @@ from hbsim.bench.segments import Segments, absent_shares, busy_shares, raster, s
 if TYPE_CHECKING:
     from hbsim.simulation import Result
     from hbsim.study.result import RunResult
+    from hbsim.study.simulated_run import SimulatedResult
 
 WIDTH: Final = 560
 MARKED: Final = "#d55e00"
@@ -319,7 +320,7 @@ FAR: Final = 3.0  # a value this many spans of the middle half away is far from 
 
 
 def training_curves(
-    result: RunResult,
+    result: RunResult | SimulatedResult,
     *,
     legend: bool = True,
     trials: Collection[int] | None = None,
@@ -398,7 +399,9 @@ def training_curves(
     )
 
 
-def curves_of(result: RunResult, best: object = None) -> tuple[pl.DataFrame, dict[str, str]]:
+def curves_of(
+    result: RunResult | SimulatedResult, best: object = None
+) -> tuple[pl.DataFrame, dict[str, str]]:
     """Return the reports of a number, each resource of a trial once, and the names in the legend.
 
     Returns

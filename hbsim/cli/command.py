@@ -157,8 +157,9 @@ def spelled(error: HbsimError, spelling: Mapping[str, str]) -> str:
     if not isinstance(error, ParameterError) or option is None:
         return in_options(str(error), spelling)
     value = "" if error.value is None or error.value is True else _text_of(error.value)
-    # Errors in a cluster's file name fields, not options.
-    rule = error.rule if error.field == "cluster" else in_options(error.rule, spelling)
+    # Errors in a file name fields, not options.
+    is_of_file = error.field == "cluster" or str(error.value).endswith(".toml")
+    rule = error.rule if is_of_file else in_options(error.rule, spelling)
     return f"{f'{option} {value}'.strip()}: {rule}"
 
 

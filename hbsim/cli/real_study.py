@@ -17,6 +17,7 @@ from hbsim.cli.command import is_given, say
 from hbsim.cli.groups import DASK_ONLY, HOSTS_ONLY, MACHINES, machines_of, make_cluster, search_options
 from hbsim.cli.options import Given, group, named_values
 from hbsim.cli.output import progress
+from hbsim.cli.study_file import SUFFIX, read_study
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.options import declared
@@ -116,7 +117,7 @@ def resumed_study(
         The journal cannot be read.
     """
     spec = _same(_read_spec(folder), scheduler, values)
-    values = _merged(earlier_options(ctx, folder), values)
+    values = merged(earlier_options(ctx, folder), values)
     if "train" not in values:
         ctx.fail("Missing argument 'FILE.py:NAME': the study was not begun by this command.")
     names = ("seed", "searcher", "metric", "time_attr", "until_return")
@@ -230,9 +231,13 @@ def earlier_options(ctx: typer.Context, folder: StudyFolder) -> dict[str, Any]:
         for name in FILES:
             if values.get(name):
                 values[name] = str(Path(start, os.path.expanduser(values[name])))
+        if values.get("train", "").endswith(SUFFIX):
+            path = values.pop("train")
+            file = read_study(path).values if Path(path).is_file() else {}
+            values = merged({name: file[name] for name in KEPT if name in file}, values)
         if "search_options" in values:
             values["search_options"] = [_placed(text, start) for text in values["search_options"]]
-        given = _merged(given, values)
+        given = merged(given, values)
     return given
 
 
@@ -258,7 +263,7 @@ def executor_of(values: Mapping[str, Any]) -> str | None:
     return "dask" if executor is None and "scheduler_address" in values else executor
 
 
-def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of two commands; the later one overrides."""
     over: set[str] = set()
     if "scheduler_address" in now:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hbsim.cli.command import PageCommand, command_line, is_given, say, spelling_of
-from hbsim.cli.groups import CLUSTER, SCHEDULER, STUDY, OutputOptions
+from hbsim.cli.groups import CLUSTER, SCHEDULER, STUDY, OutputOptions, search_options
 from hbsim.cli.options import Given, group
 from hbsim.cli.output import print_json
 from hbsim.cli.real_study import (
@@ -27,6 +28,7 @@ from hbsim.cli.real_study import (
     simulated_study,
 )
 from hbsim.cli.simulate import check_trials
+from hbsim.cli.study_file import SUFFIX, StudyValues, read_study, study_toml, write_study
 from hbsim.cli.study_output import notes, resume_command, run_as_json, show_run
 from hbsim.errors import ParameterError
 from hbsim.options import declared, one_of
@@ -87,7 +89,9 @@ def run(
     train: Annotated[
         str | None,
         typer.Argument(
-            metavar="FILE.py:NAME", rich_help_panel=FUNCTION, help="Needed, unless with --resume."
+            metavar="FILE.py:NAME|FILE.toml",
+            rich_help_panel=FUNCTION,
+            help="The function, or a file with a whole study. Needed, unless with --resume.",
         ),
     ] = None,
     executor: Annotated[
@@ -100,6 +104,15 @@ def run(
             show_default=False,
         ),
     ] = "local",
+    write_toml: Annotated[
+        str | None,
+        typer.Option(
+            "--write-toml",
+            rich_help_panel=FUNCTION,
+            metavar="FILE.toml",
+            help="Write a file with this study, and do not run it.",
+        ),
+    ] = None,
     scheduler: Annotated[Given, RUN_SCHEDULER],
     study: Annotated[Given, RUN_STUDY],
     real: Annotated[Given, REAL],
@@ -115,7 +128,8 @@ def run(
     With --hosts trials run on hosts that are reached by SSH, with --scheduler-address on the workers of a
     Dask cluster; --executor dask alone is a Dask cluster in this process. With --executor sim the same study
     is simulated, with as many workers: on the curves of the study in --folder, on those of an earlier one or
-    of a recording (--surrogate DIR, FILE), or on curves by a formula (--surrogate synthetic).
+    of a recording (--surrogate DIR, FILE), or on curves by a formula (--surrogate synthetic). A file has the
+    options of a study; those of the command override it.
 
     For example:
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --num-gpus 1
@@ -124,24 +138,34 @@ def run(
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --hosts a,b,c
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --executor sim \
         --surrogate synthetic
+      hbsim run study.toml --executor sim
     """
     asked = {name: ctx.params[name] for name in ctx.params if is_given(ctx, name)}
-    executor = _executor(ctx, asked, output)
-    _note_ignored(executor, asked, spelling_of(ctx))
-    values = {**study, **curves, **real, **machines, "executor": executor}
-    values |= {"train": train} if "train" in asked else {}
-    values |= {"workers": cluster["workers"]} if "workers" in cluster else {}
-    _run(ctx, scheduler, values, {} if executor != "sim" else cluster, output)
+    of_command: dict[str, Any] = {name: asked[name] for name in ("train", "executor") if name in asked}
+    of_command |= {"workers": cluster["workers"]} if "workers" in cluster else {}
+    values: dict[str, Any] = {**study, **curves, **real, **machines, **of_command}
+    given, file = StudyValues(dict(scheduler), values, dict(cluster)), StudyValues()
+    if train is not None and train.endswith(SUFFIX):
+        file = read_study(train)
+        given = given.over(file)
+    folder = Path(output.get("folder", given.values.pop("folder", FOLDER)))
+    executor = _executor(ctx, given.values, folder)
+    if write_toml is not None:
+        _write_toml(ctx, given, folder, write_toml)
+        return
+    _note_ignored(executor, asked, spelling_of(ctx), file)
+    given.values["executor"] = executor
+    _run(ctx, given, folder, output)
 
 
-def _executor(ctx: typer.Context, asked: Mapping[str, Any], output: Given) -> str:
+def _executor(ctx: typer.Context, values: Mapping[str, Any], folder: Path) -> str:
     """Return the executor: by the options, else as in earlier commands, else this machine."""
-    executor = executor_of(asked)
-    known = dict(asked)
-    if "resume" in asked and executor in (None, "dask", "hosts"):
-        before = earlier_options(ctx, StudyFolder(output.get("folder", FOLDER)))
-        executor = executor_of({**before, **asked}) if executor is None else executor
-        if executor == "dask" and "hosts" in before and "scheduler_address" not in asked:
+    executor = executor_of(values)
+    known = dict(values)
+    if "resume" in values and executor in (None, "dask", "hosts"):
+        before = earlier_options(ctx, StudyFolder(folder))
+        executor = executor_of({**before, **values}) if executor is None else executor
+        if executor == "dask" and "hosts" in before and "scheduler_address" not in values:
             return "hosts"  # earlier versions had no name for this executor
         known |= before
     if executor == "hosts" and "hosts" not in known:
@@ -150,23 +174,37 @@ def _executor(ctx: typer.Context, asked: Mapping[str, Any], output: Given) -> st
     return chosen
 
 
-def _note_ignored(executor: str, asked: Mapping[str, Any], spelling: Mapping[str, str]) -> None:
+def _note_ignored(
+    executor: str, asked: Mapping[str, Any], spelling: Mapping[str, str], file: StudyValues
+) -> None:
     """Say in one line which of the given options have no meaning for the executor."""
     ignored = set(SIMULATED)
     if executor == "sim":
         ignored = {*REAL_ONLY, *RUN_MACHINES.options} - {"resume"}
-        ignored |= set(RESOURCES) if "workers" in asked else set()
+        ignored |= set(RESOURCES) if "workers" in {**asked, **file.values} else set()
     elif executor == "local":
         ignored |= set(RUN_MACHINES.options)
     given = [spelling[name] for name in asked if name in ignored]
+    of_file = [name for name in file.values if name in ignored]
+    of_file += ["cluster"] if file.cluster and executor != "sim" else []
+    if of_file:
+        given.append(f"{', '.join(of_file)} of the file")
     if given:
         say("note", f"--executor {executor} ignores {', '.join(given)}")
 
 
-def _run(
-    ctx: typer.Context, scheduler: Given, values: Mapping[str, Any], cluster: Given, output: Given
-) -> None:
-    folder = Path(output.get("folder", FOLDER))
+def _write_toml(ctx: typer.Context, given: StudyValues, folder: Path, path: str) -> None:
+    """Write the study's file, if its options make a study."""
+    with option_errors(given.values, {}):
+        new_study(ctx, given.scheduler, given.values)
+    points = search_options(given.values).get("points_to_evaluate")
+    written = StudyValues(given.scheduler, {**given.values, "folder": str(folder)}, given.cluster)
+    write_study(path, study_toml(written, points, path))
+    say("note", f"wrote {path}; it runs with: hbsim run {shlex.quote(path)}")
+
+
+def _run(ctx: typer.Context, given: StudyValues, folder: Path, output: Given) -> None:
+    values = given.values
     to_go_on = resume_command(folder, option=spelling_of(ctx)["folder"])
     explain = output.get("explain", [])
     check_trials(explain, values.get("num_trials"))
@@ -175,11 +213,11 @@ def _run(
         if resumes or not simulates:
             study_folder.check(resumes)
         if resumes:
-            study = resumed_study(ctx, scheduler, values, study_folder)
+            study = resumed_study(ctx, given.scheduler, values, study_folder)
         else:
-            study = new_study(ctx, scheduler, values)
+            study = new_study(ctx, given.scheduler, values)
         if simulates:
-            study = simulated_study(study, values, cluster)
+            study = simulated_study(study, values, given.cluster)
     with option_errors(values, study["args"]):
         result = run_to_end(study, folder, to_go_on)
     explain = [trial for trial in explain if trial < result.scheduler.started]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ import numpy as np
 from hbsim.core.factory import make_scheduler
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import Space
-from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
+from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError, SurrogateError
 from hbsim.executors.training_function import FunctionDescription, describe, load_target, make_target
 from hbsim.runner.records import EndReason
 from hbsim.searchers import FirstPoints, Searcher, SearchTask, check_searcher, make_searcher
@@ -25,7 +25,7 @@ from hbsim.simulation.result import Result
 from hbsim.study.best import BestTrial
 from hbsim.study.folder import StudyFolder
 from hbsim.study.interrupts import Interrupted
-from hbsim.study.options import REAL_ONLY, SIMULATED_ONLY, RunOptions
+from hbsim.study.options import RunOptions
 from hbsim.study.run import check_constants, check_study_options
 from hbsim.study.simulate import simulate
 from hbsim.study.spec import StudySpec
@@ -41,26 +41,11 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from hbsim.bench.chart_style import Chart
     from hbsim.simulation import Cluster
 
 FORMULAS: Final = ("synthetic", "ideal")  # curves by a formula, which go with any search space
 DECIDED: Final = ("fit:", "yahpo:")  # names of surrogates that take the metric that decides
-
-
-def warn_of_ignored(options: RunOptions, stacklevel: int) -> None:
-    """Warn of the given options that have no meaning for the executor, all in one line."""
-    is_simulated = options.executor == "sim"
-    given = {
-        field.name: value
-        for field in fields(options)
-        if (value := getattr(options, field.name)) != field.default and value != {}
-    }
-    names = [name for name in (REAL_ONLY if is_simulated else SIMULATED_ONLY) if name in given]
-    if "resource" in names and "workers" not in given:
-        names.remove("resource")
-    if names:
-        who = "executor='sim'" if is_simulated else "a real study"
-        warnings.warn(HbsimWarning(f"{who} ignores {', '.join(names)}"), stacklevel=stacklevel)
 
 
 def run_simulated(
@@ -94,18 +79,19 @@ def run_simulated(
         space=function.space,
         scheduler=scheduler.options.as_dict(),
         seed=options.seed,
-        searcher=_name_of(options.searcher),
+        searcher=name_of(options.searcher),
         time_attr=options.time_attr,
         metric=options.metric,
         until_return=options.until_return,
         constants=options.constants,
         search_options=plain_options(options.search_options),
     )
+    about = (spec, options.max_reward)
     try:
         result = simulate(
             scheduler,
             curves,
-            workers=_workers(options),
+            workers=count_simulated(options.workers, options.resource, options.cluster),
             seed=options.seed,
             cluster=options.cluster,
             searcher=searcher,
@@ -115,24 +101,32 @@ def run_simulated(
             replace=options.replace,
         )
     except Interrupted as interrupted:
-        raise Interrupted(str(interrupted), SimulatedResult(interrupted.result, spec, options)) from None
-    return SimulatedResult(result, spec, options)
+        raise Interrupted(str(interrupted), SimulatedResult(interrupted.result, *about)) from None
+    return SimulatedResult(result, *about)
 
 
-def _name_of(searcher: object) -> str:
+def name_of(searcher: object) -> str:
+    """Return a searcher's name for the description of a study."""
     return (
         searcher if isinstance(searcher, str) else "random" if searcher is None else type(searcher).__name__
     )
 
 
-def _workers(options: RunOptions) -> int | None:
-    """Return the number of workers of the real study; None if the cluster says it."""
-    cluster: Cluster | None = options.cluster
-    if options.workers is None and cluster is not None:
+def count_simulated(
+    workers: int | None, resource: Mapping[str, object] | None, cluster: Cluster | None
+) -> int | None:
+    """Return the number of workers of the real study; None if the cluster says it.
+
+    Raises
+    ------
+    ParameterError
+        As by `count_workers`.
+    """
+    if workers is None and cluster is not None:
         counts = cluster.names_workers or cluster.machines or cluster.schedule or cluster.trace is not None
         if counts:
             return None
-    return count_workers(options.workers, options.resource)
+    return count_workers(workers, resource)
 
 
 class _SimulatedBest(BestTrial):
@@ -156,10 +150,10 @@ class SimulatedResult(Result):
 
     folder: Path | None = None
 
-    def __init__(self, result: Result, spec: StudySpec, options: RunOptions) -> None:
+    def __init__(self, result: Result, spec: StudySpec, max_reward: float | None) -> None:
         vars(self).update(vars(result))
         self.spec = replace(spec, limit=getattr(self.curves.searcher, "limit", None))
-        self._max_reward = options.max_reward
+        self._max_reward = max_reward
 
     def __repr__(self) -> str:
         return super().__repr__().replace("<Result of", f"<SimulatedResult of {self.spec.train}:", 1)
@@ -214,6 +208,12 @@ class SimulatedResult(Result):
         )
         names = ("job", "trial", "time", "trained", "resource", "value", "metrics")
         return frame.sort("time", maintain_order=True).select(names)
+
+    def plot(self) -> Chart:
+        """Return the learning curves as an Altair chart: a line for each trial, with the rung levels."""
+        from hbsim.bench.study_charts import training_curves
+
+        return training_curves(self)
 
     def summary(self) -> dict[str, object]:
         """Return the figures of the study: those of `hbsim.Result.summary`, and these of `RunResult.summary`.
@@ -336,8 +336,14 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
         except OutputError:
             rule = "the study in this folder has no reports"
             raise ParameterError("surrogate", folder, rule) from None
-        wrap = given.get("wrap")
-        table = load(file, **{"censored": "extrapolate", **given, "wrap": None})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", HbsimWarning)
+            try:
+                table = load(file, **{"censored": "extrapolate", **given, "wrap": None})
+            except SurrogateError as error:
+                raise SurrogateError(folder, error.problem) from None
+    for one in caught:  # they name the temporary file
+        warnings.warn(str(one.message).replace(str(file), folder), one.category, stacklevel=6)
     assert isinstance(table, Table)
     table.name = os.path.basename(os.path.abspath(folder))
     _check_names(table, function)
@@ -345,7 +351,7 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
     if early and "censored" not in given:
         text = f"{early} of {study.scheduler.started} trials in {folder} ended early: their last values stay "
         warnings.warn(HbsimWarning(f"{text}in the simulation, as by censored='extrapolate'"), stacklevel=6)
-    return load(table, wrap=wrap)
+    return load(table, wrap=given.get("wrap"))
 
 
 def _innermost(curves: Surrogate) -> Surrogate:

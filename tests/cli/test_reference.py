@@ -10,12 +10,14 @@ import re
 from pathlib import Path
 
 from hbsim.cli.main import COMMANDS, list_options
+from hbsim.cli.study_file import FIELDS
 from hbsim.options import declared
 from hbsim.simulation import Cluster, Machines
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 PAGE = REFERENCE / "cli.md"
 CLUSTER_PAGE = REFERENCE / "cluster.md"
+STUDY_FILE_PAGE = REFERENCE / "study-file.md"
 TABLE = re.compile(r"(?<=<!-- options: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 
 
@@ -49,10 +51,28 @@ def cluster_tables() -> list[str]:
     return [make_cluster_table(Cluster), make_cluster_table(Machines)]
 
 
+def study_file_table() -> str:
+    """Return the tables of a study's file: a heading a table, a row a field."""
+    lines = []
+    for table, fields in FIELDS.items():
+        lines += ["", f"**`[{table}]`**" if table else "**Above all tables**", ""]
+        if fields is None:
+            lines.append(
+                "Fields are names of the training function's arguments, or of options of the searcher."
+            )
+            continue
+        lines += ["| field | value | meaning |", "| --- | --- | --- |"]
+        for one in fields.values():
+            value, meaning = (text.replace("|", "\\|") for text in (one.metavar, one.help))
+            lines.append(f"| `{one.name}` | {f'`{value}`' if value else 'true, false'} | {meaning} |")
+    return "\n".join(lines) + "\n\n"
+
+
 def test_the_pages_have_all_options():
     assert TABLE.findall(PAGE.read_text("utf-8")) == [make_table()], f"python -m {__name__} writes it"
     found = TABLE.findall(CLUSTER_PAGE.read_text("utf-8"))
     assert found == cluster_tables(), f"python -m {__name__} writes them"
+    assert TABLE.findall(STUDY_FILE_PAGE.read_text("utf-8")) == [study_file_table()]
 
 
 def test_options_are_listed_by_command_with_their_names_and_aliases():
@@ -73,3 +93,5 @@ if __name__ == "__main__":
     PAGE.write_text(TABLE.sub(lambda match: make_table(), text), "utf-8")
     text, tables = CLUSTER_PAGE.read_text("utf-8"), iter(cluster_tables())
     CLUSTER_PAGE.write_text(TABLE.sub(lambda match: next(tables), text), "utf-8")
+    text = STUDY_FILE_PAGE.read_text("utf-8")
+    STUDY_FILE_PAGE.write_text(TABLE.sub(lambda match: study_file_table(), text), "utf-8")

@@ -265,11 +265,10 @@ def test_one_flag_simulates_the_same_study(call, whole):
     assert "its configuration    x=" in ran.out
     assert ran.out.count("simulated time") == 1
     assert str(whole) not in ran.out
-    assert "trials in" in ran.err
-    assert ran.err.endswith(
-        "ended early: their last values stay in the simulation, as by --censored extrapolate\n"
+    (line,) = [line for line in ran.err.splitlines() if "the clock of row" not in line]  # a slow machine
+    assert line.endswith(
+        "ended early: their last values stay in the simulation, as by --censored extrapolate"
     )
-    assert ran.err.count("\n") == 1
     content = printed(call(*words, "--censored", "final", "--json", "--explain", "2").out)
     real = load(whole).summary()
     summary = content["summary"]
