@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hbsim.study.result import RunResult, load
     from hbsim.study.run import run
     from hbsim.study.simulate import simulate
+    from hbsim.study.simulated_run import SimulatedResult
 
 __version__: Final = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "Real",
     "Result",
     "RunResult",
+    "SimulatedResult",
     "Space",
     "Sweep",
     "args",
@@ -59,6 +61,7 @@ _MODULES: Final = {
     "Real": "hbsim.core.space",
     "Result": "hbsim.simulation",
     "RunResult": "hbsim.study.result",
+    "SimulatedResult": "hbsim.study.simulated_run",
     "Space": "hbsim.core.space",
     "Sweep": "hbsim.bench.comparison",
     "args": "hbsim.core.space",

@@ -42,7 +42,7 @@ from hbsim.searchers.factory import plain_options
 from hbsim.study.checkpoint_retention import CheckpointRetention
 from hbsim.study.folder import RemoteRuns, StudyFolder, environment
 from hbsim.study.interrupts import Interrupted, interruptible
-from hbsim.study.options import RunOptions, check_names
+from hbsim.study.options import RunOptions, check_names, warn_of_ignored
 from hbsim.study.page import PageProcess
 from hbsim.study.progress_display import printer, shown
 from hbsim.study.spec import StudySpec, StudyState, new_state, replay
@@ -225,10 +225,10 @@ def run(
         replace=replace,
         executor=executor,
     )
-    from hbsim.study.simulated_run import run_simulated, warn_of_ignored
-
     warn_of_ignored(options, stacklevel=4)
     if executor == "sim":
+        from hbsim.study.simulated_run import run_simulated
+
         return run_simulated(train, scheduler, options)
     return run_study(train, scheduler, options)
 
