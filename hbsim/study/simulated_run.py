@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from hbsim.bench.chart_style import Chart
     from hbsim.simulation import Cluster
+    from hbsim.study.result import RunResult
 
 FORMULAS: Final = ("synthetic", "ideal")  # curves by a formula, which go with any search space
 DECIDED: Final = ("fit:", "yahpo:")  # names of surrogates that take the metric that decides
@@ -63,8 +64,7 @@ def run_simulated(
         The learning curves cannot be used.
     """
     check_study_options(scheduler, options)
-    target = make_target(train)
-    function = describe(train if callable(train) else load_target(target))
+    function = describe(train if callable(train) else load_target(make_target(train)))
     check_constants(function, options.constants)
     curves = find_curves(function, scheduler, options)
     if options.until_return:
@@ -243,18 +243,20 @@ def find_curves(function: FunctionDescription, scheduler: Scheduler, options: Ru
     ParameterError, SurrogateError, JournalError
         There are none, they cannot be read, or their configurations have other names than the function's.
     """
+    from hbsim.study.result import load as load_study
+
     given, metric, mode = options.surrogate, options.metric, scheduler.mode
-    if given is None:
-        given = _of_same_function(function, options)
     read: dict[str, object] = {} if metric is None else {"metric": metric, "mode": mode}
     more: dict[str, Any] = dict(options.surrogate_options or {})
     text = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
     name, _, rest = text.partition(":")
-    if name in FORMULAS:
+    if given is None:
+        curves = _of_study(_own_study(function, options), function, {**read, **more})
+    elif name in FORMULAS:
         max_t = None if options.until_return else scheduler.options.max_t
         curves = load(_formula(name, rest, mode, max_t), **more)
     elif text and StudyFolder(text).holds_study:
-        curves = _of_study(text, function, {**read, **more})
+        curves = _of_study(load_study(text), function, {**read, **more})
     elif text == "digits" or text.startswith(DECIDED) or Path(text).suffix in SUFFIXES:
         curves = _load_decided(text, read, more, function)
     else:
@@ -283,20 +285,22 @@ def _load_decided(
         raise
 
 
-def _of_same_function(function: FunctionDescription, options: RunOptions) -> str:
-    """Return the study's folder, if it holds a study of this function with reports."""
+def _own_study(function: FunctionDescription, options: RunOptions) -> RunResult:
+    """Return the study in the folder, if it is one of this function, with reports."""
     from hbsim.study.result import load as load_study
 
     folder = StudyFolder(options.folder)
-    found = "" if folder.holds_study else f"{options.folder} holds no study"
-    if not found:
+    found = f"{options.folder} holds no study"
+    if folder.holds_study:
         result = load_study(folder.path)
-        if result.spec.train != function.label or set(result.spec.space) != set(function.space):
+        if result.spec.train != function.label:
             found = f"{options.folder} holds a study of {result.spec.train}"
-        elif not len(result.incumbent()) and result.reports.is_empty():
-            found = f"the study in {options.folder} has no reports"
+        elif set(result.spec.space) != set(function.space):
+            found = f"the study in {options.folder} has another search space"
+        elif len(result.incumbent()) or not result.reports.is_empty():
+            return result
         else:
-            return str(options.folder)
+            found = f"the study in {options.folder} has no reports"
     rule = (
         f"there are no learning curves of {function.label}, {found}: record some (hbsim record), name the "
         "folder of an earlier study, or ask for curves by a formula ('synthetic')"
@@ -315,7 +319,7 @@ def _formula(name: str, rest: str, mode: str, max_t: float | None) -> str:
     return f"{name}:{','.join(items)}" if items else name
 
 
-def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, Any]) -> Surrogate:
+def _of_study(study: RunResult, function: FunctionDescription, given: Mapping[str, Any]) -> Surrogate:
     """Return the curves of an earlier study; the last values stay of those that ended early.
 
     Warns
@@ -323,9 +327,7 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
     HbsimWarning
         Some curves ended early and nothing was given for them, or the function has changed since.
     """
-    from hbsim.study.result import load as load_study
-
-    study = load_study(folder)
+    folder = os.path.relpath(study.folder) if study.folder.is_relative_to(Path.cwd()) else str(study.folder)
     if study.spec.train == function.label and study.spec.digest != function.digest:
         text = f"{function.label} has changed since the study in {folder}: its curves may differ"
         warnings.warn(HbsimWarning(text), stacklevel=6)
@@ -345,7 +347,7 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
     for one in caught:  # they name the temporary file
         warnings.warn(str(one.message).replace(str(file), folder), one.category, stacklevel=6)
     assert isinstance(table, Table)
-    table.name = os.path.basename(os.path.abspath(folder))
+    table.name = study.folder.name
     _check_names(table, function)
     early = table.censored_rows
     if early and "censored" not in given:
