@@ -130,9 +130,12 @@ def test_long_traces(chosen: tuple[str, dict[str, Any]], seed: int) -> None:
     if options["num_trials"] is None:
         return
     pair.drain()
-    for reload in (True, False):  # the study is extended, by a process that goes on with its state or by the same
+    for reload in (
+        True,
+        False,
+    ):  # the study is extended, by a process that goes on with its state or by the same
         if reload:
             pair.reload()
-        pair.extend(30)
+        pair.extend(31)
         seeded_trace(pair, workers=4 + 20 * seed, steps=100, seed=seed, reload=reload)
         pair.drain()
