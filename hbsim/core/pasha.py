@@ -39,7 +39,7 @@ class Ranking:
     places: all other ranks change by one in both rankings.
     """
 
-    __slots__ = ("_below", "_values", "_sorted", "_worst")
+    __slots__ = ("_below", "_sorted", "_values", "_worst")
 
     def __init__(self) -> None:
         self._values = array("d")  # ascending
