@@ -10,7 +10,6 @@ import warnings
 from pathlib import Path
 from typing import Final, Self
 
-import hbsim
 from hbsim.errors import HbsimWarning, ParameterError
 from hbsim.study.interrupts import Interrupted
 
@@ -18,7 +17,7 @@ PAGE: Final = "study.html"  # in the study's folder
 PAGES: Final = (".html", ".htm")
 GENERATOR: Final = '<meta name="generator" content="hbsim show">'
 SHOW: Final = f"""import sys
-sys.path.append({str(Path(hbsim.__file__).parents[1])!r})
+sys.path.append({str(Path(__file__).parents[2])!r})
 from hbsim.cli.main import main
 main()"""
 LAST: Final = 60.0  # seconds that the last page may take
