@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hbsim.study.result import RunResult, load
     from hbsim.study.run import run
     from hbsim.study.simulate import simulate
+    from hbsim.study.simulated_run import SimulatedResult
 
 __version__: Final = "0.1.0"
 
@@ -37,6 +38,7 @@ __all__ = [
     "Real",
     "Result",
     "RunResult",
+    "SimulatedResult",
     "Space",
     "Sweep",
     "args",
@@ -65,6 +67,7 @@ _MODULES: Final = {
     "Real": "hbsim.core.space",
     "Result": "hbsim.simulation",
     "RunResult": "hbsim.study.result",
+    "SimulatedResult": "hbsim.study.simulated_run",
     "Space": "hbsim.core.space",
     "Sweep": "hbsim.bench.comparison",
     "args": "hbsim.core.space",

@@ -143,7 +143,7 @@ def fit(
         A ``.npz``, ``.csv`` or ``.parquet`` file, or ``"digits"``. A `Table` is fitted as it is: the
         treatment of rows that end early was chosen when it was loaded.
     seed : int
-        The seed of the draws, and of the folds of the report.
+        The seed of the draws, of the trees of its models, and of the folds of the report.
     metric, mode, time, seconds_per_unit, first_level
         Options of a file, as in `Table.load`.
     censored : "fail", "exclude", "extrapolate" or "final", optional

@@ -5,26 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from hbsim.autotorch.running import CURVES
 from hbsim.errors import OutputError
-from hbsim.study.result import RunResult
 from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from hbsim.core.scheduler import Scheduler
-    from hbsim.simulation import Result
+    from hbsim.study.result import RunResult
+    from hbsim.study.simulated_run import SimulatedResult
 
 
 def draw(
-    result: RunResult | Result,
-    reports: pl.DataFrame,
+    result: RunResult | SimulatedResult,
     filename: str | os.PathLike[str] | None,
     folder: Path,
     show: bool,
@@ -34,10 +28,8 @@ def draw(
 
     Parameters
     ----------
-    result : RunResult or Result
+    result : RunResult or SimulatedResult
         The study.
-    reports : polars.DataFrame
-        Its reports: trial, resource, value.
     filename : path, optional
         Where to save the picture.
     folder : Path
@@ -48,8 +40,7 @@ def draw(
     from hbsim.bench.chart_style import save
     from hbsim.bench.study_charts import training_curves
 
-    seen = result if isinstance(result, RunResult) else cast(RunResult, _seen(result, reports))
-    chart = training_curves(seen, legend=legend)
+    chart = training_curves(result, legend=legend)
     # IPython in a terminal has no kernel, and cannot show pictures.
     is_notebook = "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel")
     if show and is_notebook:
@@ -70,28 +61,3 @@ def _has_display() -> bool:
     return sys.platform in ("darwin", "win32") or any(
         os.environ.get(x) for x in ("DISPLAY", "WAYLAND_DISPLAY")
     )
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A simulated study with the attributes that the plot of a real one needs."""
-
-    reports: pl.DataFrame
-    trials: pl.DataFrame
-    scheduler: Scheduler
-    workers: int
-    spec: Any
-    best: int | None
-
-    def summary(self) -> dict[str, object]:
-        return {"best_trial": self.best}
-
-
-def _seen(result: Result, reports: pl.DataFrame) -> _Seen:
-    surrogate, better = result.curves.surrogate, result.incumbent()
-    until_return = result.scheduler.type == "fifo"
-    spec = SimpleNamespace(
-        time_attr="resource", metric=surrogate.metric, train=surrogate.name, until_return=until_return
-    )
-    best = better["trial"][-1] if len(better) else None
-    return _Seen(reports, result.trials, result.scheduler, result.cluster.workers, spec, best)

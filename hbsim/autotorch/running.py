@@ -21,8 +21,8 @@ from hbsim.terminal import print_err
 if TYPE_CHECKING:
     from hbsim.autotorch.options import StudyParameters
     from hbsim.autotorch.studies import AutoTorchStudy
-    from hbsim.simulation import Result
     from hbsim.study.result import RunResult
+    from hbsim.study.simulated_run import SimulatedResult
 
 
 class StudyRunner:
@@ -41,7 +41,7 @@ class StudyRunner:
 
     Attributes
     ----------
-    result : RunResult or Result, or None
+    result : RunResult or SimulatedResult, or None
         The result of the study so far; None before it ran.
     begun : bool
         Whether the folder holds this study.
@@ -53,13 +53,13 @@ class StudyRunner:
         self, setting: StudyParameters, study: AutoTorchStudy, place: CheckpointFolder, resume: bool
     ) -> None:
         self.place = place
-        self.result: RunResult | Result | None = None
+        self.result: RunResult | SimulatedResult | None = None
         self.begun = False
         self.over = False
         self._setting, self._study, self._resume = setting, study, resume
         self._runs = 0
 
-    def run(self, queue: Sequence[Sequence[float]], timeout: float | None) -> RunResult | Result:
+    def run(self, queue: Sequence[Sequence[float]], timeout: float | None) -> RunResult | SimulatedResult:
         """Run the study, or go on with it, for `timeout` seconds at most."""
         if self.over and self.result is not None:
             return self.result

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.searchers import Searcher
-    from hbsim.simulation import Cluster, Result
+    from hbsim.simulation import Cluster
     from hbsim.study.result import RunResult
+    from hbsim.study.simulated_run import SimulatedResult
     from hbsim.surrogates import Surrogate
 
 
@@ -81,7 +82,7 @@ class TaskScheduler:
 
     # StudyRunner
 
-    def run(self) -> RunResult | Result:
+    def run(self) -> RunResult | SimulatedResult:
         """Run the study, and return its result; at once if it is over.
 
         After an interruption it goes on where it stopped.
@@ -139,8 +140,8 @@ class TaskScheduler:
     # Results
 
     @property
-    def result(self) -> RunResult | Result:
-        """The result of the study: a `hbsim.study.result.RunResult`, or the `hbsim.Result` of a simulation.
+    def result(self) -> RunResult | SimulatedResult:
+        """The result of the study: a `RunResult`, or the `SimulatedResult` of a simulation.
 
         Raises
         ------
@@ -164,7 +165,7 @@ class TaskScheduler:
         HbsimError
             The study has not run, or no trial has reported a number. So do the next two.
         """
-        return self._study.configuration(self.result, self.get_best_task_id())
+        return self.result.configuration(self.get_best_task_id())
 
     def get_best_reward(self) -> float:
         """Return the best value reported."""
@@ -212,12 +213,11 @@ class TaskScheduler:
         """
         flag("plot", plot)
         flag("use_legend", use_legend)
-        reports = self._study.reports(self.result)
         if filename is not None or plot:
             from hbsim.autotorch.curves import draw
 
-            draw(self.result, reports, filename, self.folder, show=plot, legend=use_legend)
-        return reports
+            draw(self.result, filename, self.folder, show=plot, legend=use_legend)
+        return self.result.reports.select("trial", "resource", "value")
 
     # SchedulerState
 
@@ -349,7 +349,7 @@ class FIFOScheduler(TaskScheduler):
     seed : int
         The seed of all random numbers.
     workers : int, optional
-        How many trials run at the same time; by default as many as fit, 32 in simulation.
+        How many trials run at the same time; by default as many as fit on this machine, in simulation too.
     retries : int
         How often a failed trial is tried again.
     loss_retries : int, optional

@@ -14,19 +14,18 @@ from hbsim.autotorch.running import CheckpointFolder
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimWarning, ParameterError
-from hbsim.executors.slots import read_resource
 from hbsim.executors.training_function import load_target, make_target
 from hbsim.searchers import FirstPoints, SearchTask, make_searcher
-from hbsim.simulation import Cluster, Result
+from hbsim.simulation import Cluster
 from hbsim.study.result import load as load_study
 from hbsim.study.run import check_constants, run_study
-from hbsim.study.simulate import simulate
+from hbsim.study.simulate import cluster_of, simulate
+from hbsim.study.simulated_run import SimulatedResult, count_simulated, name_of
+from hbsim.study.spec import StudySpec
 from hbsim.study.workers import check_executor, check_share
 from hbsim.surrogates import Surrogate, check_levels, load
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from hbsim.autotorch.options import StudyParameters
     from hbsim.autotorch.running import CheckpointFolder
     from hbsim.core.scheduler import Scheduler
@@ -52,7 +51,7 @@ class AutoTorchStudy(Protocol):
         """Return a new core scheduler."""
         ...
 
-    # Any: RunResult or Result, each study its own.
+    # Any: RunResult or SimulatedResult, each study its own.
     def run(
         self, points: Sequence[Sequence[float]], place: CheckpointFolder, resume: bool, time_out: float | None
     ) -> Any:
@@ -61,14 +60,6 @@ class AutoTorchStudy(Protocol):
 
     def load(self, place: CheckpointFolder) -> Any:
         """Return the result so far in a folder; None if simulations keep none."""
-        ...
-
-    def configuration(self, result: Any, trial: int) -> dict[str, object]:
-        """Return a trial's configuration."""
-        ...
-
-    def reports(self, result: Any) -> pl.DataFrame:
-        """Return columns trial, resource, value."""
         ...
 
 
@@ -89,9 +80,9 @@ def make_study(
             )
         return SimulatedStudy(setting, surrogate, cluster)
 
-    for name, value in (("surrogate", surrogate), ("cluster", cluster)):
-        if value is not None:
-            raise ParameterError(name, value, "is for executor='sim'")
+    given = {"surrogate": surrogate, "cluster": cluster}
+    if ignored := [name for name, value in given.items() if value is not None]:
+        warnings.warn(HbsimWarning(f"a real study ignores {', '.join(ignored)}"), stacklevel=7)
     return LocalStudy(setting)
 
 
@@ -140,14 +131,6 @@ class LocalStudy:
     def load(self, place: CheckpointFolder) -> RunResult:
         """Return the result so far in the study's folder."""
         return load_study(place.path)
-
-    def configuration(self, result: RunResult, trial: int) -> dict[str, object]:
-        """Return a trial's configuration."""
-        return result.configuration(trial)
-
-    def reports(self, result: RunResult) -> pl.DataFrame:
-        """Return columns trial, resource, value, a row a report."""
-        return result.reports.select("trial", "resource", "value")
 
 
 def check_named(setting: StudyParameters, task: SearchTask) -> None:
@@ -204,9 +187,8 @@ class SimulatedStudy:
         self._curves: Surrogate = load(surrogate)
         self.surrogate: str | None = self._curves.name
         self.space: Space | None = self._curves.space if self._curves.rows is None else None
-        if cluster is not None and not isinstance(cluster, Cluster):
-            raise ParameterError("cluster", cluster, "must be an hbsim.Cluster")
-        read_resource(setting.run.resource)
+        cluster_of(setting.run.workers, cluster)
+        self._workers = count_simulated(setting.run.workers, setting.run.resource, cluster)
         self._check()
 
     def _check(self) -> None:
@@ -216,7 +198,6 @@ class SimulatedStudy:
             raise ParameterError("mode", setting.mode, rule)
         check_levels(curves, self._fresh().levels)
         self._check_rows()
-        self._check_workers()
         check_named(setting, self._task())
 
     def _task(self) -> SearchTask:
@@ -232,19 +213,6 @@ class SimulatedStudy:
             rule = f"the table {self.surrogate} has {rows} rows, one for each trial"
             raise ParameterError("num_trials", trials, rule)
 
-    def _check_workers(self) -> None:
-        workers, cluster = self._setting.run.workers, self._cluster
-        if workers is not None:
-            Cluster(workers=workers)
-        if (
-            workers is not None
-            and cluster is not None
-            and cluster.names_workers
-            and workers != cluster.workers
-        ):
-            rule = f"the cluster has workers={cluster.workers}; say how many in one place"
-            raise ParameterError("workers", workers, rule)
-
     def fresh(self) -> Scheduler:
         """Return a new core scheduler."""
         with warnings.catch_warnings():
@@ -258,27 +226,31 @@ class SimulatedStudy:
 
     def run(
         self, points: Sequence[Sequence[float]], place: CheckpointFolder, resume: bool, time_out: float | None
-    ) -> Result:
+    ) -> SimulatedResult:
         """Simulate the study, always from its beginning; nothing is written."""
         setting, scheduler = self._setting, self.fresh()
-        return simulate(
+        spec = StudySpec(
+            train=self._curves.name,
+            digest=None,
+            space=self._curves.space or Space({}),
+            scheduler=scheduler.options.as_dict(),
+            seed=setting.run.seed,
+            searcher=name_of(setting.run.searcher),
+            time_attr="resource",
+            metric=self._curves.metric,
+            until_return=setting.type == "fifo",
+        )
+        result = simulate(
             scheduler,
             self._curves,
-            workers=setting.run.workers,
+            workers=self._workers,
             seed=setting.run.seed,
             cluster=self._cluster,
             **queued(setting, points, self._task()),
             max_time=setting.run.max_time,
             max_reward=setting.run.max_reward,
         )
+        return SimulatedResult(result, spec, setting.run.max_reward)
 
     def load(self, place: CheckpointFolder) -> None:
         """Return None: a simulation leaves nothing in its folder, and takes moments."""
-
-    def configuration(self, result: Result, trial: int) -> dict[str, object]:
-        """Return a trial's configuration: by the names of the surrogate, where it has any."""
-        return result.configuration(trial)
-
-    def reports(self, result: Result) -> pl.DataFrame:
-        """Return columns trial, resource, value, a row a unit of training."""
-        return result.epochs().select("trial", "resource", "value")

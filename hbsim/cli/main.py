@@ -65,7 +65,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="hbsim",
     cls=Commands,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings=SETTINGS,

@@ -141,6 +141,8 @@ def picture(status: StudyStatus, folder: Path, console: Console) -> Iterator[Ren
 
 
 def _facts(status: StudyStatus, folder: Path) -> list[tuple[str, str]]:
+    from hbsim.study.progress_summary import near
+
     summary = status.summary
     lines = [
         ("study", f"{summary.name()}, in {folder}"),
@@ -148,6 +150,7 @@ def _facts(status: StudyStatus, folder: Path) -> list[tuple[str, str]]:
         ("time left", status.time_left_text),
         ("trials", summary.trials()),
         ("best", summary.best()),
+        ("its model", "" if status.checkpoint is None else near(status.checkpoint)),
     ]
     if status.over and status.time_left is not None:
         lines.append(("to go on", resume_command(folder)))

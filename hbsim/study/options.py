@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hbsim.core.numbers import exact, whole
-from hbsim.errors import ParameterError, needs
+from hbsim.errors import HbsimWarning, ParameterError, needs
 from hbsim.options import check_options, one_of, option
 from hbsim.study.page import page_file
 from hbsim.surrogates.options import SurrogateOptions
@@ -346,3 +347,19 @@ REAL_ONLY: Final = (
     "resource",  # beside workers: without them the number of workers follows from it
 )
 SIMULATED_ONLY: Final = ("surrogate", "surrogate_options", "cluster", "replace")
+
+
+def warn_of_ignored(options: RunOptions, stacklevel: int) -> None:
+    """Warn of the given options that have no meaning for the executor, all in one line."""
+    is_simulated = options.executor == "sim"
+    given = {
+        field.name: value
+        for field in fields(options)
+        if (value := getattr(options, field.name)) != field.default and value != {}
+    }
+    names = [name for name in (REAL_ONLY if is_simulated else SIMULATED_ONLY) if name in given]
+    if "resource" in names and "workers" not in given:
+        names.remove("resource")
+    if names:
+        who = "executor='sim'" if is_simulated else "a real study"
+        warnings.warn(HbsimWarning(f"{who} ignores {', '.join(names)}"), stacklevel=stacklevel)

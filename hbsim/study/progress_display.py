@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from math import inf, isfinite
 from textwrap import wrap
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hbsim import terminal
 from hbsim.executors.local import trial_folder
@@ -64,7 +64,9 @@ def shown(
         The study's workers.
     """
     observers: list[Observer] = []
-    kind = options.progress if options.progress != "auto" else "table" if _terminal() else "lines"
+    kind: str = options.progress
+    if kind == "auto":
+        kind = "table" if _terminal() else "notebook" if _in_notebook() else "lines"
     if kind != "none":
         count = None if workers.hosts() else len(workers.slots)
         observers.append(_progress(kind, stack, ProgressSummary(spec, state, study_folder, count), workers))
@@ -81,6 +83,13 @@ def _terminal() -> bool:
     """Return whether stderr is a terminal on which lines can be redrawn."""
     dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
     return sys.stderr is not None and sys.stderr.isatty() and not dumb
+
+
+def _in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    shell = sys.modules.get("ipykernel.zmqshell")
+    ipython = sys.modules.get("IPython")
+    return shell is not None and ipython is not None and ipython.get_ipython() is not None
 
 
 def printer(progress: str) -> Callable[[str], None]:
@@ -102,7 +111,10 @@ def _progress(kind: str, stack: ExitStack, summary: ProgressSummary, workers: St
         table = LiveTable(summary, lambda: workers.slots, lambda: _about(workers, summary.workers.open))
         stack.callback(table.close)
         return table
-
+    if kind == "notebook":
+        line = NotebookLine(summary)
+        stack.callback(line.close)
+        return line
     return PlainLines(summary, _about(workers, range(len(workers.slots))))
 
 
@@ -252,6 +264,49 @@ class PlainLines:
             print_err(f"[{hms(self._summary.elapsed)}] {line}")
         except (OSError, ValueError):
             self._off = True  # stderr is closed: the study goes on without lines
+
+
+class NotebookLine:
+    """An `Observer` that shows one line in a notebook's cell, and updates it at most once a second.
+
+    Parameters
+    ----------
+    summary : ProgressSummary
+        Gets each record first.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(self, summary: ProgressSummary, clock: Callable[[], float] = time.monotonic) -> None:
+        self._summary, self._clock = summary, clock
+        self._line: Any = None  # IPython's handle
+        self._next = -inf
+
+    def record(self, record: Record) -> None:
+        """Handle a record."""
+        self._summary.record(record)
+
+    def tick(self) -> None:
+        """Update the line if it is due."""
+        if self._clock() >= self._next:
+            self._next = self._clock() + APART
+            self._show()
+
+    def close(self) -> None:
+        """Show how the study ended."""
+        self._show()
+
+    def _show(self) -> None:
+        from IPython.display import display
+
+        summary = self._summary
+        parts = (summary.trials(), summary.best(), summary.state())
+        text = {"text/plain": f"[{hms(summary.elapsed)}] {'; '.join(part for part in parts if part)}"}
+        with suppress(Exception):  # a notebook that is gone does not end the study
+            if self._line is None:
+                self._line = display(text, raw=True, display_id=True)
+            else:
+                self._line.update(text, raw=True)
 
 
 PICTURE_EVERY: Final = 0.25  # seconds between two pictures

@@ -43,7 +43,7 @@ from hbsim.searchers.factory import plain_options
 from hbsim.study.checkpoint_retention import CheckpointRetention
 from hbsim.study.folder import RemoteRuns, StudyFolder, environment
 from hbsim.study.interrupts import Interrupted, interruptible
-from hbsim.study.options import RunOptions, check_names
+from hbsim.study.options import RunOptions, check_names, warn_of_ignored
 from hbsim.study.page import PageProcess
 from hbsim.study.progress_display import printer, shown
 from hbsim.study.spec import StudySpec, StudyState, new_state, replay
@@ -152,7 +152,7 @@ def run(
         learning curves, hyperparameters, workers, and all trials. A process of low priority writes it.
     progress : str
         The progress shown on stderr: a live ``"table"``, ``"lines"`` or ``"none"``; by default a table on
-        a terminal, else lines.
+        a terminal, in a notebook one line in the cell, else lines.
     surrogate : str, path or Surrogate, optional
         For ``executor="sim"``, the learning curves: the folder of an earlier study of the function, a file of
         recorded curves, ``"synthetic"`` for curves by a formula, or what `hbsim.surrogates.load` takes. By
@@ -227,10 +227,10 @@ def run(
         replace=replace,
         executor=executor,
     )
-    from hbsim.study.simulated_run import run_simulated, warn_of_ignored
-
     warn_of_ignored(options, stacklevel=4)
     if executor == "sim":
+        from hbsim.study.simulated_run import run_simulated
+
         return run_simulated(train, scheduler, options)
     return run_study(train, scheduler, options)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,7 @@ from hbsim.simulation.result import Result
 from hbsim.study.best import BestTrial
 from hbsim.study.folder import StudyFolder
 from hbsim.study.interrupts import Interrupted
-from hbsim.study.options import REAL_ONLY, SIMULATED_ONLY, RunOptions
+from hbsim.study.options import RunOptions
 from hbsim.study.run import check_constants, check_study_options
 from hbsim.study.simulate import simulate
 from hbsim.study.spec import StudySpec
@@ -43,25 +43,10 @@ if TYPE_CHECKING:
 
     from hbsim.bench.chart_style import Chart
     from hbsim.simulation import Cluster
+    from hbsim.study.result import RunResult
 
 FORMULAS: Final = ("synthetic", "ideal")  # curves by a formula, which go with any search space
 DECIDED: Final = ("fit:", "yahpo:")  # names of surrogates that take the metric that decides
-
-
-def warn_of_ignored(options: RunOptions, stacklevel: int) -> None:
-    """Warn of the given options that have no meaning for the executor, all in one line."""
-    is_simulated = options.executor == "sim"
-    given = {
-        field.name: value
-        for field in fields(options)
-        if (value := getattr(options, field.name)) != field.default and value != {}
-    }
-    names = [name for name in (REAL_ONLY if is_simulated else SIMULATED_ONLY) if name in given]
-    if "resource" in names and "workers" not in given:
-        names.remove("resource")
-    if names:
-        who = "executor='sim'" if is_simulated else "a real study"
-        warnings.warn(HbsimWarning(f"{who} ignores {', '.join(names)}"), stacklevel=stacklevel)
 
 
 def run_simulated(
@@ -95,18 +80,19 @@ def run_simulated(
         space=function.space,
         scheduler=scheduler.options.as_dict(),
         seed=options.seed,
-        searcher=_name_of(options.searcher),
+        searcher=name_of(options.searcher),
         time_attr=options.time_attr,
         metric=options.metric,
         until_return=options.until_return,
         constants=options.constants,
         search_options=plain_options(options.search_options),
     )
+    about = (spec, options.max_reward)
     try:
         result = simulate(
             scheduler,
             curves,
-            workers=_workers(options),
+            workers=count_simulated(options.workers, options.resource, options.cluster),
             seed=options.seed,
             cluster=options.cluster,
             searcher=searcher,
@@ -116,24 +102,32 @@ def run_simulated(
             replace=options.replace,
         )
     except Interrupted as interrupted:
-        raise Interrupted(str(interrupted), SimulatedResult(interrupted.result, spec, options)) from None
-    return SimulatedResult(result, spec, options)
+        raise Interrupted(str(interrupted), SimulatedResult(interrupted.result, *about)) from None
+    return SimulatedResult(result, *about)
 
 
-def _name_of(searcher: object) -> str:
+def name_of(searcher: object) -> str:
+    """Return a searcher's name for the description of a study."""
     return (
         searcher if isinstance(searcher, str) else "random" if searcher is None else type(searcher).__name__
     )
 
 
-def _workers(options: RunOptions) -> int | None:
-    """Return the number of workers of the real study; None if the cluster says it."""
-    cluster: Cluster | None = options.cluster
-    if options.workers is None and cluster is not None:
+def count_simulated(
+    workers: int | None, resource: Mapping[str, object] | None, cluster: Cluster | None
+) -> int | None:
+    """Return the number of workers of the real study; None if the cluster says it.
+
+    Raises
+    ------
+    ParameterError
+        As by `count_workers`.
+    """
+    if workers is None and cluster is not None:
         counts = cluster.names_workers or cluster.machines or cluster.schedule or cluster.trace is not None
         if counts:
             return None
-    return count_workers(options.workers, options.resource)
+    return count_workers(workers, resource)
 
 
 class _SimulatedBest(BestTrial):
@@ -157,10 +151,10 @@ class SimulatedResult(Result):
 
     folder: Path | None = None
 
-    def __init__(self, result: Result, spec: StudySpec, options: RunOptions) -> None:
+    def __init__(self, result: Result, spec: StudySpec, max_reward: float | None) -> None:
         vars(self).update(vars(result))
         self.spec = replace(spec, limit=getattr(self.curves.searcher, "limit", None))
-        self._max_reward = options.max_reward
+        self._max_reward = max_reward
 
     def __repr__(self) -> str:
         return super().__repr__().replace("<Result of", f"<SimulatedResult of {self.spec.train}:", 1)
@@ -250,18 +244,20 @@ def find_curves(function: FunctionDescription, scheduler: Scheduler, options: Ru
     ParameterError, SurrogateError, JournalError
         There are none, they cannot be read, or their configurations have other names than the function's.
     """
+    from hbsim.study.result import load as load_study
+
     given, metric, mode = options.surrogate, options.metric, scheduler.mode
-    if given is None:
-        given = _of_same_function(function, options)
     read: dict[str, object] = {} if metric is None else {"metric": metric, "mode": mode}
     more: dict[str, Any] = dict(options.surrogate_options or {})
     text = os.fspath(given) if isinstance(given, str | os.PathLike) else ""
     name, _, rest = text.partition(":")
-    if name in FORMULAS:
+    if given is None:
+        curves = _of_study(_own_study(function, options), function, {**read, **more})
+    elif name in FORMULAS:
         max_t = None if options.until_return else scheduler.options.max_t
         curves = load(_formula(name, rest, mode, max_t), **more)
     elif text and StudyFolder(text).holds_study:
-        curves = _of_study(text, function, {**read, **more})
+        curves = _of_study(load_study(text), function, {**read, **more})
     elif text == "digits" or text.startswith(DECIDED) or Path(text).suffix in SUFFIXES:
         curves = _load_decided(text, read, more, function)
     else:
@@ -290,20 +286,22 @@ def _load_decided(
         raise
 
 
-def _of_same_function(function: FunctionDescription, options: RunOptions) -> str:
-    """Return the study's folder, if it holds a study of this function with reports."""
+def _own_study(function: FunctionDescription, options: RunOptions) -> RunResult:
+    """Return the study in the folder, if it is one of this function, with reports."""
     from hbsim.study.result import load as load_study
 
     folder = StudyFolder(options.folder)
-    found = "" if folder.holds_study else f"{options.folder} holds no study"
-    if not found:
+    found = f"{options.folder} holds no study"
+    if folder.holds_study:
         result = load_study(folder.path)
-        if result.spec.train != function.label or set(result.spec.space) != set(function.space):
+        if result.spec.train != function.label:
             found = f"{options.folder} holds a study of {result.spec.train}"
-        elif not len(result.incumbent()) and result.reports.is_empty():
-            found = f"the study in {options.folder} has no reports"
+        elif set(result.spec.space) != set(function.space):
+            found = f"the study in {options.folder} has another search space"
+        elif len(result.incumbent()) or not result.reports.is_empty():
+            return result
         else:
-            return str(options.folder)
+            found = f"the study in {options.folder} has no reports"
     rule = (
         f"there are no learning curves of {function.label}, {found}: record some (hbsim record), name the "
         "folder of an earlier study, or ask for curves by a formula ('synthetic')"
@@ -322,7 +320,7 @@ def _formula(name: str, rest: str, mode: str, max_t: float | None) -> str:
     return f"{name}:{','.join(items)}" if items else name
 
 
-def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, Any]) -> Surrogate:
+def _of_study(study: RunResult, function: FunctionDescription, given: Mapping[str, Any]) -> Surrogate:
     """Return the curves of an earlier study; the last values stay of those that ended early.
 
     Warns
@@ -330,9 +328,7 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
     HbsimWarning
         Some curves ended early and nothing was given for them, or the function has changed since.
     """
-    from hbsim.study.result import load as load_study
-
-    study = load_study(folder)
+    folder = os.path.relpath(study.folder) if study.folder.is_relative_to(Path.cwd()) else str(study.folder)
     if study.spec.train == function.label and study.spec.digest != function.digest:
         text = f"{function.label} has changed since the study in {folder}: its curves may differ"
         warnings.warn(HbsimWarning(text), stacklevel=6)
@@ -352,7 +348,7 @@ def _of_study(folder: str, function: FunctionDescription, given: Mapping[str, An
     for one in caught:  # they name the temporary file
         warnings.warn(str(one.message).replace(str(file), folder), one.category, stacklevel=6)
     assert isinstance(table, Table)
-    table.name = os.path.basename(os.path.abspath(folder))
+    table.name = study.folder.name
     _check_names(table, function)
     early = table.censored_rows
     if early and "censored" not in given:

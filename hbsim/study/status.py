@@ -157,6 +157,12 @@ class StudyStatus:
         about = f"about {short_span(left.seconds)}{within}"
         return f"{about}, by {left.simulations} simulations of the rest{bound}{resumed}"
 
+    @property
+    def checkpoint(self) -> Path | None:
+        """The folder of the best trial's checkpoint; None if none was kept."""
+        best = self.result.best
+        return None if best is None else best.checkpoint
+
     def running(self) -> list[RunningTrial]:
         """Return the trials on workers, in the order of workers."""
         if self.over:
@@ -202,7 +208,7 @@ class StudyStatus:
                 "trial": trial,
                 "kind": kind,
                 "reason": unicode(reason),
-                "log": str(log),
+                "log": unicode(str(log)),
                 "count": count,
                 "final": statuses[trial] == "failed",
             }
@@ -225,6 +231,7 @@ class StudyStatus:
             "time_left": None if self.time_left is None else asdict(self.time_left),
             "num_trials": result.scheduler.num_trials,
             "summary": result.summary(),
+            "checkpoint": None if self.checkpoint is None else str(self.checkpoint),
             "running": [asdict(one) for one in self.running()],
             "top": [asdict(one) for one in self.top()],
             "rungs": [] if result.spec.until_return else result.rungs().to_dicts(),
@@ -278,11 +285,11 @@ def read_status(folder: Path | str, forecast: bool = True) -> StudyStatus:
     """
     study_folder = StudyFolder(folder)
     if not study_folder.holds_study:
-        rule = (
-            f"holds no study: it has no {JOURNAL}"
-            if study_folder.path.is_dir()
-            else "there is no such folder"
-        )
+        rule = f"holds no study: it has no {JOURNAL}"
+        if (study_folder.path / "summary.json").is_file():
+            rule = "holds a simulated study: hbsim show reads the folders of real ones"
+        elif not study_folder.path.is_dir():
+            rule = "there is no such folder"
         raise ParameterError("folder", str(folder), rule)
     how = _last_run(study_folder)
     process = writer(study_folder.journal, how.get("host") == platform.node())

@@ -29,6 +29,7 @@ Pool: TypeAlias = Sequence[float] | NDArray[np.float64]  # what is drawn from
 SEEDS: Final = 21  # simulations
 ENOUGH: Final = 5  # simulations that are made even if they take long
 LIMIT: Final = 1.0  # seconds after which no further simulation begins
+FEW: Final = 16  # jobs: of more, the later half counts
 LOW: Final = 0.1  # the quantiles of the range
 HIGH: Final = 0.9
 
@@ -121,7 +122,7 @@ def time_left(
 
 
 class SeenJobs:
-    """What the jobs of a study took so far, for draws.
+    """What the jobs of a study took so far, for draws; of many jobs the later half.
 
     Attributes
     ----------
@@ -141,6 +142,9 @@ class SeenJobs:
 
     def __init__(self, journal_state: JournalState, until_return: bool) -> None:
         rows = journal_state.jobs.ended()
+        count = max(1, int((rows["verdict"] != CENSORED).sum()))
+        self.returning = 0.0 if until_return else len(journal_state.returned) / count
+        rows = rows[-max(FEW, len(rows) // 2) :]  # the machine may be another one since
         units = rows["stop_resource"] - rows["start_resource"]
         useful = (rows["trained"] > 0) & (units > 0)
         rates = (rows["trained"][useful] / units[useful]).tolist()
@@ -157,7 +161,6 @@ class SeenJobs:
         self.durations = (rows["end_time"] - rows["start_time"])[returned] if until_return else np.array([])
         ended = max(1, int((rows["verdict"] != CENSORED).sum()))
         self.failing = float((rows["verdict"] == FAILED).sum()) / ended
-        self.returning = 0.0 if until_return else len(journal_state.returned) / ended
         later = (rows["stood"] > 0) & (rows["trained"] > 0)
         went_on = int((rows["start_resource"][later] > 0).sum())
         self.resumes = 2 * went_on >= int(later.sum())

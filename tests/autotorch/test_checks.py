@@ -146,7 +146,6 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("dist_ip_addrs", {**SIM, "dist_ip_addrs": ["10.0.0.1"]}),
     ("workers", {"dist_ip_addrs": ["10.0.0.1"], "workers": 0}),
     ("resource", {"executor": "dask", "resource": {"num_cpus": 0}}),
-    ("surrogate", {"executor": "dask", "surrogate": "digits"}),
     ("keep_size_ratios", {"keep_size_ratios": True}),
     ("keep_size_ratios", {"keep_size_ratios": 1, "type": "promotion"}),
     ("maxt_pending", {"maxt_pending": "yes"}),
@@ -160,8 +159,6 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("keep", {"keep": "some"}),
     ("progress", {"progress": "bar"}),
     ("start", {"start": "forkserver"}),
-    ("surrogate", {"surrogate": "digits"}),
-    ("cluster", {"cluster": Cluster()}),
     ("surrogate", {"executor": "sim"}),
     ("surrogate", {"executor": "sim", "surrogate": "digit"}),
     ("mode", {"executor": "sim", "surrogate": "digits"}),
@@ -172,6 +169,12 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("resource", {**SIM, "resource": {"cpus": 1}}),
     ("num_trial", {"num_trial": 3}),
 ]  # fmt: skip
+
+
+def test_a_real_study_ignores_what_is_for_simulations(tmp_path: Path) -> None:
+    with pytest.warns(HbsimWarning, match="a real study ignores surrogate, cluster") as caught:
+        HyperbandScheduler(climb, num_trials=3, checkpoint=tmp_path, surrogate="digits", cluster=Cluster())
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize(("field", "given"), BAD)

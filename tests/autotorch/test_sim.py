@@ -15,6 +15,7 @@ from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
 from hbsim.errors import HbsimError, ParameterError
 from hbsim.searchers import FirstPoints
 from hbsim.simulation import Cluster, Result
+from hbsim.study.workers import count_workers
 
 from .functions import climb
 
@@ -60,6 +61,12 @@ def test_fifo_trains_to_the_end_of_the_curves() -> None:
     trials = scheduler.run().trials
     assert trials["status"].to_list() == ["completed"] * 5
     assert set(trials["resource"]) == {81.0}
+
+
+def test_workers_are_as_many_as_fit_on_this_machine(tmp_path: Path) -> None:
+    result = simulated(tmp_path / "exp", workers=None, resource={"num_cpus": 1}).run()
+    assert result.workers == count_workers(None, {"num_cpus": 1})
+    assert simulated(tmp_path / "exp", workers=None, cluster=Cluster(workers=6)).run().workers == 6
 
 
 def test_a_table_has_rows_with_names_and_none_to_queue(tmp_path: Path) -> None:

@@ -34,6 +34,17 @@ def test_help_of_all_commands(call):
         assert "xample:" in ran.out
 
 
+def test_shells_complete_commands_and_options(hbsim):
+    assert "_HBSIM_COMPLETE=complete_bash" in hbsim("--show-completion", "bash").out
+
+    def completed(*words):
+        where = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        return hbsim(_HBSIM_COMPLETE="complete_bash", **where).out.split()
+
+    assert completed("hbsim", "sh") == ["show"]
+    assert "--watch" in completed("hbsim", "show", "exp", "--w")
+
+
 def test_no_heavy_imports_for_help():
     code = "import sys; sys.argv = ['hbsim', '--help']\nimport hbsim.cli.main as m\n"
     code += "try: m.main()\nexcept SystemExit: print([name for name in sys.modules if name in HEAVY])"

@@ -128,6 +128,12 @@ def test_results_are_never_overwritten(call, study, tmp_path, options, line):
     assert {path: path.read_bytes() for path in (tmp_path / "S").iterdir()} == before
 
 
+def test_a_page_may_be_among_the_results(call, study, tmp_path):
+    shutil.copytree(study, tmp_path / "S")
+    assert call("report", "S", "--out", "S/page.HTM").code == 0
+    assert (tmp_path / "S" / "page.HTM").stat().st_size
+
+
 def test_no_folder_of_a_sweep_is_a_wrong_request(call, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()

@@ -289,6 +289,16 @@ def test_a_study_that_is_over_is_simulated_without_its_options(call, whole):
     assert simulated["summary"] == given["summary"]
 
 
+@pytest.mark.usefixtures("loading")
+def test_curves_of_a_function_that_has_changed(call, tmp_path, whole):
+    (tmp_path / "train.py").write_text(f"{TRAIN}\n# changed\n")
+    words = (*TWELVE, "--out", str(whole), "--executor", "sim", "--censored", "final")
+    assert "train.py:train_fn has changed since the study in " in call(*words).err
+    (tmp_path / "train.py").write_text(TRAIN.replace("x=hbsim", "z=hbsim"))
+    sys.modules.pop("train")
+    assert "exp has another search space: record some" in call(*words).err
+
+
 IGNORED = (
     "--keep all --fsync never --grace 1 --hang-timeout 60 --start spawn --visualizer none --num-cpus 1"
     " --set pause=1 --hosts a,b --lease 5"

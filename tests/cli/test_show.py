@@ -52,6 +52,7 @@ def test_json(whole, call):
     values = [one["best"] for one in shown["top"]]
     assert values == sorted(values, reverse=True)
     assert shown["top"][0]["configuration"] == result.best_config
+    assert shown["checkpoint"] == str(result.best.checkpoint)
     assert call("show", str(whole), "--json", "--watch").code == 2
 
 
@@ -201,4 +202,5 @@ def test_folders_without_a_study(tmp_path, call):
     ran = call("show", "empty")
     assert ran.code == 2
     assert "holds no study: it has no journal.jsonl" in ran.err
-    shutil.rmtree(tmp_path / "empty")
+    (tmp_path / "empty" / "summary.json").touch()
+    assert "simulated" in call("show", "empty").err

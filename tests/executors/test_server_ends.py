@@ -174,6 +174,7 @@ def test_the_controller_ends_what_a_dead_server_has_left(serve):
     job = serving.run("import subprocess; say(subprocess.Popen(['sleep', '600']).pid); lines.readline()")
     pids = [job.heard(), serving.pid(job)]
     os.kill(serving.server.pid, signal.SIGKILL)
+    wait_until(lambda: not alive(serving.server.pid))  # its descendants are nobody's now
     serving.server.kill_all()
     assert not any(alive(pid) for pid in (*pids, serving.server.pid))
 

@@ -190,6 +190,21 @@ def test_a_checkpoint_on_a_host_that_is_gone_at_the_end_is_named(piped: Piped) -
     piped.check()
 
 
+def test_a_study_whose_only_host_is_taken_away_says_that_it_waits(tmp_path: Path) -> None:
+    piped = Piped(tmp_path, hosts="a")
+
+    def take_away() -> None:
+        eventually(lambda: any(piped.traces.iterdir()))
+        os.kill(piped.carrier.pids["a"], signal.SIGTERM)
+
+    piped.meanwhile(take_away)
+    core = scheduler("stopping", num_trials=2, loss_retries=3)
+    result = piped.run(core, args={"seconds": 0.1})
+    assert result.why == "done"
+    assert "no host is left: the study waits until one is back" in piped.warned
+    piped.check()
+
+
 # Who is held up
 
 

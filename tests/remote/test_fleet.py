@@ -15,9 +15,10 @@ from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.remote.allocation import WorkerAllocator, versions
 from hbsim.executors.remote.checkpoints import TRIES, Checkpoints, Get, Put
 from hbsim.executors.remote.fleet import Fleet
+from hbsim.executors.remote.fleet_agents import Clocks
 from hbsim.executors.remote.protocol import ROOM
 from hbsim.runner.workers import Assignment, JobEnded, Reported, WorkerClosed, WorkerOpened
-from tests.doubles.fake_network import FakeHost, FakeNetwork, Run
+from tests.doubles.fake_network import NOTICE, FakeHost, FakeNetwork, Run
 from tests.profile import examples
 
 LEASE = 6.0
@@ -328,6 +329,14 @@ def test_what_runs_on_a_silent_host_is_lost_only_when_it_must_have_ended() -> No
         assert cut + 28 < at < cut + 36
         assert all(run.end <= at for run in network.history if run.job == ended.job)
     assert opened(network) == {2: "gpu2"}
+
+
+def test_trials_of_a_silent_agent_count_as_lost_only_when_they_have_noticed_the_end_of_its_lease() -> None:
+    clocks = Clocks(lease=30.0, due=0.0)
+    clocks.beat(0.0)
+    clocks.answer(1, clock=100.0, time=100.0, now=0.0)
+    until = clocks.beat(1.0)["until"]  # the agent gets it, and its answer is lost
+    assert clocks.rest(until - 100.0 + NOTICE) > 0.0
 
 
 @pytest.mark.parametrize("clean", [True, False])

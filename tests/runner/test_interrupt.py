@@ -187,7 +187,8 @@ def test_what_waits_for_a_trial_that_saves() -> None:
 
 
 def test_a_trial_that_does_not_leave_in_time() -> None:
-    run = small("fifo", trials=1, faults=[Fault(0, "hang", 2)], limits=Limits(max_time=4.0, grace=3.0)).run()
+    limits = Limits(max_time=4.0, grace=3.0, hang_timeout=HANGS)
+    run = small("fifo", trials=1, faults=[Fault(0, "hang", 2)], limits=limits).run()
     check_cut(run)
     assert run.crew.killed == [(0, "it was told to leave and did not")]
     job = run.jobs().row(0, named=True)

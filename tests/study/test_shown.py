@@ -12,7 +12,8 @@ import pytest
 from hbsim.errors import ParameterError
 from hbsim.executors.slots import Slot
 from hbsim.study.options import RunOptions
-from hbsim.study.progress_display import shown
+from hbsim.study.progress_display import NotebookLine, _in_notebook, shown
+from hbsim.study.progress_summary import ProgressSummary
 
 from .made import Made
 
@@ -69,3 +70,35 @@ def test_tensorboard_that_is_not_installed_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ParameterError, match=r'pip install -e "\.\[tensorboard\]"'):
         RunOptions.checked(visualizer="tensorboard")
+
+
+def test_a_notebook_has_one_line_that_is_updated(tmp_path, monkeypatch):
+    seen = []
+
+    class Handle:
+        def update(self, text, raw):
+            seen[-1] = text["text/plain"]
+
+    def display(text, raw, display_id):
+        seen.append(text["text/plain"])
+        return Handle()
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=object))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", SimpleNamespace())
+    assert _in_notebook()
+    made = Made(tmp_path / "exp", num_trials=2)
+    line = NotebookLine(ProgressSummary(made.spec, made.state, made.study_folder, 1, made.clock), made.clock)
+    made.observers.append(line)
+    job = made.start(0, 0.0)
+    line.tick()
+    assert seen == ["[0:00:00] 1 of 2 started: 1 running; workers busy 0%"]
+    made.reach(job, 0.5, 20.0)
+    line.tick()
+    made.gone(job, 20.0)
+    line.tick()  # too soon
+    assert "0.5: trial 0 at epoch 1" in seen[0]
+    assert "1 running" in seen[0] or "1 paused" in seen[0]
+    line.close()
+    assert "1 paused" in seen[0]
+    assert len(seen) == 1

@@ -13,6 +13,11 @@ import psutil
 import pytest
 
 import hbsim
+from hbsim.executors import local
+from hbsim.executors.slots import Slot
+from hbsim.executors.training_function import make_target
+from hbsim.runner.workers import Assignment, JobEnded, Reported
+from tests.executors.serving import alive, wait_until
 from tests.profile import thorough
 from tests.study.test_killed import CODE, LIMIT, lines, others, wait_for
 
@@ -61,6 +66,55 @@ def test_sigterm_to_all_processes_is_an_interruption(controller_first, tmp_path)
     assert (result.why, result.summary()["failed"]) == ("interrupted", 0)
     assert start(folder, resume=True).wait(LIMIT) == 0
     assert hbsim.load(folder).why == "done"
+
+
+class Stopped:
+    """In place of the module `time`: stands still until a test moves it."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+WAITS = """
+import hbsim, time
+
+@hbsim.args(lr=hbsim.Real(0.1, 1.0))
+def train_fn(args, reporter):
+    reporter(epoch=1, accuracy=0.5)
+    time.sleep(600)
+"""
+
+
+def test_a_trial_that_sigterm_ends_is_not_lost_before_the_signal_can_have_come_to_the_study(
+    tmp_path, monkeypatch
+):
+    """It may go to all processes of a study, and to those of trials first."""
+    clock = Stopped()
+    monkeypatch.setattr(local, "time", clock)
+    (tmp_path / "train.py").write_text(WAITS)
+    setup = {"time_attr": "epoch", "metric": "accuracy", "constants": {}, "counts": False}
+    target = make_target(f"{tmp_path / 'train.py'}:train_fn", by_value=False)
+    workers = local.LocalWorkers(target, [Slot(0, None, 1, (), {})], tmp_path / "trials", setup, "fork", 5.0)
+    said = []
+
+    def has_come(kind) -> bool:
+        said.extend(workers.wait(0.02))
+        return any(isinstance(message, kind) for message in said)
+
+    try:
+        workers.prepare()
+        workers.start(0, Assignment(0, 0, 0, 0.0, 9.0, [0.5], 1, "5" * 16))
+        wait_until(lambda: has_come(Reported))
+        (trial,) = psutil.Process(workers.server.pid).children()
+        trial.terminate()
+        wait_until(lambda: not (has_come(JobEnded) or alive(trial.pid)))
+        assert not any(has_come(JobEnded) for _ in range(10))
+        clock.now += 1.0
+        wait_until(lambda: has_come(JobEnded))
+    finally:
+        workers.close()
 
 
 def server_of(process: subprocess.Popen) -> psutil.Process:

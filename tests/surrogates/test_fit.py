@@ -105,6 +105,7 @@ def test_another_seed_gives_other_curves_around_the_same(pilot, fitted):
     mine, its = (one.evaluate(points, LEVELS)[0] for one in (fitted, other))
     assert not np.array_equal(mine, its)
     assert np.nanmedian(mine[:, -1]) == pytest.approx(np.nanmedian(its[:, -1]), rel=0.1)
+    assert not np.array_equal(fitted.expected(points, LEVELS), other.expected(points, LEVELS))  # of its trees
     again = fitted.again(points, LEVELS, 3)[0]
     assert not np.array_equal(again, mine, equal_nan=True)
     assert np.array_equal(again, fitted.again(points, LEVELS, 3)[0], equal_nan=True)
@@ -124,6 +125,12 @@ def test_new_curves_spread_and_cross_as_the_true_ones(pilot, fitted):
     assert np.abs(expected - true)[:, -1].mean() < 0.65 * np.abs(true - np.median(true, axis=0))[:, -1].mean()
     table = np.array(rank_correlation(truth, [*LEVELS[:-1].tolist(), 81.0]))
     assert np.array(rank_correlation(fitted, LEVELS.tolist())) == pytest.approx(table, abs=0.2)
+
+
+def test_what_hyperparameters_explain_is_not_expected_again_of_a_curve(fitted):
+    """The expectation of a curve's rest leaves it out; heights have a variance of about 1."""
+    assert fitted._model.regression.kinds[0] == "process"
+    assert fitted._model.covariance[0, 0] < 0.6
 
 
 def test_points_that_stand_for_one_configuration_have_one_curve(tmp_path):
