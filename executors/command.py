@@ -39,6 +39,7 @@ _SCRIPTS: Final = (".py", ".sh", ".bash", ".R", ".jl", ".rb", ".pl", ".js")
 _SMALL: Final = 1 << 20  # bytes of files whose content belongs to the command
 _CHUNK: Final = 1 << 16
 _LOOK: Final = 0.02  # seconds between two looks at processes that nothing announces
+_HOLD: Final = 0.5  # seconds within which a signal stops processes
 _SHARE: Final = 0.9  # of the grace: the trial's process has to end within it, too
 _MEMORY: Final = ("out of memory", "can't allocate memory", "MemoryError")
 
@@ -59,7 +60,7 @@ class ScriptFailed(Exception):
 
 
 class Command:
-    """A command line that trains, as the training function of `hbsim.run` and `hbsim.record`.
+    r"""A command line that trains, as the training function of `hbsim.run` and `hbsim.record`.
 
     ::
 
@@ -79,7 +80,7 @@ class Command:
         are also in environment variables, as in ``HBSIM_PARAM_LR``.
     report_pattern : str, optional
         A regular expression; a line of the output that has a match is a report of its named groups:
-        ``epoch=(?P<epoch>\\d+) acc=(?P<accuracy>\\S+)``.
+        ``epoch=(?P<epoch>\d+) acc=(?P<accuracy>\S+)``.
     shell : bool
         Run the command by ``/bin/sh``. Values are still no code: they are put in as variables in quotes.
     cwd : path, optional
@@ -113,7 +114,7 @@ class Command:
         known = (*self.defaults, *KNOWN)
         for name in self._used():
             if name not in known:
-                rule = f"{{{name}}} is no parameter ({', '.join(known)}); {{{{ is a brace."
+                rule = f"{{{name}}} is no parameter ({', '.join(map(repr, known))}); {{{{ is a brace."
                 raise ParameterError("command", command, rule + nearest(name, known))
         variables = [_variable(name) for name in self.defaults]
         if double := next((one for one in variables if variables.count(one) > 1), None):
@@ -157,7 +158,7 @@ class Command:
         """
         used = self._used()
         if max_t is None and "max_t" in used:
-            raise ParameterError("command", self.command, "{max_t} has no value: give max_t")
+            raise ParameterError("command", self.command, "'max_t' in it has no value: give max_t")
         if is_local:
             self._check_files()
         for name in self.space:
@@ -193,7 +194,6 @@ class Command:
             It cannot be started, or has failed.
         """
         folder = _checkpoint_folder(reporter)
-        reporter.on_pause(lambda: folder if any(folder.iterdir()) else None)
         known = {"trial": given["trial"], "seed": given["seed"], "checkpoint_dir": folder}
         if self.max_t is not None:
             known["max_t"] = int(self.max_t) if self.max_t == int(self.max_t) else self.max_t
@@ -204,6 +204,7 @@ class Command:
             environment = {**os.environ, **variables, CHECKPOINTS: str(folder), "PYTHONUNBUFFERED": "1"}
             environment |= {REPORTS: pipes.path(pipes.into), ANSWERS: pipes.path(pipes.answers)}
             script = _Script(self._start(texts, environment, pipes), pipes, reporter, self._pattern)
+            reporter.on_pause(lambda: script.state(folder))
             try:
                 script.follow()
             except BaseException:  # the trial has to end, or what the script reported is wrong
@@ -343,7 +344,8 @@ class _Script:
         pattern: re.Pattern[str] | None,
     ) -> None:
         self._process, self._pipes, self._reporter, self._pattern = process, pipes, reporter, pattern
-        self._waits = self._is_over = False  # whether the script waits for an answer; whether it has to end
+        # Whether the script waits for an answer, is stopped by a signal, has to end.
+        self._waits = self._is_held = self._is_over = False
         self._last = b""  # of stderr
         self._unfinished = {"reports": b"", "stdout": b""}  # lines without their ends
         self._selector = selectors.DefaultSelector()
@@ -372,6 +374,21 @@ class _Script:
             last = self._last.decode("utf-8", "replace").strip().rpartition("\n")[2].strip()[:300]
             raise ScriptFailed(f"{what}: {last}" if last else what)
 
+    def state(self, folder: Path) -> Path | None:
+        """Return the script's checkpoint folder to be copied, None if it is empty.
+
+        A script that does not wait for an answer is stopped meanwhile.
+        """
+        deadline = time.monotonic() + _HOLD
+        while not self._waits and time.monotonic() < deadline:
+            running = [pid for pid in processes.descendants(os.getpid()) if not processes.is_stopped(pid)]
+            if not running:
+                break
+            self._is_held = True
+            for pid in running:
+                processes.kill(pid, signal.SIGSTOP)
+        return folder if any(folder.iterdir()) else None
+
     def end(self, grace: float) -> None:
         """End the script and its processes: by the answer that it waits for, by SIGTERM, then by SIGKILL."""
         self._is_over = True
@@ -381,6 +398,7 @@ class _Script:
         share = grace / len(steps)
         for step in steps:
             step()
+            self._release()
             deadline = time.monotonic() + share
             while not (ended := self._has_ended()) and time.monotonic() < deadline:
                 self._look(_LOOK)
@@ -391,6 +409,17 @@ class _Script:
         self._process.kill()
         self._process.wait()
         self._look(0.0)
+
+    def _pass_on(self, report: Mapping[str, Any]) -> None:
+        self._reporter(**report)
+        self._release()
+
+    def _release(self) -> None:
+        """Let a script go on that was stopped while its checkpoint folder was copied."""
+        if self._is_held:
+            self._is_held = False
+            for pid in processes.descendants(os.getpid()):
+                processes.kill(pid, signal.SIGCONT)
 
     def _has_ended(self) -> bool:
         return self._process.poll() is not None and not processes.descendants(os.getpid())
@@ -436,7 +465,7 @@ class _Script:
             found = self._pattern.search(line.decode("utf-8", "replace"))
             if found is not None and not self._is_over:
                 groups = found.groupdict().items()
-                self._reporter(**{name: _number(name, text) for name, text in groups if text is not None})
+                self._pass_on({name: _number(name, text) for name, text in groups if text is not None})
 
     def _take_reports(self, data: bytes) -> None:
         for line in self._lines("reports", data):
@@ -447,7 +476,7 @@ class _Script:
             report = _report(line) if line.strip() else {}
             self._waits = bool(report.pop(WAITS, False))
             if report:
-                self._reporter(**report)
+                self._pass_on(report)
             if self._waits:
                 os.write(self._pipes.out, GO_ON)
                 self._waits = False

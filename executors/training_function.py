@@ -209,7 +209,8 @@ def make_target(train: Function | str, by_value: bool = False) -> dict[str, Any]
     target : dict
         Plain JSON types. ``name`` with one of ``module``, if the function can be imported by name; ``file``,
         if it is defined at the top level of a file, such as a script; ``pickled``, the function by value with
-        all that it uses of the script, for closures and notebooks. Of a command ``command`` and ``files``. Also ``path`` and ``argv``, this process's
+        all that it uses of the script, for closures and notebooks. Of a
+        command ``command`` and ``files``. Also ``path`` and ``argv``, this process's
         `sys.path` and `sys.argv`, and ``main``, whether the function belongs to the running script.
 
     Raises

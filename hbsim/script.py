@@ -1,4 +1,4 @@
-"""The functions that a script calls: reports to the study that runs it, and the folder for its checkpoints."""
+"""The functions that a script calls: reports to its study, and the folder for its checkpoints."""
 
 from __future__ import annotations
 

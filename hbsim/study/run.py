@@ -242,9 +242,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
     study_folder, resume = StudyFolder(options.folder), options.resume
     study_folder.check(resume)
     check_searcher(options.searcher, options.search_options, resumes=True)
-    if isinstance(train, Command):
-        max_t = None if options.until_return else scheduler.options.max_t
-        train = train.for_study(max_t, options.grace, is_local=remote is None)
+    train = _with_options(train, scheduler, options, is_local=remote is None)
     target = make_target(train, by_value=remote is None)
     check_share(remote, options.workers, options.resource)
     say = printer(options.progress)
@@ -307,6 +305,16 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
                 journal.close()
                 study_folder.discard()  # an option was wrong, and there are no results yet
             raise
+
+
+def _with_options(
+    train: str | Callable[..., object], scheduler: Scheduler, options: RunOptions, is_local: bool
+) -> str | Callable[..., object]:
+    """Return a training function; a command gets the study's options, after a check."""
+    if not isinstance(train, Command):
+        return train
+    max_t = None if options.until_return else scheduler.options.max_t
+    return train.for_study(max_t, options.grace, is_local)
 
 
 def _how(remote: Hosts | Dask | None, options: RunOptions) -> dict[str, object]:
