@@ -31,6 +31,9 @@ def say(kind: str, text: str) -> None:
     print_err(f"hbsim: {kind}: {' '.join(shown(text).split())}")
 
 
+INTERRUPTED: Final = 75  # EX_TEMPFAIL: the work was interrupted, and can go on where it was
+
+
 def exit_code(error: HbsimError) -> int:
     """Return the exit code of an error: 1 if the work failed, 2 if the request was wrong."""
     return 1 if isinstance(error, OutputError | ExecutorError) else 2

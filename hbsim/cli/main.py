@@ -86,8 +86,8 @@ def hbsim_(
 ) -> None:
     """Simulate asynchronous Hyperband on learning curves, and compare its variants.
 
-    Results go to stdout; progress, warnings and errors to stderr. Exit codes: 0 done, 1 the work failed or
-    was interrupted, 2 the request was wrong.
+    Results go to stdout; progress, warnings and errors to stderr. Exit codes: 0 done, 1 the work failed,
+    2 the request was wrong, 75 a signal ended it and it can go on.
 
     For example:
       hbsim simulate --scheduler promotion --brackets 3 --workers 32 --trials 1000 --surrogate synthetic

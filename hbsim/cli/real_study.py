@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from hbsim.cli.command import is_given, say
+from hbsim.cli.command import INTERRUPTED, is_given, say
 from hbsim.cli.groups import DASK_ONLY, HOSTS_ONLY, MACHINES, machines_of, make_cluster, search_options
 from hbsim.cli.options import Given, group, named_values
 from hbsim.cli.output import progress
@@ -340,7 +340,7 @@ def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> Any:
         if simulates or not kept.holds_study:
             raise  # while the training function was loaded: there is no study to resume
         say("error", f"interrupted: nothing runs any more; to go on: {to_go_on}")
-        raise typer.Exit(1) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _simulate(train: str, scheduler: Scheduler, **options: Any) -> SimulatedResult:
@@ -351,15 +351,15 @@ def _simulate(train: str, scheduler: Scheduler, **options: Any) -> SimulatedResu
 
 
 def end_interrupted(result: RunResult | SimulatedResult, to_go_on: str) -> None:
-    """If the study was interrupted, print how to resume it, and end with exit code 1."""
+    """If the study was interrupted, print how to resume it, and end with exit code 75, or 1 if it is lost."""
     if result.why != "interrupted":
         return
     if result.folder is None:
         time = f"{result.end_time:.4g} simulated seconds"
         say("error", f"interrupted after {time}: what came until then is above")
-    else:
-        say("error", f"interrupted after {result.end_time:.4g} s; to go on: {to_go_on}")
-    raise typer.Exit(1)
+        raise typer.Exit(1)
+    say("error", f"interrupted after {result.end_time:.4g} s; to go on: {to_go_on}")
+    raise typer.Exit(INTERRUPTED)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hbsim.cli.command import command_line, say
+from hbsim.cli.command import INTERRUPTED, command_line, say
 from hbsim.cli.groups import MACHINES, machines_of
 from hbsim.cli.options import Given, group
 from hbsim.cli.output import duration, print_json, progress, wide_console
@@ -162,7 +162,7 @@ def carry_out(
     Raises
     ------
     typer.Exit
-        With code 1: cells failed, or the plan was interrupted.
+        With code 1: cells failed, or the plan was interrupted; 75 if it goes on where it was.
     """
     from hbsim.bench.comparison import confirmation
     from hbsim.bench.pool import default_jobs
@@ -188,10 +188,14 @@ def carry_out(
             is_interrupted = fresh is not None and _run(*fresh, False, how, problems) is None
         found = found or counts(plan, SweepStore(out))
         _show_outcome(plan, out, found, command, results, is_shown, is_interrupted)
+    goes_on = is_interrupted and "folder" in results
     for text in problems:
-        say("error", text)
+        say(
+            "error",
+            f"{text}; the same command goes on" if goes_on and text.startswith("interrupted") else text,
+        )
     if problems:
-        raise typer.Exit(1)
+        raise typer.Exit(INTERRUPTED if goes_on else 1)
 
 
 def _run(
@@ -220,7 +224,7 @@ def _run(
     except KeyboardInterrupt:
         kept = counts(plan, SweepStore(folder))
         finished = f"{kept.done + kept.failed:,} of {kept.cells:,} cells are finished"
-        problems.append(f"interrupted: {finished}; the same command goes on")
+        problems.append(f"interrupted: {finished}")
         return None
     if found.failed:
         store = SweepStore(folder)

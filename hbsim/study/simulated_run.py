@@ -64,8 +64,7 @@ def run_simulated(
         The learning curves cannot be used.
     """
     check_study_options(scheduler, options)
-    target = make_target(train)
-    function = describe(train if callable(train) else load_target(target))
+    function = describe(train if callable(train) else load_target(make_target(train)))
     check_constants(function, options.constants)
     curves = find_curves(function, scheduler, options)
     if options.until_return:

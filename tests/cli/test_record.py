@@ -125,7 +125,7 @@ def test_interrupted_it_goes_on_and_grows(call, start, tmp_path):
     recording.when(lambda: journal.exists() and '"trial":3' in journal.read_text())
     recording.signal(signal.SIGINT)
     code, said, err = recording.end()
-    assert (code, said) == (1, "")
+    assert (code, said) == (75, "")
     assert not out.exists()
     program, *go_on = shlex.split(err.splitlines()[-1].partition("to go on: ")[2])
     assert (program, go_on) == ("hbsim", ["record", "--resume", "--out", out.name])

@@ -106,7 +106,7 @@ def test_ctrl_c_ends_the_processes_on_hosts(host: Host, tmp_path: Path):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
     assert not host.wait_until_empty(20)
-    assert process.returncode == 1
+    assert process.returncode == 75
     assert err.splitlines()[-1].startswith("hbsim: error: interrupted: ")
     assert "of 1,998 cells are finished; the same command goes on" in err
 
@@ -128,7 +128,7 @@ def test_ctrl_c_while_hosts_are_connected(host: Host, tmp_path: Path):
         assert process.stderr.readline().startswith("hbsim: note: connecting to ")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 1
+    assert process.returncode == 75
     last = err.splitlines()[-1]
     assert last == "hbsim: error: interrupted: 0 of 8 cells are finished; the same command goes on"
     assert not host.wait_until_empty(20)

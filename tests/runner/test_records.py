@@ -147,9 +147,11 @@ def test_the_end_of_a_study_reads_no_reports(made, monkeypatch):
 def test_many_reports_are_not_read_one_by_one(made, monkeypatch):
     """What is read as JSON is what is no plain report, a little at the ends of blocks, and mixed metrics."""
     made.result()
-    read, reader = [], hbsim.runner.journal_reader._read
+    read, reader = [], hbsim.runner.journal_reader.parse_record
     monkeypatch.setattr(
-        hbsim.runner.journal_reader, "_read", lambda lines, body: read.append(body) or reader(lines, body)
+        hbsim.runner.journal_reader,
+        "parse_record",
+        lambda lines, body: read.append(body) or reader(lines, body),
     )
     list(read_records(made.study_folder.journal, together=True))
     size = made.study_folder.journal.stat().st_size
