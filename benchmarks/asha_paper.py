@@ -401,12 +401,12 @@ FOLDER: Final = ROOT / "results" / "asha_paper"
 
 def collect(seeds: int, jobs: int) -> dict[str, Any]:
     """Run all cells; return what is written as JSON."""
-    todo = list(cells())
+    chosen = list(cells())
     found = []
-    for number, figures in enumerate(run_cells(todo, seeds, jobs), 1):
+    for number, figures in enumerate(run_cells(chosen, seeds, jobs), 1):
         found.append(dict(figures))
-        if number % 20 == 0 or number == len(todo):
-            say(f"{number} of {len(todo)} cells")
+        if number % 20 == 0 or number == len(chosen):
+            say(f"{number} of {len(chosen)} cells")
     return {
         "schema": 1,
         "command": COMMAND,

@@ -100,12 +100,12 @@ def cells() -> Iterator[Cell]:
                     yield Cell(name, policy, std, p)
 
 
-def run_cells(todo: Iterable[Cell], seeds: int, jobs: int) -> Iterator[Mapping[str, Any]]:
+def run_cells(cells: Iterable[Cell], seeds: int, jobs: int) -> Iterator[Mapping[str, Any]]:
     """Run cells in `jobs` processes; give their figures in the order of the cells."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # of the processes that are to start
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context) as pool:
-        yield from pool.map(_run, [(cell, seeds) for cell in todo])
+        yield from pool.map(_run, [(cell, seeds) for cell in cells])
 
 
 def _run(work: tuple[Cell, int]) -> dict[str, Any]:

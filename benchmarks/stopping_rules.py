@@ -206,7 +206,7 @@ def _difference(found: Row, rule: str) -> str:
     mean, low, high = (_signed(found[name]) for name in ("mean", "low", "high"))
     if mean == low == high == "0":
         return f"{CLOSE} 0"
-    return f"{'' if _is_told(found) else f'{CLOSE} '}{mean} [{low}, {high}]"
+    return f"{'' if _is_significant(found) else f'{CLOSE} '}{mean} [{low}, {high}]"
 
 
 def _signed(value: float) -> str:
@@ -218,7 +218,7 @@ def _percent(share: float) -> str:
     return "0%" if text in ("+0%", "-0%") else text
 
 
-def _is_told(found: Row) -> bool:
+def _is_significant(found: Row) -> bool:
     """Return whether the interval of a difference leaves out 0."""
     return bool(found["low"] > TINY or found["high"] < -TINY)
 
@@ -235,8 +235,8 @@ def _calls(when: str, rules: list[Row]) -> str:
 def _better_and_worse(rules: list[Row], rule: str) -> tuple[int, int]:
     """Return on how many sets of curves a rule is better than the base, and worse."""
     found = [entry[rule]["difference"] for entry in rules]
-    better = sum(_is_told(one) and one["mean"] < 0 for one in found)
-    return better, sum(_is_told(one) and one["mean"] > 0 for one in found)
+    better = sum(_is_significant(one) and one["mean"] < 0 for one in found)
+    return better, sum(_is_significant(one) and one["mean"] > 0 for one in found)
 
 
 def summary(content: Row) -> str:

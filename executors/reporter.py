@@ -112,8 +112,8 @@ class Reporter:
         """
         self._session.check()
         if (os.getpid(), threading.get_ident()) != self._owner:
-            here = "reports from the process and the thread in which the function was called"
-            raise ProtocolError(self.trial, "a report from elsewhere", here)
+            rule = "reports from the process and the thread in which the function was called"
+            raise ProtocolError(self.trial, "a report from elsewhere", rule)
         if self._done:
             raise ProtocolError(self.trial, "a report after done=True", "none: that was the last")
         self._done = take_done(report)

@@ -226,7 +226,7 @@ def describe(slots: Sequence[Slot]) -> str:
     else:
         share = counted(len(first.cpus), "CPU core")
     if first.gpus:
-        share += f" and {_gpus_in_words(len(first.gpus), first.sharing)}"
+        share += f" and {_describe_gpus(len(first.gpus), first.sharing)}"
     elif first.env.get(_VISIBLE) == "":
         share += " and no GPU"
     names = models({gpu.uuid: gpu for slot in slots for gpu in slot.gpus}.values())
@@ -254,11 +254,11 @@ class _Machine:
     gpus: Sequence[Gpu]
     name: str
 
-    def cpus_in_words(self) -> str:
+    def describe_cpus(self) -> str:
         words = counted(len(self.cpus), "CPU core")
         return words if self.cores == len(self.cpus) else f"{words} (a quota allows {self.cores})"
 
-    def gpus_in_words(self) -> str:
+    def describe_gpus(self) -> str:
         if not self.gpus:
             return "no visible GPU"
         return f"{counted(len(self.gpus), 'GPU')} ({models(self.gpus)})"
@@ -266,10 +266,10 @@ class _Machine:
 
 def _how_many(workers: int | None, need: Need, machine: _Machine) -> int:
     """Return the number of workers; raise an error if they do not fit."""
-    cpus, gpus = machine.cpus_in_words(), machine.gpus_in_words()
+    cpus, gpus = machine.describe_cpus(), machine.describe_gpus()
     for needed, there, needs, has in (
         (need.cpus or 0, machine.cores, counted(need.cpus or 0, "CPU core"), cpus),
-        (need.gpus or 0, len(machine.gpus), _gpus_in_words(need.gpus or 0, need.sharing), gpus),
+        (need.gpus or 0, len(machine.gpus), _describe_gpus(need.gpus or 0, need.sharing), gpus),
     ):
         if needed > there:
             raise ParameterError("resource", need.given, f"a trial needs {needs}; {machine.name} has {has}")
@@ -298,7 +298,7 @@ def _gpus_of(worker: int, gpus: Sequence[Gpu], need: Need) -> tuple[Gpu, ...]:
     return tuple(gpus[worker * each : (worker + 1) * each])
 
 
-def _gpus_in_words(number: int, sharing: int) -> str:
+def _describe_gpus(number: int, sharing: int) -> str:
     if sharing == 1:
         return counted(number, "GPU")
     return f"{_PARTS.get(sharing, f'1/{sharing}')} of a GPU"

@@ -38,7 +38,7 @@ class Halving(AbstractAskTellOptimizer):
         self.rows = rows
         self.plain = plain
         self.asked: dict[tuple[int, int], int] = {}  # trial and level: which ask began the job
-        self.told: list[tuple[int, int, int, float]] = []  # trial, level, asks before, value
+        self.reported: list[tuple[int, int, int, float]] = []  # trial, level, asks before, value
 
     def ask(self):
         job: Job = self.scheduler.ask()
@@ -51,7 +51,7 @@ class Halving(AbstractAskTellOptimizer):
     def tell(self, eval_config, results, *, fidels=None, config_id=None):
         trial = eval_config["trial"] if self.plain else config_id
         stop = eval_config["stop"] if self.plain else fidels["epoch"]
-        self.told.append((trial, int(stop), len(self.asked), results["value"]))
+        self.reported.append((trial, int(stop), len(self.asked), results["value"]))
         self.scheduler.tell(Report(trial, stop, results["value"]))
 
 
@@ -121,11 +121,11 @@ def run(curves: Path, mode: str, workers: int, log: Log, options: argparse.Names
         cpu = time.process_time() - start
         results, asks = made.get_results(), made.get_optimizer_overhead()
     due = due_times(results, options.plain)
-    for trial, level, before, value in optimizer.told:
-        time_told = (
+    for trial, level, before, value in optimizer.reported:
+        time_reported = (
             asks["before_sample"][before] if before < len(asks["before_sample"]) else due[trial, level]
         )
-        log.add(max(time_told, due[trial, level]), due[trial, level], trial, level, value, False)
+        log.add(max(time_reported, due[trial, level]), due[trial, level], trial, level, value, False)
     begun = {key: asks["after_sample"][place] for key, place in optimizer.asked.items()}
     with np.load(curves) as arrays:
         return {"cpu": cpu, "overrun": overrun(begun, due, arrays["t"])}

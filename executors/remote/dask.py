@@ -411,11 +411,11 @@ class DaskCarrier:
     def _end(self, place: str, agent: str, reason: str, clean: bool) -> None:
         """Report that an agent has ended; one that was lost already, only if no process of it is left."""
         worker = self._workers.get(place)
-        is_there = worker is not None and worker.agent == agent != ""
-        if worker is not None and is_there:
+        is_connected = worker is not None and worker.agent == agent != ""
+        if worker is not None and is_connected:
             worker.agent = ""
             worker.outbox.put_nowait(None)
-        if is_there or clean:
+        if is_connected or clean:
             self.events.put_nowait(AgentEnded(agent, reason, clean))
 
     # Calls of the plugin

@@ -41,6 +41,8 @@ CURVES: Final = 300  # the most trials with a learning curve, or a line over the
 POINTS: Final = 50  # the most points of a learning curve
 DOTS: Final = 1500  # the most trials in a chart of one hyperparameter
 EXPLAINED: Final = 1000  # the most trials, the best, whose reasons have ranks
+NO_METRIC: Final = "No metric decides in this study."
+NO_NUMBER: Final = "No trial has reported a number yet."
 FAILURES: Final = 200  # the most failures in the table
 FEWEST: Final = 20  # the fewest trials at a level for the importance of hyperparameters
 MOST: Final = 2000  # the most trials that it is computed from
@@ -84,7 +86,7 @@ def render_study(status: StudyStatus, refresh: int | None = None) -> str:
     return template("study.html").render(
         title=status.summary.name(),
         counts=[status.state_text, *([f"time left {left}"] if left else []), status.summary.trials()],
-        answer=status.summary.best() or "No trial has reported a number yet.",
+        answer=status.summary.best() or (NO_METRIC if result.spec.metric is None else NO_NUMBER),
         configuration={plain(k): value_text(v) for k, v in best[0].configuration.items()} if best else {},
         sections=sections,
         rungs=rung_texts(result.rungs()) if has_rungs else [],
@@ -326,7 +328,7 @@ class StudyPage:
         except ImportError:
             return PageSection(title, [], [f"It {needs('optuna', 'search')}."])
         if not found:
-            text = f"It is computed once {FEWEST} trials have come to a level."
+            text = f"It is computed once {FEWEST} trials with different values have come to a level."
             return PageSection(title, [], [text])
         last = [name for name, _, level in found if level == found[-1][2]]
         sums = {name: sum(share for one, share, _ in found if one == name) for name in last}

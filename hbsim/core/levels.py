@@ -215,10 +215,10 @@ class BracketSampler:
 
     def state_dict(self) -> JSON:
         """Return the generator's state in plain JSON types."""
-        here = PCG64()
-        here.state = self._bits.state
-        here.advance(self._drawn)
-        inner = here.state["state"]
+        position = PCG64()
+        position.state = self._bits.state
+        position.advance(self._drawn)
+        inner = position.state["state"]
         return {"state": str(inner["state"]), "inc": str(inner["inc"])}
 
     def load_state_dict(self, state: dict[str, str]) -> None:

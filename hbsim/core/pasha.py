@@ -39,20 +39,20 @@ class Ranking:
     places: all other ranks change by one in both rankings.
     """
 
-    __slots__ = ("_below", "_here", "_sorted", "_worst")
+    __slots__ = ("_below", "_sorted", "_values", "_worst")
 
     def __init__(self) -> None:
-        self._here = array("d")  # ascending
+        self._values = array("d")  # ascending
         self._below = array("d")  # the values below of the same trials, in the same order
         self._sorted = array("d")  # the values below, ascending
         self._worst = 0.0  # an upper bound of the distance between the two
 
     def add(self, value: float, below: float) -> None:
         """Record a trial's value, and its value one level below."""
-        first = bisect_left(self._here, value)
-        last = bisect_right(self._here, value, first)
+        first = bisect_left(self._values, value)
+        last = bisect_right(self._values, value, first)
         place = bisect_right(self._below, below, first, last)
-        self._here.insert(place, value)
+        self._values.insert(place, value)
         self._below.insert(place, below)
         least = bisect_left(self._sorted, below)
         other = min(max(place, least), bisect_right(self._sorted, below, least))
@@ -62,7 +62,7 @@ class Ranking:
     def agrees(self, epsilon: float) -> bool:
         """Return whether the two rankings agree, values within epsilon being equal."""
         if self._worst > epsilon:
-            self._worst = self._distance(0, len(self._here))
+            self._worst = self._distance(0, len(self._values))
         return self._worst <= epsilon
 
     def _distance(self, first: int, end: int) -> float:

@@ -172,7 +172,7 @@ def _new(sampler: type[BaseSampler], seed: int, options: Mapping[str, object], t
     """
     from optuna.samplers import QMCSampler, RandomSampler
 
-    from hbsim.searchers.optuna_study import quiet_optuna
+    from hbsim.searchers.optuna_study import without_optuna_logs
 
     make: Callable[..., BaseSampler] = sampler
     first, later = (int(block_generator(seed, Purpose.MODEL, n).integers(2**32)) for n in (0, trials))
@@ -182,7 +182,7 @@ def _new(sampler: type[BaseSampler], seed: int, options: Mapping[str, object], t
         if trials and options.get("independent_sampler") is None:
             seeds["independent_sampler"] = RandomSampler(seed=later)
     try:
-        with quiet_optuna():
+        with without_optuna_logs():
             return make(**{**options, **seeds})
     except (TypeError, ValueError, AssertionError) as error:
         rule = f"{sampler.__name__} does not take them: {error}"

@@ -109,7 +109,7 @@ class OptunaSpace:
 
 
 @contextmanager
-def quiet_optuna() -> Iterator[None]:
+def without_optuna_logs() -> Iterator[None]:
     """Silence Optuna's log below errors, and its warnings about experimental parts."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(before, optuna.logging.ERROR))
@@ -189,7 +189,7 @@ class OptunaStudy:
         self._space = space
         self._max_t = max_t
         self._storage = InMemoryStorage()
-        with quiet_optuna():
+        with without_optuna_logs():
             self.study = create_study(
                 storage=self._storage,
                 sampler=sampler,
@@ -199,13 +199,13 @@ class OptunaStudy:
         self._trials: dict[int, Trial] = {}  # Optuna's of each of ours
         self._values: dict[int, dict[float, float]] = {}  # by level; NaN: no number
         self._ended: dict[int, None] = {}  # trials that Optuna does not know to have ended yet, in this order
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         self._asked: Trial | None = None
 
     def ask(self) -> Params:
         """Return params for the next trial, by the sampler."""
         self._settle()
-        with quiet_optuna(), one_thread():
+        with without_optuna_logs(), one_thread():
             self._asked = self.study.ask()
             return self._space.suggest(self._asked)
 
@@ -218,7 +218,7 @@ class OptunaStudy:
         # It has a sequence for each set of names that it met: of one trial, or of all that ran together.
         spaces = {frozenset(trial.params) for trial in trials}
         spaces |= {frozenset().union(*spaces)}
-        with quiet_optuna():
+        with without_optuna_logs():
             for names in spaces:
                 for _ in range(used):
                     sampler.sample_relative(self.study, trials[-1], self._space.of(names))
@@ -226,7 +226,7 @@ class OptunaStudy:
     def reject(self) -> None:
         """End the trial of the last params as FAIL: they are not used."""
         if self._asked is not None:
-            with quiet_optuna():
+            with without_optuna_logs():
                 self.study.tell(self._asked, state=TrialState.FAIL)
         self._asked = None
 
@@ -249,7 +249,7 @@ class OptunaStudy:
     def go_on(self, trial: int) -> None:
         """Record that a trial runs, perhaps again."""
         self._ended.pop(trial, None)
-        if trial in self._told:
+        if trial in self._reported:
             self._revive(trial)
 
     def report(self, trial: int, level: float, value: float | None) -> None:
@@ -261,16 +261,16 @@ class OptunaStudy:
 
     def end(self, trial: int) -> None:
         """Record that a trial runs no more."""
-        if trial not in self._told:
+        if trial not in self._reported:
             self._ended[trial] = None
 
     def _settle(self) -> None:
         """Pass the ends of trials to Optuna."""
         for trial in self._ended:
             state, value = self._outcome(trial)
-            with quiet_optuna():
+            with without_optuna_logs():
                 self.study.tell(self._trials[trial], value, state)
-        self._told.update(self._ended)
+        self._reported.update(self._ended)
         self._ended.clear()
 
     def _outcome(self, trial: int) -> tuple[TrialState, float | None]:
@@ -291,10 +291,10 @@ class OptunaStudy:
         for step, number in old.intermediate_values.items():
             self._storage.set_trial_intermediate_value(self._id(new), step, number)
         self._trials[trial] = new
-        self._told.discard(trial)
+        self._reported.discard(trial)
 
     def _queued(self, params: Params) -> Trial:
-        with quiet_optuna():
+        with without_optuna_logs():
             self.study.enqueue_trial(params)
             return self.study.ask(self._space.of(params))
 
@@ -334,10 +334,10 @@ def draws(rows: Sequence[OptunaRow], space: OptunaSpace, sampler: BaseSampler, n
     n : int
         How many at most.
     """
-    with quiet_optuna():
+    with without_optuna_logs():
         study = _study(rows, space, sampler)
     for _ in range(n):
-        with quiet_optuna():
+        with without_optuna_logs():
             params = space.suggest(study.ask())
         yield params
 
@@ -425,7 +425,7 @@ def _play_once(sampler: type[BaseSampler], space: Space, words: str) -> None:
 def _play(sampler: type[BaseSampler], space: Space, options: dict[str, Any]) -> None:
     seed = {"seed": 0} if "seed" in inspect.signature(sampler).parameters else {}
     try:
-        with quiet_optuna():
+        with without_optuna_logs():
             study = OptunaStudy(sampler(**options, **seed), OptunaSpace(space), maximize=True, max_t=1.0)
         for trial in range(_trials(sampler, options)):
             study.ask()
@@ -471,7 +471,7 @@ def importances(space: Space, points: Floats, values: Floats, mode: str) -> dict
     from optuna.trial import create_trial
 
     made = OptunaSpace(space)
-    with quiet_optuna():
+    with without_optuna_logs():
         study = create_study(direction="maximize" if mode == "max" else "minimize")
         for params, value in zip(made.params(points), values.tolist(), strict=True):
             study.add_trial(create_trial(params=params, distributions=made.of(params), value=value))

@@ -227,10 +227,10 @@ def need_optuna(name: str) -> None:
 def _sampler(parzen: Parzen, seed: int, conditional: bool) -> TPESampler:
     from optuna.samplers import TPESampler
 
-    from hbsim.searchers.optuna_study import quiet_optuna
+    from hbsim.searchers.optuna_study import without_optuna_logs
 
     least, top = parzen.enough - 2, parzen.top
-    with quiet_optuna(), warnings.catch_warnings():
+    with without_optuna_logs(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # `gamma` and `weights` are to go with Optuna 6
         return TPESampler(
             n_startup_trials=0,

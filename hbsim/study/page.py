@@ -16,6 +16,10 @@ from hbsim.study.interrupts import Interrupted
 PAGE: Final = "study.html"  # in the study's folder
 PAGES: Final = (".html", ".htm")
 GENERATOR: Final = '<meta name="generator" content="hbsim show">'
+SHOW: Final = f"""import sys
+sys.path.append({str(Path(__file__).parents[2])!r})
+from hbsim.cli.main import main
+main()"""
 LAST: Final = 60.0  # seconds that the last page may take
 HURRY: Final = 5.0  # the same where the study ended with an error
 
@@ -70,8 +74,7 @@ class PageProcess:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
         words = ["show", str(self._folder), "--html", str(self._file), "--watch"]
         self._process = subprocess.Popen(
-            # -P: files of the working folder are no modules.
-            [sys.executable, "-P", "-m", "hbsim", *words],
+            [sys.executable, "-P", "-c", SHOW, *words],  # -P: files of the working folder are no modules
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._complaints,

@@ -64,8 +64,7 @@ def run_simulated(
         The learning curves cannot be used.
     """
     check_study_options(scheduler, options)
-    target = make_target(train)
-    function = describe(train if callable(train) else load_target(target))
+    function = describe(train if callable(train) else load_target(make_target(train)))
     check_constants(function, options.constants)
     curves = find_curves(function, scheduler, options)
     if options.until_return:
@@ -130,7 +129,7 @@ def count_simulated(
     return count_workers(workers, resource)
 
 
-class _SimulatedBest(BestTrial):
+class SimulatedBest(BestTrial):
     """The best report of a simulated study."""
 
     def load(self) -> Any:
@@ -167,7 +166,7 @@ class SimulatedResult(Result):
         """
         for row in self.incumbent().tail(1).to_dicts():
             config = self.configuration(row["trial"])
-            return _SimulatedBest(row["trial"], config, row["value"], row["resource"], None)
+            return SimulatedBest(row["trial"], config, row["value"], row["resource"], None)
         return None
 
     @property

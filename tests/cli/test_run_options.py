@@ -13,6 +13,7 @@ import pytest
 import hbsim.study.run
 from hbsim.core import make_scheduler
 from hbsim.errors import ParameterError
+from hbsim.study.interrupts import Interrupted
 from hbsim.study.result import load
 from tests.cli.run_studies import START, TRAIN, TWELVE, printed
 from tests.doubles.journal_lines import read_journal
@@ -339,6 +340,21 @@ def test_a_simulated_cluster_and_curves_by_a_formula(call, tmp_path):
     summary = printed(call(*START.split(), "12", *words_of(words)).out)["summary"]
     assert summary["workers"] == 6
     assert summary["cost"] > 0
+
+
+@pytest.mark.usefixtures("loading")
+def test_an_interrupted_simulation(call, monkeypatch):
+    def interrupted(*given: Any, **options: Any) -> Any:
+        result = hbsim.simulate(*given, **options)
+        result.interrupted = True
+        raise Interrupted("interrupted", result)
+
+    monkeypatch.setattr("hbsim.study.simulated_run.simulate", interrupted)
+    code, out, err = call(*TWELVE, "--executor", "sim", "--surrogate", "synthetic")
+    assert code == 1
+    assert ", interrupted" in out
+    assert err.startswith("hbsim: error: interrupted after ")
+    assert err.endswith(" simulated seconds: what came until then is above\n")
 
 
 def test_a_real_study_ignores_what_is_for_simulations(call, asked):

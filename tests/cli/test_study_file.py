@@ -175,7 +175,7 @@ def test_files_that_are_none(call):
 def test_the_file_of_the_docs(study):
     page = Path(__file__).parents[2] / "docs" / "reference" / "study-file.md"
     study.write_text(page.read_text("utf-8").partition("```toml\n")[2].partition("```")[0])
-    made = read_study("study.toml")
+    made = read_study(str(study))
     assert made.scheduler == {"type": "promotion", "max_t": 81, "brackets": 3}
     assert made.values["num_gpus"] == 0.5
     assert made.cluster == {"startup": "lognormal:mean=40,std=15"}

@@ -127,5 +127,15 @@ def test_long_traces(chosen: tuple[str, dict[str, Any]], seed: int) -> None:
     type, options = chosen
     pair = Pair(type, options | {"seed": seed})
     seeded_trace(pair, workers=4 + 20 * seed, steps=500, seed=seed)
-    if options["num_trials"] is not None:
+    if options["num_trials"] is None:
+        return
+    pair.drain()
+    for reload in (
+        True,
+        False,
+    ):  # the study is extended, by a process that goes on with its state or by the same
+        if reload:
+            pair.reload()
+        pair.extend(31)
+        seeded_trace(pair, workers=4 + 20 * seed, steps=100, seed=seed, reload=reload)
         pair.drain()

@@ -91,6 +91,13 @@ def test_named_while_others_still_run() -> None:
     assert not scheduler.done
     tell_all(scheduler, {6: 0.0})
     assert named(scheduler) == [6]
+    scheduler.extend(9)  # a third place: any of them may go on again
+    assert named(scheduler) == []
+    assert [scheduler.ask().trial for _ in range(2)] == [7, 8]
+    assert tell_all(scheduler, {7: 9.5}) == [Verdict.CONTINUE]
+    assert named(scheduler) == []
+    tell_all(scheduler, {7: 9.5}, level=3)
+    assert named(scheduler) == [0, 1, 3, 4, 6]  # 8 still runs
 
 
 def test_a_failed_trial_takes_no_place() -> None:

@@ -11,8 +11,9 @@ import sys
 import pytest
 
 from hbsim.errors import OutputError
+from hbsim.runner import lock as lock_module
 from hbsim.runner.journal import Journal
-from hbsim.runner.lock import StudyLock
+from hbsim.runner.lock import StudyLock, writer
 
 HOLD = """
 import os, signal, subprocess, sys
@@ -203,3 +204,21 @@ def test_folders_do_not_share_a_lock(tmp_path):
 def test_no_folder(tmp_path):
     with pytest.raises(OutputError, match="No such file or directory"):
         StudyLock(tmp_path / "missing")
+
+
+def test_readers_know_the_holder_without_a_lock_of_their_own(tmp_path, hold, monkeypatch):
+    def never(fd, operation):
+        raise AssertionError("a reader takes no lock")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", never)
+        assert writer(tmp_path, True) == ""
+        assert writer(tmp_path / "nothing", True) == ""
+        holder = hold()
+        assert writer(tmp_path, True) == f"process {holder.pid}"
+    monkeypatch.setattr(lock_module, "LOCKS", str(tmp_path / "nothing"))  # another system than Linux
+    assert writer(tmp_path, True) == "another process"
+    holder.stdin.close()
+    assert holder.wait(60) == 0
+    assert writer(tmp_path, True) == ""
+    StudyLock(tmp_path).close()

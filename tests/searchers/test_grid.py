@@ -116,6 +116,8 @@ def test_few_values_are_all_and_numbers_are_spaced_in_their_scale() -> None:
     assert columns["b"] == [1, 3, 10, 32, 100]
     assert columns["c"] == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1])
     assert columns["d"] == [0, 2, 4, 6, 8]
+    six = GridSearcher(SearchTask(Space({"n": Int(0, 5)}), 0))
+    assert [configuration["n"] for configuration in configurations(six.space, six.points)] == [0, 1, 3, 4, 5]
     one = configurations(space, GridSearcher(SearchTask(space, 0), 1).points)
     assert one == [pytest.approx({"a": 3, "b": 10, "c": 0.01, "d": 4})]
 

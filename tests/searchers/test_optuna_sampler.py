@@ -19,7 +19,7 @@ from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, needs
 from hbsim.searchers import RandomSearcher, SearchTask, make_searcher
 from hbsim.searchers.optuna_sampler import OptunaSampler
-from hbsim.searchers.optuna_study import OptunaSpace, quiet_optuna
+from hbsim.searchers.optuna_study import OptunaSpace, without_optuna_logs
 from tests.profile import examples
 
 optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
@@ -168,7 +168,7 @@ def by_hand(name: str, options: Any, mode: str, n: int) -> list[dict[str, Any]]:
     """Return the params of a study in Optuna, one trial after the other, each with the value of `score`."""
     distributions = OptunaSpace(MIXED).distributions
     found = []
-    with quiet_optuna():
+    with without_optuna_logs():
         sampler = getattr(optuna.samplers, name)(**options)
         study = optuna.create_study(sampler=sampler, direction=f"{mode}imize")
         for _ in range(n):
@@ -314,7 +314,7 @@ def test_given_configurations_use_up_nothing_of_a_sequence() -> None:
 
 
 def test_a_sampler_that_is_given_is_as_it_was_after_the_options_were_tried() -> None:
-    with quiet_optuna():
+    with without_optuna_logs():
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
         expected = study.ask(OptunaSpace(PLANE).distributions).params
         options = {"independent_sampler": optuna.samplers.RandomSampler(seed=1)}

@@ -15,7 +15,7 @@ from hbsim.core.space import Bool, Choice, Int, Parameter, Real, Space
 
 optuna = pytest.importorskip("optuna", reason="needs Optuna: the extra search")
 
-from hbsim.searchers.optuna_study import OptunaSpace, quiet_optuna  # noqa: E402  (it needs Optuna)
+from hbsim.searchers.optuna_study import OptunaSpace, without_optuna_logs  # noqa: E402  (it needs Optuna)
 
 PLAIN = st.none() | st.text(max_size=3) | st.integers() | st.floats(allow_nan=False)
 ODD = st.tuples(st.integers()) | st.frozensets(st.integers(), max_size=2) | st.binary(max_size=2)
@@ -71,7 +71,7 @@ def test_configurations_survive(space: Space, data: st.DataObject) -> None:
 def test_what_optuna_draws_is_a_point(space: Space, data: st.DataObject) -> None:
     optuna_space = OptunaSpace(space)
     seed = data.draw(st.integers(0, 1000))
-    with quiet_optuna():
+    with without_optuna_logs():
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
         params = study.ask(optuna_space.distributions).params
     point = optuna_space.point(params)
@@ -118,10 +118,10 @@ def test_quiet_gives_the_level_of_the_log_back(level: int) -> None:
     before = optuna.logging.get_verbosity()
     try:
         optuna.logging.set_verbosity(level)
-        with pytest.raises(KeyError), quiet_optuna():
+        with pytest.raises(KeyError), without_optuna_logs():
             raise KeyError(optuna.logging.get_verbosity())
         assert optuna.logging.get_verbosity() == level
-        with quiet_optuna():
+        with without_optuna_logs():
             assert optuna.logging.get_verbosity() == max(level, optuna.logging.ERROR)
     finally:
         optuna.logging.set_verbosity(before)

@@ -83,6 +83,19 @@ def test_stopping() -> None:
     ]
 
 
+def test_with_maxt_pending_a_trial_is_pending_at_the_last_level_once() -> None:
+    searcher = Listener()
+    searcher.maxt_pending = True  # type: ignore[attr-defined]
+    assert calls("stopping", FALLING, searcher, num_trials=1) == [
+        ("suggest", 1),
+        ("start", 0, 1),
+        ("start", 0, 3),
+        ("report", 0, 1, 0),
+        ("report", 0, 3, 0),
+        ("end", 0),
+    ]
+
+
 def test_promotion() -> None:
     """Three trials pause; the promoted one starts again, and nothing is asked for it."""
     assert calls("promotion", FALLING, num_trials=3, straight_on=False) == [

@@ -10,6 +10,7 @@ import pytest
 
 import hbsim
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
+from hbsim.study.interrupts import Interrupted
 from hbsim.study.result import RunResult
 from hbsim.study.simulated_run import SimulatedResult
 from tests.study import training
@@ -207,6 +208,19 @@ def test_why_a_simulated_study_ended(tmp_path: Path) -> None:
     gone = {"cluster": hbsim.Cluster(schedule=[(0, 2), (5, 0)])}
     with pytest.warns(HbsimWarning, match="no worker is left"):
         assert simulated(**given, **gone).why is None
+
+
+def test_an_interrupted_simulation_has_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*given: Any, **options: Any) -> Any:
+        result = hbsim.simulate(*given, **options)
+        result.interrupted = True
+        raise Interrupted("interrupted", result)
+
+    monkeypatch.setattr("hbsim.study.simulated_run.simulate", interrupted)
+    with pytest.raises(Interrupted) as caught:
+        simulated(folder=tmp_path / "no", surrogate="synthetic")
+    assert isinstance(caught.value.result, SimulatedResult)
+    assert caught.value.result.why == "interrupted"
 
 
 @pytest.mark.parametrize(
