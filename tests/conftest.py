@@ -16,8 +16,8 @@ settings.register_profile(
 )
 settings.load_profile("hbsim")
 
-# Set before numpy and torch are loaded, for the tests' processes too. With several tests at once, the threads of
-# one matrix product wait for each other: a hundredfold of its time.
+# Set before numpy and torch are loaded, for the tests' processes too. With several tests at once, the threads
+# of one matrix product wait for each other: a hundredfold of its time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
