@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hbsim.cli.output import facts, print_json, wide_console
-from hbsim.errors import OutputError, ParameterError
+from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.terminal import print_out
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ def best(
     """
     import hbsim
 
-    result = hbsim.load(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", HbsimWarning
+        )  # the last line may be half written while the study runs
+        result = hbsim.load(folder)
     found = result.best
     if found is None:
         raise OutputError(str(folder), "no trial has reported a number yet")

@@ -129,7 +129,7 @@ def count_simulated(
     return count_workers(workers, resource)
 
 
-class _SimulatedBest(BestTrial):
+class SimulatedBest(BestTrial):
     """The best report of a simulated study."""
 
     def load(self) -> Any:
@@ -166,7 +166,7 @@ class SimulatedResult(Result):
         """
         for row in self.incumbent().tail(1).to_dicts():
             config = self.configuration(row["trial"])
-            return _SimulatedBest(row["trial"], config, row["value"], row["resource"], None)
+            return SimulatedBest(row["trial"], config, row["value"], row["resource"], None)
         return None
 
     @property

@@ -40,3 +40,26 @@ def test_a_model_that_was_not_kept(whole, call, tmp_path):
     assert ran.code == 1
     assert "there is nothing to copy" in ran.err
     assert not (tmp_path / "model").exists()
+
+
+def test_a_journal_whose_last_line_is_being_written(whole, call, tmp_path):
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "journal.jsonl").write_bytes((whole / "journal.jsonl").read_bytes()[:-20])
+    code, _, err = call("best", "exp")
+    assert (code, err) == (0, "")
+
+
+def test_no_study(call):
+    code, out, err = call("best", "exp")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+
+
+def test_a_study_is_extended(whole, call, tmp_path):
+    shutil.copytree(whole, tmp_path / "exp")
+    assert call("run", "--resume", "--trials", "14").code == 0
+    assert hbsim.load(tmp_path / "exp").scheduler.options.num_trials == 14
+    refused = call("run", "--resume", "--trials", "13")
+    assert refused.err.endswith(
+        "--trials 13: the study was extended to 14; it goes on with as many or more\n"
+    )

@@ -84,7 +84,7 @@ def test_workers_are_shown_with_their_hosts(made, table):
     rows = [line.split() for line in picture[7:]]
     assert [row[:3] for row in rows[:3]] == [["0", "node-a", "0"], ["1", "node-a", "1"], ["2", "node-b", "2"]]
     assert rows[3] == ["3", "node-b", "1", "idle"]  # nobody has asked yet
-    assert [row[-4] for row in rows[:3]] == ["0", "1", "0"]  # its GPU
+    assert [row[-6] for row in rows[:3]] == ["0", "1", "0"]  # its GPU
 
 
 def test_one_host_has_no_column(made, table):
@@ -103,7 +103,7 @@ def test_a_host_that_does_not_answer(made, table):
     assert picture[1].endswith("; no answer from node-b.cluster.example for 12s")
     assert picture[2].endswith("3 of 20 started: 2 running, 1 no answer")
     assert [line.split()[0] for line in picture[-5:-1]] == ["0", "1", "2", "3"]
-    assert picture[-3].endswith(" no answer for 12s")  # it has a trial
+    assert " no answer for 12s " in picture[-3]  # it has a trial
     assert picture[-2].endswith(" no answer")
     opened(made, 2, 3, t=50.0)
     picture = lines(table)
@@ -119,7 +119,7 @@ def test_a_host_that_is_lost(made, table):
     picture = lines(table)
     assert [line[0] for line in picture[7:11]] == ["0", "1", "2", "3"]
     silent = " no answer for 0s: host is gone: its connection is closed"
-    assert all(line.endswith(silent) for line in picture[9:11])
+    assert all(f"{silent} lr=" in line for line in picture[9:11])
     made.fail(2, "its host is gone", 32.0, kind="lost")
     picture = lines(table)
     assert [line[0] for line in picture[8:12]] == ["0", "1", "3", "2"]  # what has no job comes last
@@ -127,7 +127,7 @@ def test_a_host_that_is_lost(made, table):
     opened(made, 2, t=40.0)
     picture = lines(table)
     assert "3 workers: 2 CPU cores" in picture[0]
-    assert picture[11].endswith("its connection is closed")
+    assert any("its connection is closed lr=" in line for line in picture)
 
 
 def test_a_host_that_is_taken_away(made, table):
@@ -138,7 +138,7 @@ def test_a_host_that_is_taken_away(made, table):
     picture = lines(table)
     assert "3 running" in picture[2]
     assert "no answer" not in " ".join(picture)
-    assert picture[9].endswith(" no report yet; host is taken away")
+    assert " no report yet; host is taken away lr=" in picture[9]
     assert picture[10].endswith(" host is taken away")
 
 
