@@ -211,7 +211,7 @@ def test_agents_that_end_are_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["no nanny", "nanny", *(pytest.param(how, marks=thorough) for how in ("retired", "both"))]
+    "how", ["no nanny", *(pytest.param(how, marks=thorough) for how in ("nanny", "retired")), "both"]
 )
 def test_trials_are_handed_back_before_a_worker_ends(how: str, tmp_path: Path) -> None:
     async def study() -> None:
