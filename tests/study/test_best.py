@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -114,14 +115,18 @@ def test_the_best_state_before_stays_until_the_next_is_reported(tmp_path):
     """The process dies after it saved a state, before its report: the journal's best is the one before."""
     folder = tmp_path / "checkpoint"
     first = Origin("ab", 0, 0, 0, "c", 0.0, {})
-    for epoch in (1, 2, 3):
-        best = Best(epoch, float(epoch)) if epoch < 3 else None
+    for epoch in (0, 1, 2, 3):
+        best = Best(epoch, float(epoch)) if epoch in (1, 2) else None
         checkpoint.save(folder, epoch, origin=first, reports=epoch, resource=epoch, best=best)
     assert checkpoint.load_one(checkpoint.find_best(folder, "ab", Best(1, 1.0))) == 1
     assert checkpoint.load_one(checkpoint.find_best(folder, "ab", Best(2, 2.0))) == 2
     assert checkpoint.find_best(folder, "other", Best(2, 2.0)) is None
     assert checkpoint.find_best(folder, "ab", Best(2, 1.0)) is None
     assert checkpoint.load_own(folder, origin(1)).value == 1  # the journal has one report of that job
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    checkpoint.thin_out(folder)  # the trial is paused for long
+    assert checkpoint.load_one(checkpoint.find_best(folder, "ab", Best(1, 1.0))) == 1
 
 
 def test_saving_is_bounded():
