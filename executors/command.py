@@ -171,18 +171,12 @@ class Command:
 
     def files(self) -> list[str]:
         """Return the words of the command that are names of small files in its folder or below."""
-        return [
-            word
-            for word in dict.fromkeys(self._words)
-            if not os.path.isabs(word)
-            and ".." not in Path(word).parts
-            and (file := Path(self.cwd, word)).is_file()
-            and file.stat().st_size <= _SMALL
-        ]
+        found = self._small_files()
+        return [word for word in found if not os.path.isabs(word) and ".." not in Path(word).parts]
 
     def digest(self) -> str | None:
-        """Return the SHA-256 of the command's files; None if there are none."""
-        contents = [Path(self.cwd, name).read_bytes() for name in self.files()]
+        """Return the SHA-256 of the command's small files; None if there are none."""
+        contents = list(self._small_files().values())
         return hashlib.sha256(b"\0".join(contents)).hexdigest() if contents else None
 
     def __call__(self, given: Mapping[str, object], reporter: Reporter) -> None:
@@ -218,7 +212,15 @@ class Command:
     def _reads(self, variable: str) -> bool:
         if self.shell and variable in self.command:
             return True
-        return any(variable.encode() in Path(self.cwd, name).read_bytes() for name in self.files())
+        return any(variable.encode() in content for content in self._small_files().values())
+
+    def _small_files(self) -> dict[str, bytes]:
+        """Return the content of the small files that words of the command name."""
+        files = {word: Path(self.cwd, word) for word in self._words}
+        with suppress(OSError):
+            small = {word: file for word, file in files.items() if file.is_file()}
+            return {word: file.read_bytes() for word, file in small.items() if file.stat().st_size <= _SMALL}
+        return {}
 
     def _check_files(self) -> None:
         first, *more = self._words
@@ -371,8 +373,8 @@ class _Script:
         status = self._process.returncode
         if status:
             what = f"killed by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
-            last = self._last.decode("utf-8", "replace").strip().rpartition("\n")[2].strip()[:300]
-            raise ScriptFailed(f"{what}: {last}" if last else what)
+            lines = self._last.decode("utf-8", "replace").strip().splitlines()
+            raise ScriptFailed(f"{what}: {lines[-1].strip()[:300]}" if lines else what)
 
     def state(self, folder: Path) -> Path | None:
         """Return the script's checkpoint folder to be copied, None if it is empty.
