@@ -22,9 +22,9 @@ import numpy as np
 from hbsim.core.space import Args, arguments, space_of
 from hbsim.errors import ParameterError
 from hbsim.executors import processes
-from hbsim.executors.command import ScriptFailed
 from hbsim.executors.processes import Lease
 from hbsim.executors.reporter import Reporter
+from hbsim.executors.script_process import ScriptFailed
 from hbsim.executors.trial_session import (
     ControllerGone,
     TrialChannel,

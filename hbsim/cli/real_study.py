@@ -17,7 +17,7 @@ from hbsim.cli.command import INTERRUPTED, is_given, say
 from hbsim.cli.groups import DASK_ONLY, HOSTS_ONLY, MACHINES, machines_of, make_cluster, search_options
 from hbsim.cli.options import Given, group, named_values
 from hbsim.cli.output import progress
-from hbsim.cli.script import NAMES, check_command, make_command
+from hbsim.cli.script import NAMES, check_command, make_script
 from hbsim.cli.study_file import SUFFIX, read_study
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
@@ -156,7 +156,7 @@ def _how(values: Mapping[str, Any]) -> dict[str, Any]:
         options["executor"] = machines_of(given)
     resource = {name: values[name] for name in RESOURCES if name in values}
     args = named_values("args", values.get("args", ()))
-    train = make_command(values) if "command" in values else values["train"]
+    train = make_script(values) if "command" in values else values["train"]
     return {**options, "train": train, "resource": resource or None, "args": args}
 
 

@@ -72,7 +72,7 @@ def check_command(values: Mapping[str, Any]) -> None:
             raise ParameterError(name, value, "is for a script: it needs --command")
 
 
-def make_command(values: Mapping[str, Any]) -> Command:
+def make_script(values: Mapping[str, Any]) -> Command:
     """Return the script that the options describe; constants of ``--arg`` are known to its command, too.
 
     Raises

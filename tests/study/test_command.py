@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -126,7 +128,7 @@ def test_any_language_reports_by_json_lines():
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("echo one >&2; echo 'two words' >&2; exit 3", "exit status 3: two words"),
+        ("printf 'one\\n 5%%\\rtwo words\\n' >&2; exit 3", "exit status 3: two words"),
         ("exit 4", "exit status 4"),
         ("kill -9 $$", "killed by SIGKILL"),
         ("echo no > $HBSIM_REPORTS; sleep 60", "a report must be a JSON object in a line, and is b'no'"),
@@ -228,3 +230,55 @@ def test_a_command_travels_to_hosts_with_its_files(tmp_path):
     moved = load_target(localise(bundle, tmp_path / "work"))
     assert Path(moved.cwd).is_relative_to(tmp_path / "work")
     assert describe(moved).digest == describe(again).digest or Path(moved.cwd, "sub/train.sh").is_file()
+
+
+STUDY = """
+import signal
+import sys
+import hbsim
+from hbsim.study.interrupts import Interrupted
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests were started under nohup
+text = f"{sys.executable} train.py --lr {{lr}} --epochs {{max_t}}"
+command = hbsim.Command(text, {"lr": hbsim.Real(0.1, 1.0)})
+scheduler = hbsim.make_scheduler("fifo", max_t=300, num_trials=1)
+try:
+    hbsim.run(command, scheduler, workers=1, resume="resume" in sys.argv, progress="none")
+except Interrupted:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_study_goes_on_from_the_checkpoint_folder(number, wait_for):
+    slow = SCRIPT.replace("import hbsim", "import hbsim\nimport os, time").replace(
+        "start =", "print(os.getpid())\nstart ="
+    )
+    slow = slow.replace(
+        "    hbsim.report", "    time.sleep(0.03 * ('FAST' not in os.environ))\n    hbsim.report"
+    )
+    Path("train.py").write_text(slow)
+    Path("study.py").write_text(STUDY)
+    first = subprocess.Popen([PYTHON, "study.py"], stdout=subprocess.PIPE, text=True)
+    saved = Path("exp/trials/000000/files/checkpoint/epoch")
+    wait_for(lambda: saved.exists() and saved.read_text() not in ("", "1", "2", "3"))
+    first.send_signal(number)
+    out, _ = first.communicate()
+    assert out == ("interrupted\n" if number == signal.SIGINT else "")
+    pid = int(log().splitlines()[0])
+    wait_for(lambda: not psutil.pid_exists(pid))
+    words = [PYTHON, "study.py", "resume"]
+    fast = {**os.environ, "FAST": "1"}
+    done = subprocess.run(words, env=fast, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    starts = [line for line in log().splitlines() if line.startswith("from")]
+    assert starts[0] == "from 0, kind plain"
+    assert starts[1] != starts[0]
+    assert hbsim.load("exp").trials["status"].to_list() == ["completed"]
+
+
+def test_numbers_of_any_library_are_reported(capsys):
+    hbsim.report(
+        epoch=np.int64(3), accuracy=np.float32(0.5), done=np.bool_(True), more=np.zeros(2), none=None
+    )
+    assert capsys.readouterr().out == "epoch=3 accuracy=0.5 done=True more=[0. 0.] none=None\n"
