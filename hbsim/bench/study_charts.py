@@ -148,8 +148,13 @@ def _time(end: float) -> dict[str, Any]:
     return {"scale": alt.Scale(domain=[0, end or 1], nice=False), "axis": alt.Axis(format=",~f")}
 
 
-def worker_chart(parts: Segments, what: str | None, end: float | None = None) -> alt.LayerChart:
-    """Return a chart with a row for each worker, from 0 to `end`; an image where there are many stretches."""
+def worker_chart(
+    parts: Segments, what: str | None, end: float | None = None, cut: str = "under way at the end"
+) -> alt.LayerChart:
+    """Return a chart with a row for each worker, from 0 to `end`; an image where there are many stretches.
+
+    `cut` is what the legend calls jobs that were cut.
+    """
     x = alt.X("start:Q", title=what, **_time(parts.end_time if end is None else end))
     height = float(np.clip(16 * parts.workers, 70, 520))
     rows = _stretches(parts)
@@ -160,7 +165,7 @@ def worker_chart(parts: Segments, what: str | None, end: float | None = None) ->
     size = float(np.clip(400 / parts.workers, 4, 26))
     for name, points, shape, colour in (
         ("cut short", parts.lost, "cross", MARKED),
-        ("under way at the end", parts.cut, "triangle-left", GREY),
+        (cut, parts.cut, "triangle-left", GREY),
     ):
         if len(points):
             label = f"{name} ({len(points):,})"
@@ -330,7 +335,7 @@ def training_curves(
 
     Lines are coloured by the status of the trial; the incumbent's is thick. Up to twelve trials have their
     numbers beside them. Vertical lines are the rung levels. Values that are far worse than all others are
-    left outside, and counted. Where a trial trained again what it had, its later report counts.
+    left outside, and their trials counted. Where a trial trained again what it had, its later report counts.
 
     Parameters
     ----------
@@ -344,17 +349,11 @@ def training_curves(
         How many points a line has at most; by default all. The last and the best are among them.
     """
     best, mode = result.summary()["best_trial"], result.scheduler.mode
-    curves, names = curves_of(result, best)
-    if trials is not None:
-        curves = curves.filter(pl.col("trial").is_in(list(trials)))
-    if points is not None:
-        step = (pl.len() / points).ceil().clip(1).cast(pl.Int64)
-        kept = (pl.int_range(pl.len()) % step).over("trial") == 0
-        curves = curves.filter(kept | pl.col("last") | pl.col("best"))
+    curves, names = _some_curves(result, trials, points)
     count = curves["trial"].n_unique()
     levels = [] if result.spec.until_return else [float(one) for one in result.scheduler.levels]
-    low, top, outside = _heights(curves, mode)
-    scale = _Scale(low, top)
+    scale = _heights(curves, mode)
+    outside = _curves_beyond(result, curves, scale)
     first = float(curves["resource"].min()) if count else 1.0  # type: ignore[arg-type]
     along: dict[str, Any] = {
         "scale": alt.Scale(zero=False, nice=False),
@@ -392,11 +391,41 @@ def training_curves(
         f"{result.scheduler.type} of {result.spec.train}",
         plural(result.workers, "worker"),
         plural(result.scheduler.started, "trial"),
-        *([f"{plural(outside, 'value')} outside"] if outside else []),
+        *([outside] if outside else []),
     ]
     return alt.layer(*layers).properties(
         width=WIDTH, height=320, title=_title("Training curves", ", ".join(parts))
     )
+
+
+def curves_beyond(
+    result: RunResult | SimulatedResult, trials: Collection[int] | None = None, points: int | None = None
+) -> str:
+    """Say how many trials have values beyond the axis of `training_curves`; empty if none has."""
+    curves, _ = _some_curves(result, trials, points)
+    return _curves_beyond(result, curves, _heights(curves, result.scheduler.mode))
+
+
+def _curves_beyond(result: RunResult | SimulatedResult, curves: pl.DataFrame, scale: _Scale) -> str:
+    (low, high), value, mode = scale.ends, pl.col("value"), result.scheduler.mode
+    count = curves.filter(value < low if mode == "max" else value > high)["trial"].n_unique()
+    side = f"below {low:.4g}" if mode == "max" else f"above {high:.4g}"
+    verb = "has" if count == 1 else "have"
+    return f"{plural(count, 'trial')} {verb} values beyond the axis, {side}" if count else ""
+
+
+def _some_curves(
+    result: RunResult | SimulatedResult, trials: Collection[int] | None, points: int | None
+) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Return the reports to draw, and the names in the legend, as `curves_of` does."""
+    curves, names = curves_of(result, result.summary()["best_trial"])
+    if trials is not None:
+        curves = curves.filter(pl.col("trial").is_in(list(trials)))
+    if points is not None:
+        step = (pl.len() / points).ceil().clip(1).cast(pl.Int64)
+        kept = (pl.int_range(pl.len()) % step).over("trial") == 0
+        curves = curves.filter(kept | pl.col("last") | pl.col("best"))
+    return curves, names
 
 
 def curves_of(
@@ -435,17 +464,17 @@ def curves_of(
     return reports, names
 
 
-def _heights(curves: pl.DataFrame, mode: str) -> tuple[float, float, int]:
-    """Return the ends of the axis, and how many outlying values it leaves out to give the others room."""
+def _heights(curves: pl.DataFrame, mode: str) -> _Scale:
+    """Return the axis, which leaves outlying values out to give the others room."""
     if curves.is_empty():
-        return 0.0, 1.0, 0
+        return _Scale(0.0, 1.0)
     sign = 1.0 if mode == "max" else -1.0
     first = pl.col("trial").is_first_distinct()
     ends = pl.concat([curves.filter(first), curves.filter("last")])["value"].to_numpy()
     low, high = np.quantile(sign * ends, (0.25, 0.75))
     values = curves["value"].to_numpy()
     inside = values[sign * values >= low - FAR * (high - low)]
-    return float(inside.min()), float(inside.max()), len(values) - len(inside)
+    return _Scale(float(inside.min()), float(inside.max()))
 
 
 def _numbers(curves: pl.DataFrame, scale: _Scale) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,15 +25,16 @@ from hbsim.bench.chart_style import (
     number,
     time_unit,
 )
+from hbsim.bench.formatting import plural
 from hbsim.bench.html_page import frame, packed, specs, template
 from hbsim.bench.segments import Segments, job_segments
-from hbsim.bench.study_charts import BARS, training_curves, worker_chart
+from hbsim.bench.study_charts import BARS, curves_beyond, training_curves, worker_chart
 from hbsim.core.space import Bool, Choice, Int, Real
 from hbsim.errors import needs
 from hbsim.runner.summaries import rung_texts
 from hbsim.study.progress_summary import amount, plain, value_text
 from hbsim.study.progress_summary import number as number_text
-from hbsim.study.status import StudyStatus
+from hbsim.study.status import StudyStatus, best_resources
 
 if TYPE_CHECKING:
     from hbsim.surrogates.protocol import Floats
@@ -66,7 +68,7 @@ class PageSection:
     texts: Sequence[str] = ()
 
 
-def render_study(status: StudyStatus, refresh: int | None = None) -> str:
+def render_study(status: StudyStatus, refresh: int | None = None, every: float | None = None) -> str:
     """Return the page of a study as HTML; it holds all it needs and asks the network for nothing.
 
     Parameters
@@ -75,6 +77,8 @@ def render_study(status: StudyStatus, refresh: int | None = None) -> str:
         The study. Its texts may hold anything; they are escaped.
     refresh : int, optional
         Seconds after which a browser loads the page again.
+    every : float, optional
+        About how many seconds after this page the next one is written.
     """
     page = StudyPage(status)
     charts: dict[str, Chart] = {}
@@ -83,9 +87,16 @@ def render_study(status: StudyStatus, refresh: int | None = None) -> str:
     best = status.top(1)
     has_rungs = not result.spec.until_return and len(result.rungs())
     left = status.time_left_text
+    again = "" if every is None else f", and again about every {every:.0f} s while the study runs"
+    written = f"written at {datetime.now():%H:%M:%S}{again}"
     return template("study.html").render(
         title=status.summary.name(),
-        counts=[status.state_text, *([f"time left {left}"] if left else []), status.summary.trials()],
+        counts=[
+            status.state_text,
+            *([f"time left {left}"] if left else []),
+            status.summary.trials(),
+            written,
+        ],
         answer=status.summary.best() or (NO_METRIC if result.spec.metric is None else NO_NUMBER),
         configuration={plain(k): value_text(v) for k, v in best[0].configuration.items()} if best else {},
         sections=sections,
@@ -112,23 +123,27 @@ class StudyPage:
         """Yield the sections, and add their charts to `charts`."""
         found = self._trials
         if len(found):
-            charts["curves"] = training_curves(self._result, trials=self._drawn(CURVES), points=POINTS)
+            drawn = self._drawn(CURVES)
+            charts["curves"] = training_curves(self._result, trials=drawn, points=POINTS)
+            beyond = curves_beyond(self._result, drawn, POINTS)
+            text = f"Vertical lines are the rung levels.{self._of(CURVES)}"
             yield PageSection(
                 "Learning curves",
                 [("curves", "learning curves")],
-                [f"Vertical lines are the rung levels.{self._of(CURVES)}"],
+                [f"{text} {beyond}; these are not drawn." if beyond else text],
             )
         if len(found) > 1 and self._varied:
             charts["parallel"] = self._parallel()
             text = f"A line a trial; the redder, the better its {self._metric}."
-            yield PageSection(
-                "Hyperparameters", [("parallel", "parallel coordinates")], [text + self._of(CURVES)]
-            )
+            text += self._of(CURVES) + self._beyond(self._drawn(CURVES), self._ends[0], "drawn at its end")
+            yield PageSection("Hyperparameters", [("parallel", "parallel coordinates")], [text])
             yield self._importance(charts)
             names = list(self._varied)
             for place, name in enumerate(names):
                 charts[f"slice{place}"] = self._slice(name)
             text = f"The best {self._metric} of each trial; the redder, the further it came.{self._of(DOTS)}"
+            worst = self._slice_ends[0 if self._sign > 0 else 1]
+            text += self._beyond(self._drawn(DOTS), worst, "not drawn")
             slices = [(f"slice{place}", f"slice of {name}") for place, name in enumerate(names)]
             yield PageSection("Slices", slices, [text])
         if not self._result.spec.until_return and (parts := self._segments()) is not None:
@@ -179,6 +194,23 @@ class StudyPage:
             else f" {most:,} of {count:,} trials: the best {most // 4:,}, and others evenly."
         )
 
+    def _beyond(self, drawn: list[int], worst: float, how: str) -> str:
+        """Say how many trials are worse than the end of an axis, and how they are drawn, if there are any."""
+        values = self._trials.filter(pl.col("trial").is_in(drawn))["best"]
+        count = int((self._sign * values < self._sign * worst).sum())
+        side = "below" if self._sign > 0 else "above"
+        is_one = count == 1
+        text = f"{plural(count, 'trial')} {'is' if is_one else 'are'} beyond the axis"
+        what = f"{'it is' if is_one else 'they are'} {how}"
+        return f" {text}, with a {self._metric} {side} {number_text(worst)}; {what}." if count else ""
+
+    @cached_property
+    def _slice_ends(self) -> tuple[float, float]:
+        """The least and the greatest value on the axis of a slice."""
+        low, high = sorted(self._ends)
+        margin = 0.05 * (high - low) or abs(high) * 0.05 or 1.0
+        return low - margin, high + margin
+
     @cached_property
     def _ends(self) -> tuple[float, float]:
         """The worst value that is not far from all others, and the best."""
@@ -209,9 +241,12 @@ class StudyPage:
             for name in self._varied
             for place, text in self._ticks(name)
         ]
+        bound = ""
+        if any(self._sign * value < self._sign * worst for value in values.values()):
+            bound = "≤ " if self._sign > 0 else "≥ "  # the worst value on the axis stands for worse ones
         labels += [
-            {"axis": axes[self._metric], "place": place, "label": number_text(value)}
-            for place, value in ((0.0, worst), (1.0, best))
+            {"axis": axes[self._metric], "place": place, "label": text}
+            for place, text in ((0.0, f"{bound}{number_text(worst)}"), (1.0, number_text(best)))
         ]
         order = list(axes.values())
         shown = "{" + ", ".join(f"'{place}': {_js(name)}" for name, place in axes.items()) + "}[datum.value]"
@@ -233,7 +268,12 @@ class StudyPage:
         colour = alt.Color(
             "value:Q",
             scale=alt.Scale(domain=[worst, best], range=[WORSE, BETTER], clamp=True),
-            legend=alt.Legend(title=self._metric, gradientLength=160, format=".4~g"),
+            legend=alt.Legend(
+                title=self._metric,
+                gradientLength=160,
+                values=list(dict.fromkeys(np.linspace(worst, best, 5).tolist())),
+                labelExpr=f"(datum.value == {worst!r} ? '{bound}' : '') + format(datum.value, '.4~g')",
+            ),
         )
         base = alt.Chart(data(rows)).encode(x=x, y=y, detail="trial:N", order="axis:Q", color=colour)
         hover = alt.selection_point(name="hover", on="pointerover", clear="pointerout", fields=["trial"])
@@ -270,7 +310,7 @@ class StudyPage:
         which = dict(zip(self._trials["trial"].to_list(), reached.tolist(), strict=True))
         values = dict(self._trials.select("trial", "best").iter_rows())
         active = [trial for trial in self._drawn(DOTS) if self._points[trial, at] == self._points[trial, at]]
-        names = [f"below {levels[0]}", *(f"from {level}" for level in levels)]
+        names = [f"below {levels[0]}", *(f"reached {level}" for level in levels)]
         shown = [names[index] for index in sorted({which[trial] for trial in active})]
         rows: list[Row] = [
             {
@@ -281,12 +321,10 @@ class StudyPage:
             }
             for trial in active
         ]
-        low, high = sorted(self._ends)
-        margin = 0.05 * (high - low) or abs(high) * 0.05 or 1.0
         y = alt.Y(
             "value:Q",
             title=self._metric,
-            scale=alt.Scale(domain=[low - margin, high + margin], nice=False, zero=False),
+            scale=alt.Scale(domain=list(self._slice_ends), nice=False, zero=False),
             axis=alt.Axis(format="~g", tickCount=5),
         )
         if isinstance(parameter, Real | Int):
@@ -398,7 +436,7 @@ class StudyPage:
                 "train_start": run.train_start if run.train_start < now else now,
                 "end_time": now,
                 "value": None,
-                "verdict": "censored",
+                "verdict": "continue",
             }
             for run in result.journal_state.runs.values()
         ]
@@ -416,7 +454,9 @@ class StudyPage:
         several, names = result.scheduler.brackets > 1, list(result.spec.space)
         by_value = [self._sign * pl.col("best"), -pl.col("trial")]
         trials = result.trials.sort(by_value, descending=True, nulls_last=True)
-        head = ["trial", *(["bracket"] if several else []), "status", f"best {self._metric}", "reached"]
+        head = ["trial", *(["bracket"] if several else []), "status", f"best {self._metric}"]
+        head += [f"at {plain(result.spec.time_attr)}", "reached"]
+        at = best_resources(result, self._trials)
         numeric = {name for name in names if isinstance(result.spec.space[name], Real | Int)}
         cells = [f"<th>{escape(plain(name))}</th>" for name in (*head, *names, "why")]
         made = ["<table><thead><tr>", *cells, "</tr></thead><tbody>"]
@@ -427,14 +467,19 @@ class StudyPage:
             status = "interrupted" if row["status"] == "running" and self._status.over else row["status"]
             value = "" if row["best"] is None else number_text(row["best"])
             reached = "" if row["reached"] is None else amount(row["reached"])
-            texts = [(str(row["trial"]), True), *([(str(row["bracket"]), True)] if several else [])]
-            texts += [(status, False), (value, True), (reached, True)]
+            texts = [(str(row["trial"]), "number")]
+            texts += [(str(row["bracket"]), "number")] if several else []
+            best_at = amount(at[row["trial"]]) if row["trial"] in at else ""
+            texts += [(status, "status"), (value, "number"), (best_at, "number"), (reached, "number")]
             texts += [
-                (value_text(configuration[name]) if name in configuration else "", name in numeric)
+                (
+                    value_text(configuration[name]) if name in configuration else "",
+                    "number" if name in numeric else "",
+                )
                 for name in names
             ]
             made.append("<tr>")
-            made += [_table_cell(text, "number" if is_number else "") for text, is_number in texts]
+            made += [_table_cell(text, kind) for text, kind in texts]
             made += [_table_cell(why, "long"), "</tr>"]
         return "".join([*made, "</tbody></table>"])
 
@@ -462,7 +507,7 @@ def _table_cell(text: str, kind: str) -> str:
 def _timeline(parts: Segments) -> Chart:
     """Return the timeline of workers, in a unit that fits; if it is long, a picture of a fixed width."""
     unit, length = time_unit(parts.end_time)
-    chart = worker_chart(parts.in_units(length), f"{unit} of the study")
+    chart = worker_chart(parts.in_units(length), f"{unit} of the study", cut="interrupted")
     return chart.properties(usermeta={"fit": "none"}) if len(parts.start) > BARS else chart
 
 

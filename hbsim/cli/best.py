@@ -54,8 +54,9 @@ def best(
     config = {name: value if isinstance(value, PLAIN) else repr(value) for name, value in values}
     if as_json:
         checkpoint = None if found.checkpoint is None else str(found.checkpoint)
-        names = {"folder": str(folder), "metric": result.spec.metric, "time_attr": result.spec.time_attr}
-        print_json({**names, **asdict(found), "config": config, "checkpoint": checkpoint})
+        names = {"metric": result.spec.metric, "time_attr": result.spec.time_attr}
+        values_found = {**asdict(found), "config": config, "checkpoint": checkpoint}
+        print_json({"folder": str(result.folder), **names, **values_found})
         return
     report = f"trial {found.trial} at {result.spec.time_attr} {found.resource:g}"
     print_out(f"best {result.spec.metric} {found.value:g}: {report}")

@@ -24,14 +24,17 @@ COMMAND: Final = PageCommand
 EVERY: Final = 2.0  # seconds between two pictures with --watch
 SHARE: Final = 0.1  # the share of time spent on reading, at most
 PAGE_EVERY: Final = 15.0  # seconds between two pages, at least
-PAGE_SHARE: Final = 0.03  # the share of time spent on pages, at most
+PAGE_SHARE: Final = 0.12  # the share of a core that pages take, at most
+FIRST_SHARE: Final = 0.3  # the same of the first page, for which libraries are loaded
 POLL: Final = 0.25  # seconds between two looks at whether the study is over
 REFRESH: Final = 15  # seconds after which a browser loads the page again, while the study runs
 PLAIN_WIDTH: Final = 110  # columns where stdout is no terminal
 NARROWEST: Final = 44  # columns that hyperparameters take in one column
 FAILED_SHOWN: Final = 5
 PAGE_HELP: Final = "Write a page that needs no network (default: study.html in the study's folder)."
-UNTIL_OVER: Final = "Read it again every two seconds until the study is over."
+UNTIL_OVER: Final = (
+    "Read it again every two seconds until the study is over; a line each where stdout is no terminal."
+)
 
 
 def show(
@@ -76,26 +79,48 @@ def show(
 
 
 def _watch(folder: Path) -> None:
-    """Show the status until the study is over, or Ctrl-C."""
+    """Show the status until the study is over, or Ctrl-C.
+
+    Where stdout is no terminal, print a line for each state, and the whole picture of the last one.
+    """
     from rich.console import Group
     from rich.live import Live
 
-    from hbsim.study.status import read_status
-
     console = wide_console(PLAIN_WIDTH)
     try:
-        with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
-            while True:
-                begin = time.monotonic()
-                status = read_status(folder)
-                live.vertical_overflow = "visible" if status.over else "ellipsis"
-                live.update(Group(*picture(status, folder, console)), refresh=console.is_terminal)
+        if not console.is_terminal:
+            for status in _states(folder):
                 if status.over:
-                    break
-                took = time.monotonic() - begin
-                time.sleep(max(EVERY - took, took / SHARE - took))
+                    console.print(Group(*picture(status, folder, console)))
+                else:
+                    terminal.print_out(_line(status))
+            return
+        with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+            for status in _states(folder):
+                live.vertical_overflow = "visible" if status.over else "ellipsis"
+                live.update(Group(*picture(status, folder, console)), refresh=True)
     except KeyboardInterrupt:
         return
+
+
+def _states(folder: Path) -> Iterator[StudyStatus]:
+    """Yield the status of a study again and again; the last one when it is over."""
+    from hbsim.study.status import read_status
+
+    while True:
+        begin = time.monotonic()
+        status = read_status(folder)
+        yield status
+        if status.over:
+            return
+        took = time.monotonic() - begin
+        time.sleep(max(EVERY - took, took / SHARE - took))
+
+
+def _line(status: StudyStatus) -> str:
+    """Describe the state of a study in one line."""
+    parts = (status.state_text, status.summary.trials(), status.summary.best())
+    return "; ".join(part for part in parts if part)
 
 
 def picture(status: StudyStatus, folder: Path, console: Console) -> Iterator[RenderableType]:
@@ -129,7 +154,8 @@ def picture(status: StudyStatus, folder: Path, console: Console) -> Iterator[Ren
         columns = {
             "trial": [str(one.trial) for one in top],
             metric: [number(one.best) for one in top],
-            resource: [amount(one.reached) for one in top],
+            resource: [amount(one.resource) for one in top],
+            "reached": [amount(one.reached) for one in top],
             "status": [one.status for one in top],
         }
         yield _trial_table(columns, [one.configuration for one in top], width)
@@ -166,22 +192,27 @@ def _far(resource: float, stop: float | None) -> str:
 def _trial_table(
     columns: Mapping[str, Sequence[str]], configurations: Sequence[Mapping[str, object]], width: int
 ) -> RenderableType:
-    """Return a table of trials: a column for each hyperparameter, or one for all where room is short."""
+    """Return a table of trials: a column for each hyperparameter, or one for all where room is short.
+
+    The column ``reached`` is left out first.
+    """
     from hbsim.study.progress_summary import plain, value_text
 
     names = list(dict.fromkeys(name for one in configurations for name in one))
     cells = {name: [value_text(one[name]) if name in one else "" for one in configurations] for name in names}
-    apart = {**columns, **{plain(name): cells[name] for name in names}}
-    needed = sum(max(map(len, (name, *texts))) + 2 for name, texts in apart.items())
-    if needed <= width + 2 and len(apart) == len(columns) + len(names):
-        return table(list(apart), zip(*apart.values(), strict=True), left=("status",))
+    without = {name: texts for name, texts in columns.items() if name != "reached"}
+    for some in (columns, without):
+        apart = {**some, **{plain(name): cells[name] for name in names}}
+        needed = sum(max(map(len, (name, *texts))) + 2 for name, texts in apart.items())
+        if needed <= width + 2 and len(apart) == len(some) + len(names):
+            return table(list(apart), zip(*apart.values(), strict=True), left=("status",))
     together = [
         " ".join(f"{name}={cells[name][place]}" for name in names if name in one)
         for place, one in enumerate(configurations)
     ]
     taken = sum(max(map(len, (name, *texts))) + 2 for name, texts in columns.items())
     if width - taken < NARROWEST:
-        columns = {name: texts for name, texts in columns.items() if name not in ("time", "rung")}
+        columns = {name: texts for name, texts in columns.items() if name not in ("time", "rung", "reached")}
     all_ = {**columns, "hyperparameters": together}
     return table(list(all_), zip(*all_.values(), strict=True), left=("status", "hyperparameters"))
 
@@ -218,15 +249,16 @@ def _write_pages(folder: Path, out: Path, watch: bool) -> None:
     if watch:
         os.nice(10)
     try:
+        every, share = PAGE_EVERY, FIRST_SHARE
         while True:
-            begin = time.monotonic()
+            begin, used = time.monotonic(), time.process_time()
             status = read_status(folder)
             again = watch and not status.over
-            write_page(render_study(status, REFRESH if again else None), out)
+            write_page(render_study(status, REFRESH if again else None, every if again else None), out)
             if not again:
                 break
-            took = time.monotonic() - begin
-            due = begin + max(PAGE_EVERY, took / PAGE_SHARE)
+            every = max(PAGE_EVERY, (time.process_time() - used) / share)
+            due, share = begin + every, PAGE_SHARE
             while time.monotonic() < due and not ended(folder):
                 time.sleep(POLL)
     except KeyboardInterrupt:

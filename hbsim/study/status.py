@@ -78,6 +78,8 @@ class TopTrial:
         Its number and its bracket.
     best : float
         The best value that it reported.
+    resource : float
+        The resource at which it reported that value, for the first time.
     reached : float
         The highest resource reported.
     status : str
@@ -89,6 +91,7 @@ class TopTrial:
     trial: int
     bracket: int
     best: float
+    resource: float
     reached: float
     status: str
     configuration: Mapping[str, object]
@@ -193,8 +196,9 @@ class StudyStatus:
         columns = best.select("trial", "bracket", "best", "reached", "status")
         if self.over:
             columns = columns.with_columns(status=pl.col("status").replace("running", "interrupted"))
+        at = best_resources(self.result, columns)
         return [
-            TopTrial(**row, configuration=self._configuration(row["trial"]))
+            TopTrial(**row, resource=at[row["trial"]], configuration=self._configuration(row["trial"]))
             for row in columns.iter_rows(named=True)
         ]
 
@@ -237,6 +241,26 @@ class StudyStatus:
             "rungs": [] if result.spec.until_return else result.rungs().to_dicts(),
             "failures": self.failures(),
         }
+
+
+def best_resources(result: RunResult, trials: pl.DataFrame) -> dict[int, float]:
+    """Return the resource at which each trial first reported its best value.
+
+    Parameters
+    ----------
+    result : RunResult
+        The study.
+    trials : polars.DataFrame
+        Some trials that reported a number. Columns: trial, best.
+    """
+    with warnings.catch_warnings():  # the last line may be half written
+        warnings.simplefilter("ignore", HbsimWarning)
+        reports = result.reports
+    reports = reports.join(trials.select("trial", "best"), on="trial", maintain_order="left")
+    found = reports.filter(pl.col("value") == pl.col("best")).unique(
+        "trial", keep="first", maintain_order=True
+    )
+    return dict(found.select("trial", "resource").iter_rows())
 
 
 def plain_value(value: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import sys
@@ -107,6 +108,45 @@ def test_notebooks_show_a_table_and_plots(folder):
     assert shown.count("<tr>") == 11
     assert f"trial {result.summary()['best_trial']} at epoch" in shown
     assert isinstance(result.plot(), alt.LayerChart)
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_captions_count_trials_beyond_the_axis(tmp_path, mode):
+    sign = 1 if mode == "max" else -1
+
+    def far(trial, epoch):
+        return sign * (-1e6 if trial in (7, 9) else curve(trial, epoch))
+
+    made = Made(tmp_path / "exp", num_trials=40, mode=mode)
+    made.play(4, far)
+    page = html.unescape(made.result(4).page())
+    side = "below" if mode == "max" else "above"
+    found = re.findall(
+        r"2 trials (are|have values) beyond the axis,[^<;]* " + side + r" [^<;]*; ([^<]*)<", page
+    )
+    assert found == [
+        ("have values", "these are not drawn."),
+        ("are", "they are drawn at its end."),
+        ("are", "they are not drawn."),
+    ]
+    bound = "≤ " if mode == "max" else "≥ "
+    charts = packed(page)
+    labels = [
+        row["label"] for rows in charts["parallel"]["datasets"].values() for row in rows if "label" in row
+    ]
+    assert len([label for label in labels if label.startswith(bound)]) == 1
+    assert f"'{bound}'" in json.dumps(charts["parallel"], ensure_ascii=False)
+    assert "reached 1" in json.dumps(charts["slice0"])
+
+
+def test_jobs_of_an_earlier_session_were_interrupted(tmp_path):
+    made = Made(tmp_path / "exp", "fifo", num_trials=1, max_t=2)
+    made.rows(made.start(0, 1.0), [(1, 0.5)], 2.0)
+    made.gone(0, 3.0)
+    made.close("max_time")
+    text = json.dumps(packed(made.result(1).page())["workers"])
+    assert "interrupted (1)" in text
+    assert "under way" not in text
 
 
 @thorough

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from hbsim.bench.chart_style import save
-from hbsim.bench.study_charts import FEW, STATUSES, curves_of, training_curves
+from hbsim.bench.study_charts import FEW, STATUSES, curves_beyond, curves_of, training_curves
 from tests.bench.charted import marks
 from tests.profile import thorough
 from tests.study.made import Made
@@ -105,7 +105,10 @@ def test_values_far_worse_than_all_others_are_left_outside_and_counted(tmp_path,
     low, high = marks(chart, "line")[0]["encoding"]["y"]["scale"]["domain"]
     assert high - low < 2 or high / low < 1e4
     assert low < result.summary()["best"] < high
-    assert "5 values outside" in chart.to_dict()["title"]["subtitle"]
+    beyond = f"1 trial has values beyond the axis, {'below' if mode == 'max' else 'above'} "
+    assert beyond in chart.to_dict()["title"]["subtitle"]
+    assert curves_beyond(result).startswith(beyond)
+    assert curves_beyond(result, [*range(7)]) == ""
 
 
 def test_losses_over_several_powers_of_ten_have_a_logarithmic_scale(tmp_path):

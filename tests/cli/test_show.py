@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import shutil
 import signal
 import warnings
+import zlib
 
 import pytest
 
@@ -13,6 +16,7 @@ import hbsim
 from hbsim.errors import JournalError
 from hbsim.study.status import read_status
 from tests.cli.run_studies import START, TRAIN, printed
+from tests.study.made import Made
 
 
 def contents(folder):
@@ -127,7 +131,8 @@ def test_ctrl_c_ends_watch(whole, tmp_path, call, monkeypatch):
     monkeypatch.setattr("time.sleep", interrupt)
     code, out, err = call("show", "exp", "--watch")
     assert (code, err) == (0, "")
-    assert "by process 1" in out
+    (line,) = out.splitlines()  # stdout is no terminal: a line for each state
+    assert re.match(r"running for .* by process 1; .* of 12 started: .*; accuracy .*: trial \d+ at", line)
 
 
 def test_failures_have_reasons_and_logs(start, tmp_path, call):
@@ -153,7 +158,8 @@ def test_a_page_in_the_folder_or_elsewhere(whole, tmp_path, call, monkeypatch):
     page = (folder / "study.html").read_text("utf-8")
     assert "done, at" in page
     assert call("show", "exp", "--html", "page.html").code == 0
-    assert (tmp_path / "page.html").read_text("utf-8") == page
+    written = re.compile(r"written at \d\d:\d\d:\d\d<")
+    assert written.sub("", (tmp_path / "page.html").read_text("utf-8")) == written.sub("", page) != page
     assert call("show", "exp", "--html=page.html", "--watch").code == 0  # the study is over
     (tmp_path / "other.html").write_text("mine")
     ran = call("show", "exp", "--html", "other.html")
@@ -163,6 +169,58 @@ def test_a_page_in_the_folder_or_elsewhere(whole, tmp_path, call, monkeypatch):
     assert "must end in .html" in call("show", "exp", "--html=page.txt").err
     assert "there is no folder" in call("show", "exp", "--html=nothing/page.html").err
     assert call("show", "exp", "--html", "--json").code == 2
+
+
+def test_pages_are_written_every_15_seconds_and_take_an_eighth_of_a_core(whole, tmp_path, call, monkeypatch):
+    folder = tmp_path / "exp"
+    shutil.copytree(whole, folder)
+    text = (folder / "journal.jsonl").read_bytes()
+    (folder / "journal.jsonl").write_bytes(text[: len(text) // 2])
+    now = 0.0
+    used: list[float] = []  # seconds of the processor
+    pages: list[float] = []  # when each page is written
+
+    def write(status, refresh, every):
+        pages.append(now)
+        used.append(used[-1] + 3.0)
+        if len(pages) == 4:
+            (folder / "journal.jsonl").write_bytes(text)
+        return f"every {every}"
+
+    def sleep(seconds):
+        nonlocal now
+        now += 1.0
+
+    used.append(0.0)
+    monkeypatch.setattr("hbsim.study.status.writer", lambda *_: "process 1")
+    monkeypatch.setattr("os.nice", lambda by: by)
+    monkeypatch.setattr("hbsim.bench.study_page.render_study", write)
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr("time.process_time", lambda: used[-1])
+    assert call("show", "exp", "--html=page.html", "--watch").code == 0
+    assert pages == [0, 15, 40, 65, 65]
+    assert (tmp_path / "page.html").read_text() == "every None"
+
+
+def test_the_best_trials_have_the_epoch_of_their_value(tmp_path, call):
+    made = Made(tmp_path / "exp", "fifo", num_trials=1, max_t=4)
+    made.play(1, lambda trial, epoch: [0.1, 0.9, 0.9, 0.5][int(epoch) - 1])
+    made.result(1)
+    out = call("show", "exp").out
+    head, row = out[out.index("Best trial") :].splitlines()[1:3]
+    assert head.split()[:5] == ["trial", "accuracy", "epoch", "reached", "status"]
+    assert row.split()[:5] == ["0", "0.9", "2", "4", "completed"]
+    shown = printed(call("show", "exp", "--json").out)
+    assert (shown["top"][0]["resource"], shown["top"][0]["reached"]) == (2, 4)
+    assert shown["folder"] == printed(call("best", "exp", "--json").out)["folder"] == str(tmp_path / "exp")
+    call("show", "exp", "--html")
+    page = (tmp_path / "exp" / "study.html").read_text("utf-8")
+    text = re.search(r'id="data-study">([^<]*)<', page)[1]
+    (table,) = json.loads(zlib.decompress(base64.b64decode(text)))["tables"]
+    assert "<th>best accuracy</th><th>at epoch</th><th>reached</th>" in table
+    cells = "".join(f'<td class="number">{one}</td>' for one in ("0.9", "2", "4"))
+    assert f'<td class="status">completed</td>{cells}' in table
 
 
 def test_the_page_is_written_again_until_the_study_is_over(whole, tmp_path, call, monkeypatch):
@@ -182,6 +240,7 @@ def test_the_page_is_written_again_until_the_study_is_over(whole, tmp_path, call
     assert call("show", "exp", "--html", "--watch").code == 0
     (first,) = seen
     assert "by process 1" in first
+    assert re.search(r"written at \d\d:\d\d:\d\d, and again about every 15 s while the study runs", first)
     assert 'http-equiv="refresh"' in first
     last = (folder / "study.html").read_text("utf-8")
     assert "done, at" in last
