@@ -23,6 +23,7 @@ from typing import Any
 
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimError, ParameterError, nearest
+from hbsim.executors.command import Command
 from hbsim.source import source_spec
 
 _loading = False
@@ -171,7 +172,9 @@ class FunctionDescription:
 
 
 def describe(function: Function) -> FunctionDescription:
-    """Describe a function that is decorated with `hbsim.args`."""
+    """Describe a function that is decorated with `hbsim.args`, or a command."""
+    if isinstance(function, Command):
+        return FunctionDescription(function.command, function.digest(), function.space, function.defaults)
     label, digest = _name(function), None
     try:
         file = Path(str(inspect.getsourcefile(inspect.unwrap(function))))
@@ -196,7 +199,7 @@ def make_target(train: Function | str, by_value: bool = False) -> dict[str, Any]
     Parameters
     ----------
     train : callable or str
-        A function decorated with `hbsim.args`, or ``FILE.py:NAME``.
+        A function decorated with `hbsim.args`, a `Command`, or ``FILE.py:NAME``.
     by_value : bool
         Whether a function of the running script is pickled by value, if that is possible; else the script is
         executed again, until it would start a study. Only for processes of the same Python.
@@ -206,7 +209,8 @@ def make_target(train: Function | str, by_value: bool = False) -> dict[str, Any]
     target : dict
         Plain JSON types. ``name`` with one of ``module``, if the function can be imported by name; ``file``,
         if it is defined at the top level of a file, such as a script; ``pickled``, the function by value with
-        all that it uses of the script, for closures and notebooks. Also ``path`` and ``argv``, this process's
+        all that it uses of the script, for closures and notebooks. Of a
+        command ``command`` and ``files``. Also ``path`` and ``argv``, this process's
         `sys.path` and `sys.argv`, and ``main``, whether the function belongs to the running script.
 
     Raises
@@ -214,9 +218,11 @@ def make_target(train: Function | str, by_value: bool = False) -> dict[str, Any]
     ParameterError
         The file does not exist, or the function has no search space or cannot be described in any way.
     """
-    if isinstance(train, str):
+    if isinstance(train, Command):
+        form: dict[str, Any] = {"command": train.to_json(), "files": train.files(), "label": train.command}
+    elif isinstance(train, str):
         file, name = split_target(train)
-        form: dict[str, Any] = {"file": str(file), "name": name, "label": train}
+        form = {"file": str(file), "name": name, "label": train}
     elif callable(train):
         _space(train, label_of({"name": _name(train)}))
         form = _of_script(train) if by_value and _is_main(train) else _by_name(train) or _by_value(train)
@@ -240,6 +246,8 @@ def load_target(target: Mapping[str, Any]) -> Function:
     if _absolute(sys.path) != target["path"]:
         sys.path[:] = target["path"]
     sys.argv[:] = target["argv"]
+    if "command" in target:
+        return Command.from_json(target["command"])
     label = label_of(target)
     if "pickled" in target:
         function = _unpickle(target["pickled"], label)

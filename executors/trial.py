@@ -24,6 +24,7 @@ from hbsim.errors import ParameterError
 from hbsim.executors import processes
 from hbsim.executors.processes import Lease
 from hbsim.executors.reporter import Reporter
+from hbsim.executors.script_process import ScriptFailed
 from hbsim.executors.trial_session import (
     ControllerGone,
     TrialChannel,
@@ -187,6 +188,8 @@ def _failure(error: BaseException) -> tuple[str | None, str]:
         if error.code is None or error.code == 0:
             return None, ""
         return "error", _exit_status(error)
+    if isinstance(error, ScriptFailed):
+        return error.kind, str(error)
     return ("oom" if _is_out_of_memory(error) else "error"), _reason(error)
 
 
@@ -227,6 +230,9 @@ def _text(error: BaseException) -> str:
 
 
 def _print_traceback(error: BaseException) -> None:
+    if isinstance(error, ScriptFailed):  # the log has what the script printed
+        print(f"hbsim: the script failed: {error}", file=sys.stderr)
+        return
     with suppress(Exception):  # stderr may be closed, its disk may be full
         text = "".join(traceback.format_exception(error))
         encoding = sys.stderr.encoding or "utf-8"

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from hbsim.bench.comparison import Sweep, compare, load_sweep, sweep
     from hbsim.core import make_scheduler
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
+    from hbsim.executors.command import Command
     from hbsim.executors.remote.options import Dask, Hosts
+    from hbsim.script import checkpoint_dir, report
     from hbsim.simulation import Cluster, Result
     from hbsim.study.record import record
     from hbsim.study.result import RunResult, load
@@ -27,6 +29,7 @@ __all__ = [
     "Bool",
     "Choice",
     "Cluster",
+    "Command",
     "Dask",
     "FIFOScheduler",
     "Hosts",
@@ -39,11 +42,13 @@ __all__ = [
     "Space",
     "Sweep",
     "args",
+    "checkpoint_dir",
     "compare",
     "load",
     "load_sweep",
     "make_scheduler",
     "record",
+    "report",
     "run",
     "simulate",
     "sweep",
@@ -53,6 +58,7 @@ _MODULES: Final = {
     "Bool": "hbsim.core.space",
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
+    "Command": "hbsim.executors.command",
     "Dask": "hbsim.executors.remote.options",
     "FIFOScheduler": "hbsim.autotorch.schedulers",
     "Hosts": "hbsim.executors.remote.options",
@@ -65,11 +71,13 @@ _MODULES: Final = {
     "Space": "hbsim.core.space",
     "Sweep": "hbsim.bench.comparison",
     "args": "hbsim.core.space",
+    "checkpoint_dir": "hbsim.script",
     "compare": "hbsim.bench.comparison",
     "load": "hbsim.study.result",
     "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",
     "record": "hbsim.study.record",
+    "report": "hbsim.script",
     "run": "hbsim.study.run",
     "simulate": "hbsim.study.simulate",
     "sweep": "hbsim.bench.comparison",

@@ -14,7 +14,7 @@ from hbsim.study.options import RecordOptions, RunOptions
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "names.md"
 FUNCTIONS = ("make_scheduler", "simulate", "run", "record", "compare", "sweep", "load", "load_sweep")
-CLASSES = ("Cluster", "FIFOScheduler", "HyperbandScheduler", "Hosts", "Dask")
+CLASSES = ("Cluster", "Command", "FIFOScheduler", "HyperbandScheduler", "Hosts", "Dask")
 HEAD = """# Public names
 
 This page is made from the code (`python -m tests.names_page`). What is listed here stays; everything else may

@@ -13,6 +13,7 @@ NAMES = (
     "explanation/asha-paper.md",
     "explanation/brackets.md",
     "how-to/remote-hosts.md",
+    "how-to/tune-a-script.md",
     "reference/cluster.md",
     "reference/core.md",
     "reference/diagnosis.md",

@@ -114,6 +114,9 @@ def localise(bundle: Bundle, work: Path) -> dict[str, Any]:
     entries = filter(os.path.isdir, bundle["path"])
     target["path"] = list(dict.fromkeys([*folders, *entries, *map(os.path.abspath, sys.path)]))
     target["cwd"] = next(filter(os.path.isdir, [bundle["cwd"], *folders]), None)
+    if "command" in target:
+        cwd = next(filter(os.path.isdir, [*folders, target["command"]["cwd"]]), target["cwd"] or ".")
+        target["command"] = {**target["command"], "cwd": cwd}
     return target
 
 
@@ -122,6 +125,9 @@ def localise(bundle: Bundle, work: Path) -> dict[str, Any]:
 
 def _choose(target: Mapping[str, Any], send: str, entries: Sequence[str]) -> tuple[Path, list[str]]:
     """Return the folder, and the names of its files in the bundle, with the function's file first."""
+    if "command" in target:
+        root = Path(target["command"]["cwd"])
+        return root, list(dict.fromkeys([*target["files"], *(_files(root) if send == "folder" else ())]))
     if "pickled" in target:
         first = Path(*target["path"][:1])
         return first, _files(first) if send == "folder" and str(first) in entries else []

@@ -42,11 +42,11 @@ def exit_code(error: HbsimError) -> int:
 def make_command(name: str, function: Callable[..., None], kind: type[TyperCommand] | None = None) -> Any:
     """Return a command that runs a function; the function's parameters and groups become options."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=SETTINGS)
-    app.command(name, cls=kind or Command)(with_groups(function))
+    app.command(name, cls=kind or OneLineCommand)(with_groups(function))
     return get_command(app)
 
 
-class Command(TyperCommand):
+class OneLineCommand(TyperCommand):
     """A command that turns expected errors into one line on stderr and an exit code."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -86,7 +86,7 @@ class Command(TyperCommand):
                 formatter.write_dl(records)
 
 
-class PageCommand(Command):
+class PageCommand(OneLineCommand):
     """A command whose option ``--html`` may stand without a file: a file ends in ``.html``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

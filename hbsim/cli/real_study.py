@@ -17,6 +17,7 @@ from hbsim.cli.command import INTERRUPTED, is_given, say
 from hbsim.cli.groups import DASK_ONLY, HOSTS_ONLY, MACHINES, machines_of, make_cluster, search_options
 from hbsim.cli.options import Given, group, named_values
 from hbsim.cli.output import progress
+from hbsim.cli.script import NAMES, check_command, make_script
 from hbsim.cli.study_file import SUFFIX, read_study
 from hbsim.errors import ExecutorError, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
@@ -54,9 +55,24 @@ LOSS_RETRIES: Final = 3  # the default if trials may be lost with their hosts
 KEPT: Final = (
     *(*HOW, *LIMITS, *RESOURCES, *RUN_MACHINES.options),
     *("args", "search_options", "points", "train", "executor", "test_metric"),
+    *NAMES,
 )
-FILES: Final = ("train", "points", "ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key", "html")
-SEVERAL: Final = ("args", "search_options")  # options given several times; the last value of a name is used
+FILES: Final = (
+    "train",
+    "cwd",
+    "points",
+    "ssh_key",
+    "ssh_known_hosts",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
+    "html",
+)
+SEVERAL: Final = (
+    "args",
+    "search_options",
+    "space",
+)  # options given several times; the last value of a name is used
 GONE: Final = ("--tls", "--no-tls")  # flags of earlier versions
 
 
@@ -83,8 +99,9 @@ def new_study(ctx: typer.Context, scheduler: Mapping[str, Any], values: Mapping[
     from hbsim.core import make_scheduler
 
     options = dict(scheduler)
-    if "train" not in values:
-        ctx.fail("Missing argument 'FILE.py:NAME'.")
+    check_command(values)
+    if "train" not in values and "command" not in values:
+        ctx.fail("Missing argument 'FILE.py:NAME', or option '--command'.")
     if "type" not in options:
         ctx.fail("Missing option '--scheduler'.")
     until_return = options["type"] == "fifo" and "max_t" not in options
@@ -118,7 +135,8 @@ def resumed_study(
     """
     spec = _same(_read_spec(folder), scheduler, values)
     values = merged(earlier_options(ctx, folder), values)
-    if "train" not in values:
+    check_command(values)
+    if "train" not in values and "command" not in values:
         ctx.fail("Missing argument 'FILE.py:NAME': the study was not begun by this command.")
     names = ("seed", "searcher", "metric", "time_attr", "until_return")
     return {
@@ -138,7 +156,8 @@ def _how(values: Mapping[str, Any]) -> dict[str, Any]:
         options["executor"] = machines_of(given)
     resource = {name: values[name] for name in RESOURCES if name in values}
     args = named_values("args", values.get("args", ()))
-    return {**options, "train": values["train"], "resource": resource or None, "args": args}
+    train = make_script(values) if "command" in values else values["train"]
+    return {**options, "train": train, "resource": resource or None, "args": args}
 
 
 def simulated_study(study: Mapping[str, Any], values: Mapping[str, Any], cluster: Given) -> dict[str, Any]:
@@ -228,6 +247,8 @@ def earlier_options(ctx: typer.Context, folder: StudyFolder) -> dict[str, Any]:
         if (executor := executor_of(values)) is not None:
             values["executor"] = executor
         start = run.get("cwd", ".")
+        if "command" in values:
+            values.setdefault("cwd", ".")
         for name in FILES:
             if values.get(name):
                 values[name] = str(Path(start, os.path.expanduser(values[name])))
@@ -361,7 +382,8 @@ def option_errors(values: Mapping[str, Any], constants: Mapping[str, object]) ->
         elif name == "resource":
             name = "num_gpus" if "GPU" in rule.partition(";")[0] or "num_gpus" in rule else "num_cpus"
             value = values.get(name)
-        elif name == "space":
-            name, value = "train", values.get("train")
+        elif name == "space" and not isinstance(value, str):  # not a text of --param
+            name = "command" if "command" in values else "train"
+            value = values.get(name)
             rule = "its search space is not the one that the study began with; go on with the same function"
         raise ParameterError(name, value, rule) from error

@@ -21,6 +21,7 @@ from hbsim.cli.real_study import (
     resumed_study,
     run_to_end,
 )
+from hbsim.cli.script import SCRIPT
 from hbsim.cli.study_output import resume_command
 from hbsim.errors import ParameterError
 from hbsim.options import option
@@ -71,9 +72,12 @@ def record(
     train: Annotated[
         str | None,
         typer.Argument(
-            metavar="FILE.py:NAME", rich_help_panel=FUNCTION, help="Needed, unless with --resume or --from."
+            metavar="FILE.py:NAME",
+            rich_help_panel=FUNCTION,
+            help="Needed, unless with --command, --resume or --from.",
         ),
     ] = None,
+    script: Annotated[Given, SCRIPT],
     recording: Annotated[Given, RECORDING],
     real: Annotated[Given, REAL],
 ) -> None:
@@ -97,7 +101,7 @@ def record(
         result = _export(ctx, recording, folder, out)
     else:
         folder = study_folder(out)
-        values = {**recording, **real, **({"train": train} if is_given(ctx, "train") else {})}
+        values = {**script, **recording, **real, **({"train": train} if is_given(ctx, "train") else {})}
         result, test_metric = _record(ctx, values, out)
         finish(result, out, test_metric)
     _show(result, folder, out, "as_json" in recording)

@@ -27,6 +27,7 @@ from hbsim.cli.real_study import (
     run_to_end,
     simulated_study,
 )
+from hbsim.cli.script import SCRIPT
 from hbsim.cli.simulate import check_trials
 from hbsim.cli.study_file import SUFFIX, StudyValues, read_study, study_toml, write_study
 from hbsim.cli.study_output import notes, resume_command, run_as_json, show_run
@@ -91,7 +92,7 @@ def run(
         typer.Argument(
             metavar="FILE.py:NAME|FILE.toml",
             rich_help_panel=FUNCTION,
-            help="The function, or a file with a whole study. Needed, unless with --resume.",
+            help="The function, or a file with a whole study. Needed, unless with --command or --resume.",
         ),
     ] = None,
     executor: Annotated[
@@ -113,6 +114,7 @@ def run(
             help="Write a file with this study, and do not run it.",
         ),
     ] = None,
+    script: Annotated[Given, SCRIPT],
     scheduler: Annotated[Given, RUN_SCHEDULER],
     study: Annotated[Given, RUN_STUDY],
     real: Annotated[Given, REAL],
@@ -134,6 +136,8 @@ def run(
     For example:
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --num-gpus 1
       hbsim run train.py:train_fn --scheduler stopping --max-t 27 --max-time 3600 --metric loss --mode min
+      hbsim run --command "python train.py --lr {lr} --epochs {max_t}" --param lr=real:1e-4:0.1:log \
+        --scheduler promotion --max-t 81 --trials 200
       hbsim run --resume --out exp
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --hosts a,b,c
       hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --executor sim \
@@ -143,7 +147,7 @@ def run(
     asked = {name: ctx.params[name] for name in ctx.params if is_given(ctx, name)}
     of_command: dict[str, Any] = {name: asked[name] for name in ("train", "executor") if name in asked}
     of_command |= {"workers": cluster["workers"]} if "workers" in cluster else {}
-    values: dict[str, Any] = {**study, **curves, **real, **machines, **of_command}
+    values: dict[str, Any] = {**script, **study, **curves, **real, **machines, **of_command}
     given, file = StudyValues(dict(scheduler), values, dict(cluster)), StudyValues()
     if train is not None and train.endswith(SUFFIX):
         file = read_study(train)

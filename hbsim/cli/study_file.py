@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hbsim.cli.options import Step, named_values
+from hbsim.cli.script import CommandOptions
 from hbsim.core.options import TYPES
 from hbsim.core.options import Options as SchedulerOptions
 from hbsim.errors import OutputError, ParameterError
@@ -29,7 +30,9 @@ TOP: Final = ""  # the name of the fields above all tables
 class _FunctionOptions:
     """The fields of a file that are no options of `hbsim.run`."""
 
-    train: str = option(metavar="FILE.py:NAME", help="The training function. Needed.")
+    train: str = option(
+        metavar="FILE.py:NAME", help="The training function. Needed, unless there is a command."
+    )
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,17 @@ def _fields(*groups: type, leave_out: tuple[str, ...] = ()) -> dict[str, Option]
 _OF_STUDY: Final = ("num_trials", "mode", "seed")  # options of a scheduler that are those of the study
 _NOT_IN_FILES: Final = ("resume", "until_return", "args", "resource", "search_options", "cluster")
 _SCHEDULER: Final = _fields(SchedulerOptions)
-_RUN: Final = _fields(_FunctionOptions, RunOptions, leave_out=_NOT_IN_FILES)
+_RUN: Final = _fields(_FunctionOptions, CommandOptions, RunOptions, leave_out=_NOT_IN_FILES)
+_FIRST: Final = ("train", "command", "report_pattern", "shell", "cwd", "executor", "folder")
 
 # The fields of each table; those of None are names of the training function, or of the searcher.
 FIELDS: Final[Mapping[str, Mapping[str, Option] | None]] = {
     TOP: {
-        **{name: _RUN[name] for name in ("train", "executor", "folder")},
+        **{name: _RUN[name] for name in _FIRST},
         **{name: _SCHEDULER[name] for name in ("num_trials", "mode")},
-        **{name: one for name, one in _RUN.items() if name not in ("train", "executor", "folder")},
+        **{name: one for name, one in _RUN.items() if name not in (*_FIRST, "space")},
     },
+    "space": None,
     "scheduler": _fields(SchedulerOptions, leave_out=_OF_STUDY),
     "search_options": None,
     "args": None,
@@ -65,7 +70,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Option] | None]] = {
     "surrogate_options": _fields(SurrogateOptions, leave_out=("metric", "mode")),
     "cluster": _fields(_BaseCluster, Cluster, leave_out=("workers",)),
 }
-_LISTS: Final = ("args", "search_options")  # given one at a time on the command line: NAME=VALUE
+_LISTS: Final = ("args", "search_options", "space")  # given one at a time on the command line: NAME=VALUE
 _FILES: Final = ("ssh_key", "ssh_known_hosts", "tls_ca", "tls_cert", "tls_key")  # checked when they are used
 
 
@@ -121,6 +126,8 @@ def read_study(path: str) -> StudyValues:
         made.values |= {"executor": executor, **machines.get(executor, {})}
     if made.values.get("html") is False:
         del made.values["html"]
+    if "command" in made.values:
+        made.values.setdefault("cwd", ".")
     _place(made, lambda name: os.path.join(os.path.dirname(path), os.path.expanduser(name)))
     return made
 
@@ -259,6 +266,8 @@ def study_toml(given: StudyValues, points: object, path: str) -> str:
         A value is one that TOML does not have.
     """
     made = StudyValues(dict(given.scheduler), dict(given.values), dict(given.cluster))
+    if "command" in made.values:
+        made.values.setdefault("cwd", ".")
     start = os.path.dirname(os.path.abspath(path))
     _place(made, lambda name: os.path.relpath(os.path.expanduser(name), start))
     values = made.values
@@ -266,6 +275,7 @@ def study_toml(given: StudyValues, points: object, path: str) -> str:
     for name in FIELDS[TOP] or {}:
         if name in values:
             content[name] = True if name == "html" and not values[name] else values[name]
+    content["space"] = dict(text.split("=", 1) for text in values.get("space", ()))
     content["scheduler"] = made.scheduler
     for name in ("search_options", "args"):
         content[name] = named_values(name, values.get(name, ()))
@@ -317,7 +327,7 @@ def write_study(path: str, text: str) -> None:
 # Paths
 
 
-_PATHS: Final = ("train", "folder", "yahpo_data", "html", *_FILES)
+_PATHS: Final = ("train", "cwd", "folder", "yahpo_data", "html", *_FILES)
 
 
 def _place(given: StudyValues, place: Callable[[str], str]) -> None:

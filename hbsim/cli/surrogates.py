@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hbsim import terminal
-from hbsim.cli.command import Command, make_command, say
+from hbsim.cli.command import OneLineCommand, make_command, say
 from hbsim.cli.options import Given, group
 from hbsim.cli.output import facts, print_json, table
 from hbsim.cli.surrogates_import import import_
@@ -70,7 +70,7 @@ def surrogates(
         _show_fit(report)
 
 
-class WithImport(Command):
+class WithImport(OneLineCommand):
     """A command with a subcommand ``import``; a file of that name is written ``./import``."""
 
     @property

@@ -62,7 +62,8 @@ def record(
     Parameters
     ----------
     train : str or callable
-        The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``.
+        The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``. Or an
+        `hbsim.Command`, for a script.
     num_trials : int
         How many configurations. With `resume` there may be more than before.
     out : path

@@ -18,6 +18,7 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import arguments, space_of
 from hbsim.core.types import LOSSES
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
+from hbsim.executors.command import Command
 from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.training_function import FunctionDescription, describe, make_target, stop_if_loading
@@ -100,7 +101,8 @@ def run(
     Parameters
     ----------
     train : str or callable
-        The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``.
+        The training function, decorated with `hbsim.args`: itself, or ``"FILE.py:NAME"``. Or an
+        `hbsim.Command`, for a script.
     scheduler : Scheduler
         A new scheduler by `make_scheduler`. To resume, with the same options, or a higher `num_trials`: the
         study is extended.
@@ -240,6 +242,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
     study_folder, resume = StudyFolder(options.folder), options.resume
     study_folder.check(resume)
     check_searcher(options.searcher, options.search_options, resumes=True)
+    train = _with_options(train, scheduler, options, is_local=remote is None)
     target = make_target(train, by_value=remote is None)
     check_share(remote, options.workers, options.resource)
     say = printer(options.progress)
@@ -302,6 +305,16 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
                 journal.close()
                 study_folder.discard()  # an option was wrong, and there are no results yet
             raise
+
+
+def _with_options(
+    train: str | Callable[..., object], scheduler: Scheduler, options: RunOptions, is_local: bool
+) -> str | Callable[..., object]:
+    """Return a training function; a command gets the study's options, after a check."""
+    if not isinstance(train, Command):
+        return train
+    max_t = None if options.until_return else scheduler.options.max_t
+    return train.for_study(max_t, options.grace, is_local)
 
 
 def _how(remote: Hosts | Dask | None, options: RunOptions) -> dict[str, object]:

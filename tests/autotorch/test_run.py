@@ -214,6 +214,9 @@ def test_after_a_time_it_goes_on_where_it_stood(tmp_path: Path) -> None:
         wait_at_gate, {"gate": str(gate)}, checkpoint=tmp_path / "exp", **options, **QUICK
     )
     scheduler.join_jobs(timeout=1)
+    first = scheduler.result.end_time
+    scheduler.join_jobs(timeout=1)
+    assert scheduler.result.end_time >= first + 1
     assert scheduler.result.summary()["running"] == 1
     gate.touch()
     scheduler.join_jobs()

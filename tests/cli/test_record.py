@@ -89,7 +89,10 @@ def test_json_and_failures_and_options_of_run(call):
         ([*TWO, "--max-t", "-1"], "--max-t -1: must be greater than 0"),
         ([*TWO, "--metric", "loss"], "--mode: must be given with metric"),
         ([*TWO, "--keep", "al"], "--keep al: must be one of best, completed, all, none."),
-        (["--trials", "2"], "Missing argument 'FILE.py:NAME'. See hbsim record --help."),
+        (
+            ["--trials", "2"],
+            "Missing argument 'FILE.py:NAME', or option '--command'. See hbsim record --help.",
+        ),
         (["--resume"], "c.parquet.study: there is no study to resume: it has no journal.jsonl"),
         (["--from", "exp"], "--from exp: holds no study: it has no journal.jsonl"),
         (["--from", "exp", "--trials", "3"], "--trials 3: is of no use with --from, which trains nothing"),

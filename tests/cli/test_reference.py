@@ -57,9 +57,12 @@ def study_file_table() -> str:
     for table, fields in FIELDS.items():
         lines += ["", f"**`[{table}]`**" if table else "**Above all tables**", ""]
         if fields is None:
-            lines.append(
-                "Fields are names of the training function's arguments, or of options of the searcher."
-            )
+            if table == "space":
+                lines.append("Fields are names of parameters, their values texts as of `--param`.")
+            else:
+                lines.append(
+                    "Fields are names of the training function's arguments, or of options of the searcher."
+                )
             continue
         lines += ["| field | value | meaning |", "| --- | --- | --- |"]
         for one in fields.values():

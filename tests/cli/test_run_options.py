@@ -119,7 +119,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
 THREE = f"{START} 3"
 WRONG = {
-    "run --scheduler fifo --trials 3": "Missing argument 'FILE.py:NAME'. See hbsim run --help.",
+    "run --scheduler fifo --trials 3": "Missing argument 'FILE.py:NAME', or option '--command'.",
     "run train.py:train_fn": "Missing option '--scheduler'. See hbsim run --help.",
     "run train.py:train_fn --scheduler promotion --trials 3": "--max-t: is required for type 'promotion'",
     "run train.py:train_fn --scheduler fifo": "--num-trials: without it the study has no end: give"
@@ -231,7 +231,7 @@ def test_errors_of_the_library_in_the_words_of_options(call, monkeypatch):
     resource = {"num_cpus": 1, "num_gpus": 0.5}
     cases = [
         (
-            ("space", "{...}", "the study began with ..."),
+            ("space", ["lr"], "the study began with ..."),
             "train.py:train_fn: its search space is not the one",
         ),
         (("resource", resource, "a trial needs half of a GPU; there is no GPU"), "--num-gpus 0.5: a trial"),

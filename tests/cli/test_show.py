@@ -92,6 +92,7 @@ def test_a_study_of_another_process(start, tmp_path, call):
     assert re.search(r"^state +running for 0:\d\d:\d\d, since \d{4}-", out, re.M)
     assert re.search(r"^time left +about .* simulations .* at most .*by max_time", out, re.M)
     assert "Running now" in out
+    assert " bracket" not in out[out.index("Running now") : out.index("Rungs")]  # there is one
     seen = journal.read_bytes().count(b'"reach"')
     study.when(lambda: journal.read_bytes().count(b'"reach"') > seen)  # it goes on undisturbed
     study.signal(signal.SIGKILL)
@@ -143,7 +144,8 @@ def test_failures_have_reasons_and_logs(start, tmp_path, call):
     assert log in out.replace("\n", "")
 
 
-def test_a_page_in_the_folder_or_elsewhere(whole, tmp_path, call):
+def test_a_page_in_the_folder_or_elsewhere(whole, tmp_path, call, monkeypatch):
+    monkeypatch.setattr("hbsim.study.status.ended", lambda folder: pytest.fail("it waits: for what?"))
     folder = tmp_path / "exp"
     shutil.copytree(whole, folder)
     code, out, err = call("show", "--html", "exp")  # the next word is a file only if it ends as one

@@ -242,6 +242,9 @@ def studies(draw: st.DrawFn) -> StudyValues:
     }.items():
         if name in values:
             values[name] = value
+    values.pop("cwd", None)
+    if "command" in values:
+        values |= {"cwd": ".", "space": ["lr=real:0.1:1", "kind=choice:a,b=c"]}
     cluster = draw(fields_of("cluster"))
     if "cluster" in cluster:
         cluster["cluster"] = "aws-spot"

@@ -130,10 +130,7 @@ def test_long_traces(chosen: tuple[str, dict[str, Any]], seed: int) -> None:
     if options["num_trials"] is None:
         return
     pair.drain()
-    for reload in (
-        True,
-        False,
-    ):  # the study is extended, by a process that goes on with its state or by the same
+    for reload in (True, False):  # an extension by another process, which goes on with the state, or by this
         if reload:
             pair.reload()
         pair.extend(31)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hbsim.core import Failure, Job, Report, Verdict
+from hbsim.core import Failure, Job, Report, Verdict, make_scheduler
 
 Make = Callable[..., Any]
 NINE: dict[str, Any] = {"max_t": 9, "grace_period": 1, "reduction_factor": 3}
@@ -38,6 +38,15 @@ def test_a_rung_goes_on_together_in_order_of_trial_number(make: Make) -> None:
     assert scheduler.ask() is None
     assert tell_all(scheduler, {7: 0.0}) == [Verdict.PAUSE]  # the last one in too
     assert left(scheduler) == [3, 5, 8]
+
+
+def test_an_extension_fills_a_bracket_up_while_its_rung_waits() -> None:
+    scheduler = make_scheduler("sha", **NINE, n=9, num_trials=2)
+    assert left(scheduler) == [0, 1]
+    scheduler.extend(12)
+    assert left(scheduler) == list(range(2, 9))
+    tell_all(scheduler, {trial: float(trial) for trial in range(9)})
+    assert left(scheduler) == [6, 7, 8]
 
 
 def test_ties_go_to_the_earlier_recorded(make: Make) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hbsim.errors import ParameterError
 from hbsim.executors.devices import Gpu
 from hbsim.executors.slots import THREAD_VARIABLES, Slot, describe, make_slots
+from hbsim.study import workers as study_workers
 from tests.profile import examples
 
 
@@ -263,3 +264,11 @@ def test_a_line_for_people(workers, resource, cores, gpus, line):
 def test_a_line_names_every_model():
     gpus = [*a100s(2), Gpu("GPU-t", "Tesla T4", None, "GPU-t")]
     assert describe(make_slots(None, None, range(3), gpus)).endswith("(2 x NVIDIA A100, Tesla T4)")
+
+
+def test_trials_have_the_threads_that_the_user_gives_unless_they_have_cores(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    (slot,) = study_workers._slots(1, None)
+    assert (slot.threads, slot.env["OMP_NUM_THREADS"]) == (3, "3")
+    (slot,) = study_workers._slots(1, {"num_cpus": 1})
+    assert slot.threads == 1

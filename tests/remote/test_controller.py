@@ -423,6 +423,18 @@ def test_a_run_that_was_killed_is_waited_for(tmp_path: Path, monkeypatch: pytest
     assert not list(tmp_path.iterdir())
 
 
+def test_the_file_of_a_run_shows_that_it_goes_on(piped: Piped) -> None:
+    """By its time, from which on hosts may run its trials for as long as a lease."""
+    workers = piped.workers()
+    try:
+        workers.prepare()
+        (file,) = piped.trials.glob(".probe-*")
+        os.utime(file, (0, 0))
+        eventually(lambda: file.stat().st_mtime > 0)
+    finally:
+        workers.close()
+
+
 def test_nobody_waits_for_a_run_that_ended(tmp_path: Path) -> None:
     said: list[str] = []
     earlier = SessionFile(tmp_path, 30.0)

@@ -26,10 +26,12 @@ def changes(record: Record) -> Iterator[Record]:
     kind = record["e"]
     if "job" in record and kind != "late":  # whose reports came late is a note
         yield {**record, "job": record["job"] + 77}
-    if kind == "start":
-        for name in ("trial", "bracket", "start", "attempt"):
+    if kind in ("start", "restart"):
+        for name in ("bracket", "start", "attempt"):
             yield {**record, name: record[name] + 1}
         yield {**record, "stop": 77}
+    if kind == "start":
+        yield {**record, "trial": record["trial"] + 1}
         yield {"n": record["n"], "e": "none", "t": record["t"], "worker": record["worker"]}
     if kind in ("reach", "fail"):
         yield from ({**record, "verdict": other} for other in VERDICTS if other != record["verdict"])

@@ -46,6 +46,18 @@ def test_nothing_goes_wrong() -> None:
     assert run.jobs()["end_time"].to_list() == [9.0, 18.0]
 
 
+def test_a_job_knows_the_best_value_when_it_starts() -> None:
+    run = small("fifo", trials=3).run()
+    values = [[run.study.curve.value(trial, epoch) for epoch in range(1, 10)] for trial in range(2)]
+    best = max(values[0])
+    assert [task.best for task in run.crew.begun] == [None, best, max(best, *values[1])]
+
+
+def test_a_job_that_fails_before_its_first_report_had_begun() -> None:
+    run = small("fifo", trials=1, faults=[Fault(0, "slow start", seconds=2.0), Fault(0, "error", 0)]).run()
+    assert run.jobs()["train_start"].to_list() == [2.0]
+
+
 def test_reports_between_milestones_that_never_come() -> None:
     run = small("fifo", trials=1, faults=[Fault(0, "drop", 1), Fault(0, "drop", 4)]).run()
     check_end(run)

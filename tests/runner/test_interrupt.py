@@ -17,7 +17,7 @@ from tests.doubles.fake_trials import Curve, Fault
 from tests.profile import examples
 
 from .checks import check_end, check_left, check_reports, tell_again
-from .studies import HANGS, Run, Study, small, studies
+from .studies import HANGS, Run, Study, replayed, small, studies
 
 TYPES = ("stopping", "promotion", "sha", "hyperband", "pasha", "median", "fifo")
 
@@ -205,6 +205,8 @@ def test_out_of_time_before_it_was_resumed() -> None:
     assert [record["e"] for record in again.records[len(first.records) :]] == ["resume", "close"]
     assert again.records[-1]["why"] == "max_time"
     assert again.jobs()["end_time"].to_list() == [5.0]
+    assert first.journal_state.why == "max_time"
+    assert replayed(study, again.records[:-1]).journal_state.why is None  # it goes on, or was killed
 
 
 def test_a_good_report_between_milestones() -> None:

@@ -51,7 +51,7 @@ def _report(made, stay, rng, most, t):
     count = int(min(rng.randint(1, most), stay.stop - first))
     rows: list[Any] = []
     for resource in range(int(first), int(first) + count):
-        value = None if rng.random() < 0.1 else rng.choice([rng.random(), 0.5])
+        value = None if rng.random() < 0.1 else rng.choice([min(0.95, rng.random()), 0.5])
         extra = {"loss": rng.gauss(0, 1)} if stay.trial != 3 else {}
         at = round(t - rng.random() / 2, 6)
         rows.append([at, resource / 7, resource, {"accuracy": value, **extra}])
@@ -96,8 +96,18 @@ def test_what_they_add_up_to(made):
 
 
 def test_columns_and_rows_leave_a_study_at_the_same_place(made):
-    """After each record that both ways have."""
+    """At the end, and where its process was killed after a record with reports."""
     made.result()
+    lines = made.study_folder.journal.read_bytes().splitlines(keepends=True)
+    sizes = [0]  # of the records with reports before each line that nothing else comes between
+    for line in lines:
+        sizes.append(sizes[-1] + len(line) if b'"e":"rows"' in line else 0)
+    for count in (len(lines), sizes.index(max(sizes))):
+        made.study_folder.journal.write_bytes(b"".join(lines[:count]))
+        _check_same_place(made)
+
+
+def _check_same_place(made):
     pictures = []
     for together in (False, True):
         scheduler = Made(made.study_folder.path, kind="promotion", **_options(made)).scheduler
@@ -167,7 +177,9 @@ def test_the_line_of_a_report_of_nobody(made):
     """Among many that are read at once."""
     made.result()
     lines = made.study_folder.journal.read_bytes().splitlines(keepends=True)
-    number = [place for place, line in enumerate(lines) if b'"e":"rows"' in line][-1]
+    has_rows = [b'"e":"rows"' in line for line in lines]
+    second = [place for place in range(1, len(lines)) if has_rows[place - 1] and has_rows[place]]
+    number = max(second, key=lambda place: len(lines[place - 1]) + len(lines[place]))
     record = copy.deepcopy(made.records[number - 1])
     record["job"] = 99_999
     made.study_folder.journal.write_bytes(

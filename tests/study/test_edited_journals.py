@@ -176,6 +176,16 @@ def test_edited_journals(tmp_path, seed, monkeypatch):
         assert set(seen) == {"read", "refused"}
 
 
+def test_a_configuration_has_a_number_for_each_parameter(tmp_path):
+    made = next(studies())
+    place = next(n for n, record in enumerate(made) if "point" in record)
+    made[place]["point"].append(0.5)
+    (tmp_path / JOURNAL).write_bytes(b"".join(_line(n, record, b"") for n, record in enumerate(made)))
+    rule = f"line {place + 1}: a configuration of 3 parameters, where the space has 2;"
+    with pytest.raises(JournalError, match=rule):
+        use(tmp_path)
+
+
 @pytest.mark.parametrize("command", ["run --resume --out", "validate"])
 def test_commands_say_it_in_a_line(tmp_path, monkeypatch, capsys, command):
     made = next(studies())

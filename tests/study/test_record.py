@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import hbsim
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
-from hbsim.study.record import _curves
+from hbsim.runner.lock import StudyLock
+from hbsim.study.record import _curves, prepare, study_folder
 from hbsim.surrogates import describe, load
 from hbsim.validation.validate import validate
 from tests.profile import examples
@@ -35,6 +36,17 @@ def record(train: str, trials: int, out: Path, **options) -> pl.DataFrame:
 
 def notes(out: Path) -> dict:
     return json.loads(pl.read_parquet_metadata(out)["hbsim"])
+
+
+def test_a_recording_that_runs_is_not_removed(tmp_path):
+    folder = study_folder(tmp_path / "curves.parquet")
+    folder.mkdir()
+    (folder / "journal.jsonl").touch()
+    with StudyLock(folder), pytest.raises(OutputError, match="is being run"):
+        prepare(tmp_path / "curves.parquet", resume=False, force=True)
+    assert (folder / "journal.jsonl").exists()
+    assert prepare(tmp_path / "curves.parquet", resume=False, force=True) == folder
+    assert not folder.exists()
 
 
 def test_long_form_with_metadata(train, tmp_path):

@@ -1,5 +1,7 @@
 """The description of a real study, as its journal keeps it."""
 
+from dataclasses import replace
+
 import pytest
 
 from hbsim.core import make_scheduler
@@ -36,3 +38,22 @@ def test_options_that_are_none(scheduler):
     kept = {**described().as_dict(), "scheduler": scheduler}
     with pytest.raises(JournalError, match="does not describe a study"):
         StudySpec.from_dict(kept, "journal")
+
+
+OTHERS = {
+    "space": Space({"rate": Real(0.0, 2.0)}),
+    "seed": 1,
+    "searcher": "tpe",
+    "search_options": {"candidates": 3},
+    "limit": 5,
+    "time_attr": "step",
+    "metric": "loss",
+    "until_return": True,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_study_goes_on_only_as_it_began(name):
+    with pytest.raises(ParameterError, match="the study began with") as caught:
+        described().check_same(replace(described(), **{name: OTHERS[name]}))
+    assert caught.value.field == name

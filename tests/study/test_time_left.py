@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hbsim.study.time_left import time_left
+from hbsim.study.time_left import SeenJobs, time_left
 from tests.study.made import Made
 
 
@@ -45,6 +45,8 @@ def test_a_limit_cuts_the_rest(fifo):
     left = time_left(fifo.state, 3.0, max_time=5.0)
     assert left.at_most == left.seconds == pytest.approx(2.0)
     assert time_left(fifo.state, 3.0, max_reward=0.05).seconds == pytest.approx(3.0)
+    late = time_left(fifo.state, 3.0, max_time=2.0)
+    assert (late.seconds, late.at_most) == (0.0, 0.0)
 
 
 def test_the_scheduler_decides_in_simulations(tmp_path):
@@ -57,6 +59,11 @@ def test_the_scheduler_decides_in_simulations(tmp_path):
     before = json.dumps(made.scheduler.state_dict())
     assert time_left(made.state, 8.0).seconds == pytest.approx(1 + 3 * 2 + 6)
     assert json.dumps(made.scheduler.state_dict()) == before
+
+
+def test_jobs_fail_in_simulations_as_often_as_so_far(fifo):
+    fifo.fail(fifo.start(0, 3.0), "broken", 4.0)
+    assert SeenJobs(fifo.journal_state, until_return=False).failing == 0.5
 
 
 def test_what_is_unknown_has_a_reason(tmp_path, fifo):

@@ -1,0 +1,274 @@
+"""A running script: its process, the pipes by which it reports, and how it is ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hbsim.executors import processes
+from hbsim.script import GO_ON, LEAVE, WAITS
+
+if TYPE_CHECKING:
+    from hbsim.executors.reporter import Reporter
+
+_CHUNK: Final = 1 << 16
+_LOOK: Final = 0.02  # seconds between two looks at processes that nothing announces
+_HOLD: Final = 0.5  # seconds within which a signal stops processes
+_SHARE: Final = 0.9  # of the grace: the trial's process has to end within it, too
+_MEMORY: Final = ("out of memory", "can't allocate memory", "MemoryError")
+
+
+class ScriptFailed(Exception):
+    """Raised when a script has failed; its text is the reason in one line.
+
+    Attributes
+    ----------
+    kind : str
+        The kind of failure: ``"oom"`` or ``"error"``.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The kind of failure: out of memory, or any other error."""
+        return "oom" if any(text in str(self) for text in _MEMORY) else "error"
+
+
+class Pipes:
+    """The pipes by which a script reports and is answered; other processes open their ends by paths.
+
+    Attributes
+    ----------
+    reports, into : int
+        The two ends of the pipe for reports; the second one is only kept open.
+    answers, out : int
+        The two ends of the pipe for answers; the first one is only kept open.
+    """
+
+    def __init__(self) -> None:
+        self.reports, self.into = os.pipe()
+        self.answers, self.out = os.pipe()
+
+    def __enter__(self) -> Pipes:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for descriptor in (self.reports, self.into, self.answers, self.out):
+            os.close(descriptor)
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """The descriptors that the script has to inherit, so that it can open them."""
+        return () if processes.LINUX else (self.into, self.answers)
+
+    def path(self, descriptor: int) -> str:
+        """Return the path by which another process can open an end."""
+        return f"/proc/{os.getpid()}/fd/{descriptor}" if processes.LINUX else f"/dev/fd/{descriptor}"
+
+
+class Script:
+    """A script that runs: passes its reports to the reporter, and its output to the log."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        pipes: Pipes,
+        reporter: Reporter,
+        pattern: re.Pattern[str] | None,
+    ) -> None:
+        self._process, self._pipes, self._reporter, self._pattern = process, pipes, reporter, pattern
+        # Whether the script waits for an answer, is stopped by a signal, has to end.
+        self._waits = self._is_held = self._is_over = False
+        self._last = b""  # of stderr
+        self._unfinished = {"reports": b"", "stdout": b""}  # lines without their ends
+        self._selector = selectors.DefaultSelector()
+        self._add(pipes.reports, self._take_reports)
+        for stream, take in ((process.stdout, self._take_output), (process.stderr, self._take_errors)):
+            if stream is not None:
+                self._add(stream.fileno(), take)
+
+    def follow(self) -> None:
+        """Pass on what the script reports and prints, until it has ended.
+
+        Raises
+        ------
+        ScriptFailed
+            It has failed, or what it reported is no report.
+        TrialEnd
+            The trial has to end.
+        """
+        with self._announced() as pause:
+            while self._process.poll() is None:
+                self._look(pause)
+        self._look(0.0)
+        status = self._process.returncode
+        if status:
+            what = f"killed by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
+            lines = self._last.decode("utf-8", "replace").strip().splitlines()
+            raise ScriptFailed(f"{what}: {lines[-1].strip()[:300]}" if lines else what)
+
+    def state(self, folder: Path) -> Path | None:
+        """Return the script's checkpoint folder to be copied, None if it is empty.
+
+        A script that does not wait for an answer is stopped meanwhile.
+        """
+        deadline = time.monotonic() + _HOLD
+        while not self._waits and time.monotonic() < deadline:
+            running = [pid for pid in processes.descendants(os.getpid()) if not processes.is_stopped(pid)]
+            if not running:
+                break
+            self._is_held = True
+            for pid in running:
+                processes.kill(pid, signal.SIGSTOP)
+        return folder if any(folder.iterdir()) else None
+
+    def end(self, grace: float) -> None:
+        """End the script and its processes: by the answer that it waits for, by SIGTERM, then by SIGKILL."""
+        self._is_over = True
+        steps: deque[Callable[[], None]] = deque([_terminate_group])
+        if self._waits:
+            steps.appendleft(partial(os.write, self._pipes.out, LEAVE))  # type: ignore[arg-type]
+        share = grace * _SHARE / len(steps)
+        for step in steps:
+            step()
+            self._release()
+            deadline = time.monotonic() + share
+            while not (ended := self._has_ended()) and time.monotonic() < deadline:
+                self._look(_LOOK)
+            if ended:
+                break
+        for pid in processes.descendants(os.getpid()):
+            processes.kill(pid)
+        self._process.kill()
+        self._process.wait()
+        self._look(0.0)
+
+    def _pass_on(self, report: Mapping[str, Any]) -> None:
+        self._reporter(**report)
+        self._release()
+
+    def _release(self) -> None:
+        """Let a script go on that was stopped while its checkpoint folder was copied."""
+        if self._is_held:
+            self._is_held = False
+            for pid in processes.descendants(os.getpid()):
+                processes.kill(pid, signal.SIGCONT)
+
+    def _has_ended(self) -> bool:
+        return self._process.poll() is not None and not processes.descendants(os.getpid())
+
+    @contextmanager
+    def _announced(self) -> Iterator[float]:
+        """Wake up when the script ends; yield the seconds after which to look whether it has ended."""
+        try:
+            descriptor = os.pidfd_open(self._process.pid)
+        except (AttributeError, OSError):
+            yield _LOOK
+            return
+        self._selector.register(descriptor, selectors.EVENT_READ, lambda: None)
+        try:
+            yield inf
+        finally:
+            self._selector.unregister(descriptor)
+            os.close(descriptor)
+
+    def _add(self, descriptor: int, take: Callable[[bytes], None]) -> None:
+        def read() -> None:
+            with suppress(BlockingIOError):
+                while data := os.read(descriptor, _CHUNK):
+                    take(data)
+                self._selector.unregister(descriptor)  # the end of the file
+
+        os.set_blocking(descriptor, False)
+        self._selector.register(descriptor, selectors.EVENT_READ, read)
+
+    def _look(self, seconds: float) -> None:
+        """Wait at most so many seconds for something to happen, and take what has come."""
+        for key, _ in self._selector.select(None if seconds == inf else seconds):
+            key.data()
+
+    def _take_errors(self, data: bytes) -> None:
+        self._last = (self._last + data)[-_CHUNK:]
+        _write(2, data)
+
+    def _take_output(self, data: bytes) -> None:
+        _write(1, data)
+        assert self._pattern is not None
+        for line in self._lines("stdout", data.replace(b"\r", b"\n")):
+            found = self._pattern.search(line.decode("utf-8", "replace"))
+            if found is not None and not self._is_over:
+                groups = found.groupdict().items()
+                self._pass_on({name: _number(name, text) for name, text in groups if text is not None})
+
+    def _take_reports(self, data: bytes) -> None:
+        for line in self._lines("reports", data):
+            if self._is_over:
+                if WAITS.encode() in line:
+                    os.write(self._pipes.out, LEAVE)
+                continue
+            report = _report(line) if line.strip() else {}
+            self._waits = bool(report.pop(WAITS, False))
+            if report:
+                self._pass_on(report)
+            if self._waits:
+                os.write(self._pipes.out, GO_ON)
+                self._waits = False
+
+    def _lines(self, stream: str, data: bytes) -> list[bytes]:
+        """Return the lines that are complete with this data."""
+        *lines, self._unfinished[stream] = (self._unfinished[stream] + data).split(b"\n")
+        return lines
+
+
+def _report(line: bytes) -> dict[str, Any]:
+    try:
+        report = json.loads(line)
+    except ValueError:
+        report = None
+    if not isinstance(report, dict):
+        raise ScriptFailed(f"a report must be a JSON object in a line, and is {line[:200]!r}")
+    return report
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ScriptFailed(f"the report pattern finds {name}={text!r}, which is no number") from None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _terminate_group() -> None:
+    """Send SIGTERM to the script and all that it started in its group, but not to this process."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        if os.getpgrp() == os.getpid():
+            processes.kill_group(os.getpid(), signal.SIGTERM)
+        else:
+            for pid in processes.descendants(os.getpid()):
+                processes.kill(pid, signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    with suppress(OSError):  # the disk of the log is full
+        while data:
+            data = data[os.write(descriptor, data) :]
