@@ -244,22 +244,19 @@ def test_goes_on_after_kill_9_from_checkpoints(train, tmp_path, wait_for):
     assert table.drop("seconds", "begin").equals(whole.drop("seconds", "begin"))
 
 
-@pytest.mark.parametrize(
-    ("options", "field"),
-    [
+def test_another_recording_is_refused(recorded):
+    target, out = recorded
+    before = (out.read_bytes(), Path(f"{out}.study/journal.jsonl").read_bytes())
+    for options, field in (
         ({"seed": 1}, "seed"),
         ({"metric": "loss", "mode": "min"}, "metric"),
         ({"max_t": 3}, "max_t"),
         ({"time_attr": "step"}, "time_attr"),
-    ],
-)
-def test_another_recording_is_refused(recorded, options, field):
-    target, out = recorded
-    before = (out.read_bytes(), Path(f"{out}.study/journal.jsonl").read_bytes())
-    with pytest.raises(ParameterError, match="the study began with") as caught:
-        hbsim.record(target, 2, out, resume=True, **QUIET, **options)
-    assert caught.value.field == field
-    assert (out.read_bytes(), Path(f"{out}.study/journal.jsonl").read_bytes()) == before
+    ):
+        with pytest.raises(ParameterError, match="the study began with") as caught:
+            hbsim.record(target, 2, out, resume=True, **QUIET, **options)
+        assert caught.value.field == field
+        assert (out.read_bytes(), Path(f"{out}.study/journal.jsonl").read_bytes()) == before
 
 
 def test_an_earlier_recording_is_replaced_by_force_only(recorded):
