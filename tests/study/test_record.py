@@ -92,7 +92,7 @@ def test_same_trials_for_other_counts_and_workers_and_when_it_grows(train, tmp_p
     study = hbsim.load(f"{out}.study")
     assert (study.scheduler.num_trials, study.scheduler.options.num_trials) == (6, 6)
     assert record(target, 2, out, resume=True).equals(grown)  # as it began: nothing is to do
-    for trials, rule in ((1, "began with 2; it goes on with as many or more"), (4, "was extended to 6")):
+    for trials, rule in ((1, "was extended to 6; it goes on with as many or more"), (4, "was extended to 6")):
         with pytest.raises(ParameterError, match=rule) as caught:
             record(target, trials, out, resume=True)
         assert caught.value.field == "num_trials"
