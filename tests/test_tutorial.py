@@ -30,7 +30,7 @@ def test_the_tutorial_runs_from_its_first_step_to_its_last(
             command, *words = shlex.split(text.replace("\\\n", " "))
             assert command == "hbsim"
             if words[0] == "compare" and not THOROUGH:
-                words += ["--seeds", "10"]
+                words += ["--seeds", "4", "--jobs", "1"]
             done = call(*words)
             assert done.code == 0, (text, done.err)
             printed = done.out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hbsim.study.simulated_run import SimulatedResult
     from hbsim.study.spec import StudySpec
 
+MINIMISED: Final = re.compile(r"loss|error|rmse|mse|mae|nll|perplexity|regret", re.IGNORECASE)
 FUNCTION: Final = "Training function"
 # Options of running a study, not of its definition: they may change when the study is resumed.
 HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer", "html")
@@ -111,6 +113,8 @@ def new_study(ctx: typer.Context, scheduler: Mapping[str, Any], values: Mapping[
         options.setdefault("loss_retries", LOSS_RETRIES)
     options |= {"num_trials": values.get("num_trials"), "seed": values.get("seed", 0)}
     options["mode"] = values.get("mode", "max")
+    if "mode" not in values and MINIMISED.search(values.get("metric") or ""):
+        say("note", f"{values['metric']} is maximised: --mode min if less is better")
     names = ("seed", "searcher", "metric", "time_attr")
     return {
         **{name: values[name] for name in names if name in values},

@@ -152,6 +152,7 @@ def run(
     if train is not None and train.endswith(SUFFIX):
         file = read_study(train)
         given = given.over(file)
+        given.values.setdefault("folder", str(Path(train).parent / FOLDER))
     folder = Path(output.get("folder", given.values.pop("folder", FOLDER)))
     executor = _executor(ctx, given.values, folder)
     if write_toml is not None:

@@ -148,6 +148,13 @@ class Scheduler(ABC):
             self._limit = min(num_trials, self._most)
             self._extend()
 
+    @property
+    def extensions(self) -> tuple[int, ...]:
+        """The number of trials after each extension so far."""
+        if not self._extended_from:
+            return ()
+        return (*self._extended_from[1:], int(self.options.num_trials or 0))
+
     def _extend(self) -> None:  # noqa: B027 (not every type has something to do)
         """Update the rungs for a higher number of trials."""
 

@@ -448,7 +448,8 @@ class StudyRun:
         if trials is None or now is None or trials == now:
             return
         if trials < now:
-            rule = f"the study was extended to {now}; it goes on with as many or more"
+            did = "was extended to" if scheduler.extensions else "began with"
+            rule = f"the study {did} {now}; it goes on with as many or more"
             raise ParameterError("num_trials", trials, rule)
         scheduler.extend(trials)
         self._extended_to = trials

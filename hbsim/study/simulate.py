@@ -6,7 +6,7 @@ import dataclasses
 import gc
 import signal
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING
@@ -86,6 +86,33 @@ def simulate(
     SurrogateError
         If the learning curves cannot be used.
     """
+    options = (seed, cluster, searcher, max_time, max_reward, replace, search_options)
+    return simulate_extended(scheduler, surrogate, workers, *options, stacklevel=4)
+
+
+def simulate_extended(
+    scheduler: Scheduler,
+    surrogate: str | Surrogate,
+    workers: int | None = None,
+    seed: int = 0,
+    cluster: Cluster | None = None,
+    searcher: str | Searcher | None = None,
+    max_time: float | None = None,
+    max_reward: float | None = None,
+    replace: bool = False,
+    search_options: Mapping[str, object] | None = None,
+    extensions: Sequence[int] = (),
+    stacklevel: int = 3,
+) -> Result:
+    """Simulate a study as `simulate` does, and each time that it is done with a higher number of trials.
+
+    Parameters
+    ----------
+    extensions : sequence of int
+        The numbers of trials, ascending.
+    stacklevel : int
+        Of warnings; all others are those of `simulate`.
+    """
     from hbsim.runner.loop import SearcherNotifier, drive
     from hbsim.runner.tables import DecisionTable, JobTable
     from hbsim.simulation.curves import TrialCurves
@@ -97,7 +124,8 @@ def simulate(
     loaded, cluster, chosen = check_study(
         scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace, search_options
     )
-    trials, high = scheduler.num_trials, any(scheduler.geometry.first[: scheduler.brackets])
+    trials = extensions[-1] if extensions else scheduler.num_trials
+    high = any(scheduler.geometry.first[: scheduler.brackets])
     curves = TrialCurves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
     jobs, decisions = JobTable(), DecisionTable()
     end = inf if max_time is None else float(max_time)
@@ -105,7 +133,11 @@ def simulate(
     engine = make(cluster, curves, scheduler.geometry, jobs, end, seed, scheduler.dropped)
     good = None if max_reward is None else float(max_reward)
     with _without_collector(), interruptible(lambda number: engine.interrupt(), _ctrl_c()):
-        reached = drive(scheduler, engine, decisions, SearcherNotifier(chosen, scheduler), good)
+        notifier = SearcherNotifier(chosen, scheduler)
+        reached = drive(scheduler, engine, decisions, notifier, good)
+        for number in extensions:
+            scheduler.extend(number)
+            reached = reached or drive(scheduler, engine, decisions, notifier, good)
         engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
         engine.close()
     again = replace and loaded.rows is not None and scheduler.started > loaded.rows
@@ -117,10 +149,10 @@ def simulate(
     is_each_once = scheduler.options.num_trials is None and getattr(chosen, "limit", None) is None
     is_out = is_each_once and loaded.rows is not None and scheduler.started == trials
     if is_out and not reached and result.end_time < end:
-        warnings.warn(HbsimWarning(_out_of_rows(result, end)), stacklevel=3)
+        warnings.warn(HbsimWarning(_out_of_rows(result, end)), stacklevel=stacklevel)
     if not (reached or scheduler.done) and result.end_time < end and (end == inf or _gone(cluster) <= end):
         result.no_worker_after = result.end_time
-        warnings.warn(HbsimWarning(_no_worker(result)), stacklevel=3)
+        warnings.warn(HbsimWarning(_no_worker(result)), stacklevel=stacklevel)
     return result
 
 

@@ -190,16 +190,13 @@ class StudySpec:
                 raise ParameterError(name, theirs[name], rule)
         for name in sorted({*self.scheduler, *new.scheduler}):
             was, now = self.scheduler.get(name), new.scheduler.get(name)
-            extends = name == "num_trials" and was is not None
-            if was == now or (extends and now is not None and now > was):
-                continue
+            if was == now or (name == "num_trials" and None not in (was, now)):
+                continue  # how many trials it has now is known when it is replayed
             raise ParameterError(name, now, f"the study began with {was!r}; it goes on with {_rule(name)}")
 
 
 def _rule(name: str) -> str:
     """Return what can be done about an option of the scheduler that differs."""
-    if name == "num_trials":
-        return "as many or more"
     if name == "max_t":
         return "the same; for longer trials begin a new study in another folder"
     return "the same, or in another folder"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hbsim.core.factory import make_scheduler
-from hbsim.errors import ParameterError
-from hbsim.study.simulate import simulate
+from hbsim.errors import ParameterError, counted
+from hbsim.study.simulate import simulate_extended
 from hbsim.validation.curves import RowsInOrder, RunCurves
 from hbsim.validation.measure import Costs, RecordedRun, measure, read
 
@@ -155,14 +155,16 @@ def check(
         curves.take_seconds(RunCurves(other))
     real = run.result
     options = dict(real.spec.scheduler)
+    extensions = real.scheduler.extensions
     if not run.complete or real.spec.limit is not None:
-        options["num_trials"] = real.scheduler.started
-    simulated = simulate(
+        options["num_trials"], extensions = real.scheduler.started, ()
+    simulated = simulate_extended(
         make_scheduler(options.pop("type"), **options),
         curves,
         cluster=costs.cluster(real.workers),
         searcher=RowsInOrder(),
         max_time=None if run.complete else real.end_time,
+        extensions=extensions,
     )
     return Prediction(
         kind=kind,
@@ -401,14 +403,20 @@ def _notes(run: RecordedRun) -> list[str]:
         why = "the process that ran it was killed" if result.why is None else result.why.past
         notes.append(f"{why}: the simulation is cut at the same time, and makespans say nothing")
     if run.resumed:
-        notes.append(f"it was resumed {run.resumed} times: what trained twice is not in the simulation")
-    if len(failures := result.failures):
-        notes.append(f"{len(failures)} jobs failed: simulated failures strike other trials, at the same rate")
+        times = counted(run.resumed, "time")
+        notes.append(f"it was resumed {times}: what trained twice is not in the simulation")
+    if numbers := result.scheduler.extensions:
+        text = f"it was extended to {', then '.join(map(str, numbers))} trials: in the simulation "
+        notes.append(f"{text}each time when nothing was left to do")
+    if failed := len(result.failures):
+        notes.append(f"{counted(failed, 'job')} failed: simulated failures strike others, at the same rate")
     if returned := result.summary()["returned"]:
-        notes.append(f"{returned} trials returned below R: simulated ones train on, at their own rate")
+        notes.append(f"{returned} returned below R: simulated trials train on, at their own rate")
     if any(job.save and job.verdict not in ("pause", None) for job in run.jobs):
         text = "jobs that did not pause saved checkpoints too: the simulator saves at pauses only, "
         notes.append(f"{text}and has these seconds as start-up")
     if refused := sum(not job.kept and job.seconds.get("save", 0.0) > 0 for job in run.jobs):
-        notes.append(f"{refused} jobs saved what no trial went on from: their seconds are start-up")
+        notes.append(
+            f"{counted(refused, 'job')} saved what no trial went on from: their seconds are start-up"
+        )
     return notes

@@ -50,6 +50,10 @@ def test_frames_are_of_all_cells(compared: hbsim.Sweep):
     assert compared.table["rank"].min() == 1
     assert set(compared.table["curves_call"]) <= {"best", "not told apart", "worse"}
     assert compared.table["draw_call"].null_count() == 3  # these curves have no rows
+    for name in ("score", "regret", "curves_difference"):
+        low, mean, high = (compared.table[f"{name}{end}"] for end in ("_low", "", "_high"))
+        assert ((low <= mean) & (mean <= high)).all()
+    assert (compared.table["score_low"] < compared.table["score_high"]).any()
     assert compared.folder is None
     assert escape(compared.report.answer) in compared._repr_html_()
 

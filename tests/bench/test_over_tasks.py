@@ -12,7 +12,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import PermutationMethod, friedmanchisquare, trim_mean, wilcoxon
 from scipy.stats import f as f_distribution
-from statsmodels.stats.multitest import multipletests
 
 from hbsim.bench.conclusions import mean_intervals
 from hbsim.bench.over_tasks import (
@@ -320,6 +319,8 @@ def test_six_pairs_at_five_percent():
 
 
 def test_all_pairs_are_one_family():
+    from statsmodels.stats.multitest import multipletests
+
     scores = np.random.default_rng(7).normal(size=(12, 3)) + np.arange(3)
     p = [signed_rank(scores[:, i] - scores[:, j]) for i, j in ((0, 1), (0, 2), (1, 2))]
     found = holm_pairs(scores)

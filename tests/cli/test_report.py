@@ -3,13 +3,15 @@
 import json
 import shutil
 from dataclasses import fields
+from importlib.util import find_spec
 
 import pytest
 
 from hbsim.bench.report.model import SweepReport, TaskReport
 from tests.bench.report.studies import sweep
 
-pytest.importorskip("scikit_posthocs", reason="needs scikit-posthocs")
+# Not loaded where tests are collected, which takes a second in each of their processes.
+pytestmark = pytest.mark.skipif(find_spec("scikit_posthocs") is None, reason="needs scikit-posthocs")
 
 
 SPEC = """

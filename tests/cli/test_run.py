@@ -103,6 +103,23 @@ def test_nobody_shows_a_number(call, tmp_path, type, reports):
     assert err.splitlines()[-1] == line
 
 
+def test_a_loss_that_is_maximised_is_said(call):
+    words = (
+        "run",
+        "train.py:train_fn",
+        "--scheduler",
+        "stopping",
+        "--max-t",
+        "3",
+        "--trials",
+        "1",
+        "--metric",
+    )
+    (note,) = [line for line in call(*words, "val_loss").err.splitlines() if "note" in line]
+    assert note == "hbsim: note: val_loss is maximised: --mode min if less is better"
+    assert "note" not in call(*words, "val_loss", "--mode", "min", "--out", "other").err
+
+
 # Interrupted
 
 

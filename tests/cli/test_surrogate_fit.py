@@ -8,7 +8,11 @@ from functools import cache
 import pytest
 
 from hbsim.surrogates import fit, fitted
+from tests.surrogates.conftest import small_forests
 from tests.surrogates.fit_pilots import curves, write
+
+__all__ = ["small_forests"]
+pytestmark = pytest.mark.usefixtures("small_forests")
 
 FILE = ("--metric", "val", "--mode", "min")
 ROWS = 24  # a fit needs 20

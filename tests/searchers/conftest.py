@@ -14,5 +14,5 @@ def coarse_models(monkeypatch: pytest.MonkeyPatch) -> None:
     import hbsim.searchers.gp_model  # noqa: F401
 
     module = sys.modules["hbsim.searchers.gp_model"]
-    monkeypatch.setattr(module, "FIT_ITERATIONS", 20)
-    monkeypatch.setattr(module, "CLIMB_ITERATIONS", 6)
+    monkeypatch.setattr(module, "FIT_ITERATIONS", 16)
+    monkeypatch.setattr(module, "CLIMB_ITERATIONS", 4)

@@ -24,6 +24,7 @@ from tests.profile import thorough  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("coarse_models")
 NAMES = ("gp", "mobster")
+SHARED = ("gp", pytest.param("mobster", marks=thorough))  # what both have from the same code
 MIXED = Space(
     {
         "lr": Real(1e-4, 1.0, log=True),
@@ -147,7 +148,7 @@ def test_mobster_finds_a_configuration_that_is_best_at_r() -> None:
     assert (found[:, 0] < found[:, 1]).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHARED)
 def test_what_is_asked_for_together_differs(name: str) -> None:
     searcher = made(name, cube(2))
     play(searcher, bowl, 8)
@@ -220,7 +221,7 @@ def test_resuming_fits_nothing_and_goes_on_as_it_would_have(name: str) -> None:
     assert 1 <= resumed.fits < whole.fits
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHARED)
 def test_a_fit_serves_until_there_are_three_tenths_more(name: str) -> None:
     searcher = made(name, cube(2), options={"num_init": 1})
     play(searcher, bowl, 15)
@@ -232,7 +233,7 @@ def test_a_fit_serves_until_there_are_three_tenths_more(name: str) -> None:
     assert searcher.fits == before
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHARED)
 def test_the_first_trials_are_those_of_random_search(name: str) -> None:
     """By default twice the dimension, from 8 to 20."""
     for space, random in ((cube(1), 8), (cube(5), 10), (cube(12), 20)):
@@ -262,7 +263,7 @@ def test_mixed_spaces(name: str) -> None:
     assert np.median([loss(point) for point in points[-8:]]) < np.median([loss(p) for p in points[:8]])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHARED)
 def test_when_all_was_tried_configurations_come_again(name: str) -> None:
     space = Space({"act": Choice("a", "b"), "n": Int(1, 3)})
     searcher = made(name, space, options={"num_init": 2})
@@ -279,7 +280,7 @@ def test_a_space_with_nothing_to_choose(name: str) -> None:
     assert searcher.fits == 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHARED)
 def test_constraints_hold_and_are_asked_as_rarely_as_can_be(name: str) -> None:
     asked = 0
 

@@ -13,6 +13,7 @@ from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import Best, Origin
 from hbsim.executors.reporter import FREE, BestStates
+from tests.profile import thorough
 
 ACCURACY = "1 - abs(args.lr - 0.3) - abs(epoch - 5) / 100"  # the best of each trial is at epoch 5
 FUNCTIONS = {
@@ -51,8 +52,14 @@ def study(target, kind, folder, **options):
     return hbsim.run(target, scheduler, folder=folder, **given)
 
 
-@pytest.mark.parametrize("body", FUNCTIONS)
-@pytest.mark.parametrize("kind", ["promotion", "stopping"])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        *(("promotion", body) for body in FUNCTIONS),
+        ("stopping", next(iter(FUNCTIONS))),
+        *(pytest.param("stopping", body, marks=thorough) for body in [*FUNCTIONS][1:]),
+    ],
+)
 def test_the_model_of_the_best_report_is_kept_and_loads(train, tmp_path, kind, body):
     result = study(train(FUNCTIONS[body]), kind, tmp_path / "exp")
     reports = result.reports

@@ -64,7 +64,7 @@ def test_killed_again_and_again_it_comes_to_the_same_decisions(kind, tmp_path, m
     chance = random.Random(kind)
     folder = tmp_path / "exp"
     journal = folder / "journal.jsonl"
-    kills, most_kills = 0, KILLS if THOROUGH else 4
+    kills, most_kills = 0, KILLS if THOROUGH else 3
     while True:
         already = lines(journal)
         process = start(kind, 1, folder, journal.exists())

@@ -109,7 +109,7 @@ def test_a_trial_that_sigterm_ends_is_not_lost_before_the_signal_can_have_come_t
         wait_until(lambda: has_come(Reported))
         (trial,) = psutil.Process(workers.server.pid).children()
         trial.terminate()
-        wait_until(lambda: not (has_come(JobEnded) or alive(trial.pid)))
+        wait_until(lambda: has_come(JobEnded) or not alive(trial.pid))
         assert not any(has_come(JobEnded) for _ in range(10))
         clock.now += 1.0
         wait_until(lambda: has_come(JobEnded))

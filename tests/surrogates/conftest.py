@@ -42,6 +42,6 @@ def small_forests():
     """Let the forests of fits have few trees, unless tests are thorough: most of a fit's time is theirs."""
     with pytest.MonkeyPatch.context() as patch:
         if not THOROUGH:
-            patch.setattr(fit_regression, "TREES", 25)
-            patch.setattr(fit_outcomes, "TREES", 25)
+            patch.setattr(fit_regression, "TREES", 15)
+            patch.setattr(fit_outcomes, "TREES", 15)
         yield

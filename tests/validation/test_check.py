@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from hbsim.errors import counted
 from hbsim.validation import validate
 from hbsim.validation.measure import measure, read
 from hbsim.validation.validate import check
@@ -50,7 +51,7 @@ def test_failures_are_measured_and_noted(runs):
     failures = len(part.run.result.failures)
     assert part.costs.drop_rate.observations == failures > 0
     assert 0 < part.costs.drop_rate.value < 1
-    assert f"{failures} jobs failed" in part.notes[0]
+    assert f"{counted(failures, 'job')} failed" in part.notes[0]
 
 
 def test_two_workers_are_reported_as_they_are(runs):

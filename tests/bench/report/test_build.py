@@ -1,6 +1,7 @@
 """The numbers of a report, against plain loops over the same studies run by hand."""
 
 import math
+from importlib.util import find_spec
 from statistics import fmean
 
 import numpy as np
@@ -16,7 +17,8 @@ from hbsim.surrogates.description import sample
 
 from .studies import CURVES, OPTIONS, SEEDS, WORKERS, by_hand, incumbents_by_hand, sweep
 
-pytest.importorskip("scikit_posthocs", reason="needs the extra report")
+# Not loaded where tests are collected, which takes a second in each of their processes.
+pytestmark = pytest.mark.skipif(find_spec("scikit_posthocs") is None, reason="needs the extra report")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Reports of sweeps in which something is missing, or means nothing."""
 
 import math
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from hbsim.errors import ParameterError
 
 from .studies import some, sweep
 
-pytest.importorskip("scikit_posthocs", reason="needs the extra report")
+# Not loaded where tests are collected, which takes a second in each of their processes.
+pytestmark = pytest.mark.skipif(find_spec("scikit_posthocs") is None, reason="needs the extra report")
 
 HEAD = "seeds = 4\nworkers = 2\n[defaults]\nnum_trials = 12\n"
 TWO = '[[variants]]\ntype = "stopping"\n[[variants]]\ntype = "promotion"\n'

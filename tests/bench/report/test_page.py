@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbsim.bench.html_page import _json
+from hbsim.bench.html_page import _json, write_page
 from hbsim.bench.page import LIMITS, TEXTS, _of_points, _of_stretches, _thinned, render
 from hbsim.bench.report.model import Line, Segment, Timeline
 from hbsim.bench.report.tables import task_table
+from hbsim.errors import OutputError
 from tests.bench.report.example import example, poisoned, without_results
 from tests.profile import examples
 
@@ -228,3 +229,10 @@ def test_a_page_keeps_to_its_limit():
     assert least <= len(page.encode()) <= room
     assert "To keep this page small" in page
     assert page.count('<section class="task"') == 2
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_page("<p>", tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == [tmp_path / "page.html"]

@@ -124,7 +124,7 @@ def test_a_second_sweep_is_turned_away_and_ctrl_c_is_one_line_and_the_same_comma
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     (slow / "hold").unlink()
-    assert process.returncode == 1, err
+    assert process.returncode == 75, err
     assert out == ""
     assert err.startswith("hbsim: error: interrupted: ")
     assert "of 12 cells are finished; the same command goes on" in err
