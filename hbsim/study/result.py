@@ -329,7 +329,7 @@ class RunResult:
         names = list(self.spec.space)
         head = ["trial", status.summary.metric, self.spec.time_attr, "status", *names]
         rows = [
-            [one.trial, f"{one.best:.5g}", f"{one.reached:g}", one.status]
+            [one.trial, f"{one.best:.5g}", f"{one.resource:g}", one.status]
             + [one.configuration.get(name, "") for name in names]
             for one in status.top()
         ]

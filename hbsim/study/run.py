@@ -186,8 +186,8 @@ def run(
     ------
     Interrupted
         At the first Ctrl-C, after all running trials have reached their next report and saved their
-        checkpoints; at SIGTERM or SIGHUP trials that have not after `grace` seconds are ended. The second
-        signal kills all trials; the study can be resumed in any case.
+        checkpoints; at SIGTERM, SIGHUP or SIGUSR1 trials that have not after `grace` seconds are ended. The
+        second signal kills all trials; the study can be resumed in any case.
     ParameterError
         An option breaks a rule, before any work starts; or a trial does not report `time_attr` or `metric`.
     OutputError

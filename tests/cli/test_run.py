@@ -126,7 +126,7 @@ def test_a_loss_that_is_maximised_is_said(call):
 def test_interrupted_studies_go_on_as_if_nothing_had_been(call, start, tmp_path, whole):
     folder = tmp_path / "my study"
     words: list[str] = [*TWELVE, "--set", "pause=0.05", "--out", "my study"]
-    for number, count in ((signal.SIGINT, 3), (signal.SIGTERM, 6)):
+    for number, count in ((signal.SIGINT, 3), (signal.SIGTERM, 6), (signal.SIGUSR1, 8)):
         study = start(*words)
         study.when(reached(folder, count))
         study.signal(number)
