@@ -194,7 +194,7 @@ def test_ctrl_c_ends_in_good_order_and_goes_on(carrier: str, tmp_path: Path) -> 
         study.start(trials=12, seconds=0.2, options=["--storage", "pull"])
         study.reach(3)
         send(signal.SIGINT, study.controller())
-        assert study.wait() == 1
+        assert study.wait() == 75
         assert "hbsim run --resume" in study.log
         eventually(lambda: not left(tmp_path), f"an end of {left(tmp_path)}")
         if carrier == "ssh":

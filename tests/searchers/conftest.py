@@ -8,9 +8,19 @@ import pytest
 
 
 @pytest.fixture
-def coarse_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Gaussian processes be fitted, and climbed, in few steps: a search goes on as well with them."""
+def full_models() -> None:
+    """Have Gaussian processes be fitted as for users."""
+
+
+@pytest.fixture
+def coarse_models(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Gaussian processes be fitted, and climbed, in few steps: a search goes on as well with them.
+
+    Not in tests that ask for the fixture `full_models`.
+    """
     pytest.importorskip("botorch", reason="needs BoTorch: the extra search")
+    if "full_models" in request.fixturenames:
+        return
     import hbsim.searchers.gp_model  # noqa: F401
 
     module = sys.modules["hbsim.searchers.gp_model"]

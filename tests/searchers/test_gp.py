@@ -131,6 +131,7 @@ def best_of(name: str, function: Function, d: int, seed: int, trials: int, optio
 
 
 @thorough
+@pytest.mark.usefixtures("full_models")
 @pytest.mark.parametrize(("function", "d", "trials"), [(branin, 2, 15), (hartmann, 6, 15)])
 def test_gp_beats_random_search(function: Function, d: int, trials: int) -> None:
     """Over 20 seeds, each pair with the same first six trials."""
