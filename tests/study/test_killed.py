@@ -108,7 +108,8 @@ def test_workers_killed_with_their_trials_leave_nothing_behind_and_a_second_proc
     )
     if process.poll() is None:
         assert second.returncode == 1
-        assert f"process {process.pid}" in second.stderr
+        # The study may end between the second's attempt and its look at who has the lock.
+        assert f"process {process.pid}" in second.stderr or "another process" in second.stderr
     process.send_signal(signal.SIGKILL)
     process.wait(LIMIT)
     wait_for(lambda: not others(tmp_path), "processes were left behind")
