@@ -385,17 +385,6 @@ def load_one(path: Path) -> Any:
             raise OutputError(str(path), f"the checkpoint is damaged: {error}") from error
 
 
-def load(folder: os.PathLike[str] | str) -> Any:
-    """Return the object that was saved last, None if nothing was saved. Tensors are on the CPU.
-
-    Raises
-    ------
-    OutputError
-        The checkpoint cannot be read.
-    """
-    return load_own(folder, None).value
-
-
 def load_own(
     folder: os.PathLike[str] | str,
     origin: Origin | None,
@@ -438,26 +427,11 @@ def load_own(
     return Loaded(None, None, None, False)
 
 
-def describe(folder: os.PathLike[str] | str) -> Meta | None:
-    """Return the description of the newest complete checkpoint without loading it; None if there is none.
-
-    Returns
-    -------
-    description : dict or None
-        ``version``; ``kind``, values or folder; ``resource``, the last one reported when it was made, and
-        ``job``, the job that made it: both may be None. And the fields that `Origin.objection` needs.
-
-    Raises
-    ------
-    OutputError
-        The description cannot be read.
-    """
-    found = newest(folder)
-    return None if found is None else found[1]
-
-
 def newest(folder: os.PathLike[str] | str) -> tuple[Path, Meta] | None:
-    """Return the folder of the newest complete checkpoint, and its description as `describe` returns it.
+    """Return the folder of the newest complete checkpoint, and its description; None if there is none.
+
+    The description has ``version``; ``kind``, values or folder; ``resource``, the last one reported when it
+    was made, and ``job``, the job that made it, which may both be None; and what `Origin.objection` needs.
 
     Raises
     ------

@@ -71,6 +71,7 @@ class Reporter:
         self._owner = (os.getpid(), threading.get_ident())
         self._on_pause: Callable[[], object] | None = None
         self._best = BestStates(setup.get("keeps_best"), task.get("best"))
+        self._skipped = False  # whether a best state was not saved, since that took too long before
         self._unreported: int | None = None  # the number of a checkpoint that may be ahead of the reports
         session.pause = self._pause
         session.returned = self._returned
@@ -173,8 +174,9 @@ class Reporter:
         """Register a function to be called just before the trial is paused or the study is interrupted.
 
         It is also called at a report that is the study's best so far as the trial knows, unless ``keep`` is
-        ``"none"``; that takes at most 5 seconds of a job, and a tenth of its training time beyond that. Its
-        result is saved, unless it is None. May be used as a decorator.
+        ``"none"``. In a job that may take 5 seconds and a tenth of the training time: a report is skipped if
+        one more save, as long as the last one, would exceed that. What the function returns is saved, unless
+        it is None. May be used as a decorator.
         """
         if not callable(function):
             raise ParameterError("on_pause", function, "must be a function without arguments")
@@ -201,20 +203,25 @@ class Reporter:
         best, session = self._best, self._session
         if not best.improves(resource, value):
             return
-        if self._on_pause is None:
-            if best.just_saved:
-                checkpoint.mark_best(self._folder / checkpoint.NAME, best.report)
-        elif best.may_save(session.trained):
-            # This counts as training, as what the function itself writes does.
-            before = time.monotonic()
-            try:
+        if not best.may_save(session.trained):
+            if not self._skipped:
+                self._skipped = True
+                _say(
+                    f"the state of the best report, at {resource:g}, is not kept: saving took too long before"
+                )
+            return
+        before = time.monotonic()  # this counts as training, as what the function itself writes does
+        try:
+            if self._on_pause is not None:
                 obj = self._on_pause()
                 if obj is not None:
                     self._save(obj, best.report, session.reports + 1, resource)
-            except Exception as error:  # the trial can go on without; at a pause it is an error
-                problem = f"{type(error).__name__}: {error}"
-                _say(f"the state of the best report, at {resource:g}, is not kept: {problem}")
-            best.took(time.monotonic() - before)
+            elif best.just_saved:
+                checkpoint.mark_best(self._folder / checkpoint.NAME, best.report)
+        except Exception as error:  # the trial can go on without; at a pause it is an error
+            problem = f"{type(error).__name__}: {error}"
+            _say(f"the state of the best report, at {resource:g}, is not kept: {problem}")
+        best.took(time.monotonic() - before)
 
     def _pause(self) -> None:
         if self._on_pause is not None:
@@ -290,9 +297,9 @@ class BestStates:
     """Knows which reports are the study's best so far as this job can know, and limits how often they save.
 
     What is better than the study's best value when the job starts, and than all earlier reports of the job,
-    counts. Saving by `Reporter.on_pause` takes at most `FREE` seconds of a job, and a tenth of its training
-    time beyond that. Of a function that saves by itself a checkpoint is the state of the report that it
-    follows; or, if the function saves before its first report, of the report that follows it.
+    counts. Saving may take `FREE` seconds of a job and a `SHARE` of its training time; a save is expected to
+    take as long as the last one. Of a function that saves by itself a checkpoint is the state of the report
+    that it follows; or, if the function saves before its first report, of the report that follows it.
 
     Parameters
     ----------

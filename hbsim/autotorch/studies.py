@@ -20,8 +20,8 @@ from hbsim.simulation import Cluster
 from hbsim.study.result import load as load_study
 from hbsim.study.run import check_constants, run_study
 from hbsim.study.simulate import cluster_of, simulate
-from hbsim.study.simulated_run import SimulatedResult, count_simulated, name_of
-from hbsim.study.spec import StudySpec
+from hbsim.study.simulated_run import SimulatedResult, count_simulated
+from hbsim.study.spec import StudySpec, searcher_name
 from hbsim.study.workers import check_executor, check_share
 from hbsim.surrogates import Surrogate, check_levels, load
 
@@ -235,7 +235,7 @@ class SimulatedStudy:
             space=self._curves.space or Space({}),
             scheduler=scheduler.options.as_dict(),
             seed=setting.run.seed,
-            searcher=name_of(setting.run.searcher),
+            searcher=searcher_name(setting.run.searcher),
             time_attr="resource",
             metric=self._curves.metric,
             until_return=setting.type == "fifo",

@@ -19,7 +19,6 @@ from hbsim.bench.sweep.plan import SweepPlan, make_plan, read_sweep
 from hbsim.bench.sweep.run import run_plan
 from hbsim.bench.sweep.scores import anytime
 from hbsim.bench.sweep.specification import DEFAULT_SEEDS
-from hbsim.bench.sweep.store import write, writing
 from hbsim.bench.variants import Value, label, value_text, variant_tables
 from hbsim.core.numbers import whole
 from hbsim.errors import ParameterError
@@ -135,12 +134,12 @@ class Sweep:
         OutputError
             It cannot be written.
         """
+        from hbsim.bench.html_page import write_page
         from hbsim.bench.page import render
 
         text = render(self.report)
         if path is not None:
-            with writing(Path(path)):
-                write(Path(path), text.encode())
+            write_page(text, Path(path))
         return text
 
     def _repr_html_(self) -> str:

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from hbsim.study.best import BestTrial
 
 WIDTH: Final = 200  # columns, where stdout is no terminal
-PLAIN: Final = (int, float, str, bool, type(None))
-NOT_KEPT: Final = "not kept: the function can offer its state by reporter.on_pause"
+NOT_KEPT: Final = "not kept: see reporter.on_pause, or hbsim.checkpoint_dir for a script"
 
 
 def best(
@@ -39,31 +38,28 @@ def best(
       hbsim best exp --copy-to model
     """
     import hbsim
+    from hbsim.study.progress_summary import plain, value_text
+    from hbsim.study.status import plain_value
 
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", HbsimWarning
-        )  # the last line may be half written while the study runs
+    with warnings.catch_warnings():  # the last line may be half written
+        warnings.simplefilter("ignore", HbsimWarning)
         result = hbsim.load(folder)
     found = result.best
     if found is None:
         raise OutputError(str(folder), "no trial has reported a number yet")
     if copy_to is not None:
         _copy(found, copy_to)
-    values = found.config.items()
-    config = {name: value if isinstance(value, PLAIN) else repr(value) for name, value in values}
     if as_json:
-        checkpoint = None if found.checkpoint is None else str(found.checkpoint)
-        names = {"metric": result.spec.metric, "time_attr": result.spec.time_attr}
-        values_found = {**asdict(found), "config": config, "checkpoint": checkpoint}
-        print_json({"folder": str(result.folder), **names, **values_found})
+        content = {"folder": str(result.folder), "metric": result.spec.metric, **asdict(found)}
+        content |= {"time_attr": result.spec.time_attr, "config": plain_value(found.config)}
+        print_json({**content, "checkpoint": None if found.checkpoint is None else str(found.checkpoint)})
         return
     report = f"trial {found.trial} at {result.spec.time_attr} {found.resource:g}"
     print_out(f"best {result.spec.metric} {found.value:g}: {report}")
-    shown = {
-        name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in config.items()
-    }
-    wide_console(WIDTH).print(facts([*shown.items(), ("checkpoint", str(found.checkpoint or NOT_KEPT))]))
+    shown = [(plain(name), value_text(value, digits=6)) for name, value in found.config.items()]
+    wide_console(WIDTH).print(facts([*shown, ("checkpoint", str(found.checkpoint or NOT_KEPT))]))
+    if copy_to is not None:
+        print_out(f"copied to {copy_to}")
 
 
 def _copy(found: BestTrial, target: Path) -> None:

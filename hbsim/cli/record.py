@@ -114,8 +114,7 @@ def _export(ctx: typer.Context, recording: Given, folder: Path, out: Path) -> Ru
     for name in ctx.params:
         if name not in OF_EXPORTS and is_given(ctx, name):
             raise ParameterError(name, ctx.params[name], "is of no use with --from, which trains nothing")
-    if not StudyFolder(folder).holds_study:
-        raise ParameterError("study", str(folder), "holds no study: it has no journal.jsonl")
+    StudyFolder(folder).check_holds_study("study")
     result = load(folder)
     names = ("metric", "mode", "test_metric", "force")
     result.export(out, **{name: recording[name] for name in names if name in recording})

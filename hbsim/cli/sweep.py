@@ -176,7 +176,7 @@ def carry_out(
     if "folder" not in results and not is_shown:
         raise ParameterError("folder", None, "is needed: a folder for the results (or --dry-run)")
     command = command_line(ctx, NOT_THE_PLAN)
-    how = (command, jobs, remote, "retry_failed" in results, not is_shown)
+    how = (command, jobs, remote, "retry_failed" in results, not is_shown, "folder" in results)
     problems: list[str] = []
     with ExitStack() as stack:
         out = Path(results.get("folder") or stack.enter_context(TemporaryDirectory(prefix="hbsim-")))
@@ -188,14 +188,10 @@ def carry_out(
             is_interrupted = fresh is not None and _run(*fresh, False, how, problems) is None
         found = found or counts(plan, SweepStore(out))
         _show_outcome(plan, out, found, command, results, is_shown, is_interrupted)
-    goes_on = is_interrupted and "folder" in results
     for text in problems:
-        say(
-            "error",
-            f"{text}; the same command goes on" if goes_on and text.startswith("interrupted") else text,
-        )
+        say("error", text)
     if problems:
-        raise typer.Exit(INTERRUPTED if goes_on else 1)
+        raise typer.Exit(INTERRUPTED if is_interrupted and "folder" in results else 1)
 
 
 def _run(
@@ -205,7 +201,7 @@ def _run(
     from hbsim.bench.sweep.run import counts, run_plan
     from hbsim.bench.sweep.store import SweepStore
 
-    command, jobs, remote, is_retrying, isolated = how
+    command, jobs, remote, is_retrying, isolated, is_kept = how
     done = [0]
     what = "studies on fresh seeds" if plan.confirms else "studies"
     try:
@@ -224,7 +220,8 @@ def _run(
     except KeyboardInterrupt:
         kept = counts(plan, SweepStore(folder))
         finished = f"{kept.done + kept.failed:,} of {kept.cells:,} cells are finished"
-        problems.append(f"interrupted: {finished}")
+        goes_on = "; the same command goes on" if is_kept else ""
+        problems.append(f"interrupted: {finished}{goes_on}")
         return None
     if found.failed:
         store = SweepStore(folder)

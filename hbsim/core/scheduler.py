@@ -151,9 +151,8 @@ class Scheduler(ABC):
     @property
     def extensions(self) -> tuple[int, ...]:
         """The number of trials after each extension so far."""
-        if not self._extended_from:
-            return ()
-        return (*self._extended_from[1:], int(self.options.num_trials or 0))
+        now = self.options.num_trials
+        return (*self._extended_from[1:], now) if self._extended_from and now is not None else ()
 
     def _extend(self) -> None:  # noqa: B027 (not every type has something to do)
         """Update the rungs for a higher number of trials."""

@@ -9,7 +9,6 @@ from weakref import WeakSet
 
 from hbsim.errors import OutputError
 
-READS: Final = 5
 ANOTHER: Final = "another process"
 LOCKS: Final = "/proc/locks"
 NAME: Final = "lock"  # the locked file on file systems that cannot lock folders
@@ -156,14 +155,6 @@ def holder(fd: int) -> str:
     """Return the holder of the lock on an open file, as ``"process 123"`` if the system tells."""
     status = os.fstat(fd)
     device, inode = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}", f":{status.st_ino}"
-    for _ in range(READS):  # the system's list is read in pieces, and may change in between
-        if found := _holder(device, inode):
-            return found
-    return ANOTHER
-
-
-def _holder(device: str, inode: str) -> str:
-    """Return the holder of the lock on a file by one reading of the system's list; empty without one."""
     by_inode = ""
     with suppress(OSError, ValueError), open(LOCKS, encoding="ascii", errors="replace") as locks:
         for line in locks:
@@ -173,7 +164,7 @@ def _holder(device: str, inode: str) -> str:
             if words[5] == device + inode:
                 return f"process {words[4]}"
             by_inode = f"process {words[4]}"  # some file systems have another device there
-    return by_inode
+    return by_inode or ANOTHER
 
 
 def writer(path: str | os.PathLike[str], on_this_machine: bool) -> str:

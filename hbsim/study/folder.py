@@ -79,6 +79,23 @@ class StudyFolder:
         """Whether the folder has a journal."""
         return self.journal.is_file()
 
+    def check_holds_study(self, field: str = "folder") -> None:
+        """Check that the folder has a study of `hbsim.run`.
+
+        Raises
+        ------
+        ParameterError
+            It has none.
+        """
+        if self.holds_study:
+            return
+        rule = f"holds no study: it has no {JOURNAL}"
+        if (self.path / "summary.json").is_file():
+            rule = "holds a simulated study: this needs the folder of a real one"
+        elif not self.path.is_dir():
+            rule = "there is no such folder"
+        raise ParameterError(field, str(self.path), rule)
+
     def check(self, resume: bool, field: str = "folder") -> None:
         """Check that a study can begin in this folder, or be resumed.
 

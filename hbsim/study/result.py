@@ -15,7 +15,7 @@ from hbsim.runner.journal_reader import read_records, read_reports, start_of
 from hbsim.runner.journal_state import JournalState
 from hbsim.runner.records import SessionEnded, WorkerJoined, WorkerLeft
 from hbsim.runner.tables import DecisionTable, numbers
-from hbsim.study.folder import JOURNAL, StudyFolder
+from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, new_state, replay
 
 if TYPE_CHECKING:
@@ -386,8 +386,7 @@ def load(folder: Path | str) -> RunResult:
         The journal is damaged, or of another version.
     """
     study_folder = StudyFolder(folder)
-    if not study_folder.holds_study:
-        raise ParameterError("folder", str(folder), f"holds no study: it has no {JOURNAL}")
+    study_folder.check_holds_study()
     records = read_records(study_folder.journal, together=True)
     spec = StudySpec.from_dict(start_of(records).spec, str(study_folder.journal))
     state = new_state(spec, spec.make_scheduler())

@@ -39,7 +39,6 @@ from hbsim.searchers import (
     limit_trials,
     make_searcher,
 )
-from hbsim.searchers.factory import plain_options
 from hbsim.study.checkpoint_retention import CheckpointRetention
 from hbsim.study.folder import RemoteRuns, StudyFolder, environment
 from hbsim.study.interrupts import Interrupted, interruptible
@@ -57,7 +56,12 @@ if TYPE_CHECKING:
     from hbsim.surrogates import Surrogate
 
 
-NO_STATE: Final = "the function can offer its state by reporter.on_pause, or save it after each report"
+# Why there is no model of the best report, for a training function and for a script.
+NO_STATE: Final = (
+    "a function has it kept by reporter.on_pause, or by reporter.save after each report; if that took too "
+    "long, the trial's log says so"
+)
+NO_FILES: Final = "a script has it kept by files in hbsim.checkpoint_dir()"
 
 
 @named_options
@@ -296,7 +300,8 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
                 partial(_finish, made, retention, note, None if remote is None else state),
             )
             if options.keep != "none" and (best := result.best) is not None and best.checkpoint is None:
-                say(f"no model of the best trial, {best.trial}, was kept: {NO_STATE}")
+                how = NO_FILES if isinstance(train, Command) else NO_STATE
+                say(f"no model of the best report, of trial {best.trial}, was kept: {how}")
             return result
         except ParameterError:
             if not resume and not state.journal_state.reports:
@@ -367,33 +372,18 @@ class StudyRun:
     """
 
     def __init__(self, function: FunctionDescription, scheduler: Scheduler, options: RunOptions) -> None:
-        space, constants, searcher = function.space, options.constants, options.searcher
-        check_constants(function, constants)
-        check_searcher(searcher, options.search_options, resumes=True)
+        check_constants(function, options.constants)
+        check_searcher(options.searcher, options.search_options, resumes=True)
+        searcher = options.searcher
         if searcher is None or isinstance(searcher, str):
-            name = searcher or "random"
-            task = SearchTask(space, options.seed, mode=scheduler.mode, max_t=scheduler.options.max_t)
-            self.searcher: Searcher = make_searcher(name, task, options.search_options)
-        else:
-            name = type(searcher).__name__
-            self.searcher = searcher
-        limit_trials(scheduler, self.searcher)
-        self.notifier = SearcherNotifier(self.searcher, scheduler)
-        self.spec = StudySpec(
-            train=function.label,
-            digest=function.digest,
-            space=space,
-            scheduler=scheduler.options.as_dict(),
-            seed=options.seed,
-            searcher=name,
-            time_attr=options.time_attr,
-            metric=options.metric,
-            until_return=options.until_return,
-            constants=constants,
-            search_options=plain_options(options.search_options),
-            limit=getattr(self.searcher, "limit", None),
-            study=secrets.token_hex(8),
-        )
+            max_t = scheduler.options.max_t
+            task = SearchTask(function.space, options.seed, mode=scheduler.mode, max_t=max_t)
+            searcher = make_searcher(searcher or "random", task, options.search_options)
+        self.searcher: Searcher = searcher
+        limit_trials(scheduler, searcher)
+        self.notifier = SearcherNotifier(searcher, scheduler)
+        limit = getattr(searcher, "limit", None)
+        self.spec = StudySpec.of(function, scheduler, options, limit, secrets.token_hex(8))
         self.scheduler = scheduler
         self._extended_to: int | None = None  # the new number of trials, if there are more
 

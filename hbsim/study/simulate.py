@@ -86,32 +86,30 @@ def simulate(
     SurrogateError
         If the learning curves cannot be used.
     """
-    options = (seed, cluster, searcher, max_time, max_reward, replace, search_options)
-    return simulate_extended(scheduler, surrogate, workers, *options, stacklevel=4)
+    seed = whole("seed", seed, 0)
+    checked = check_study(
+        scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace, search_options
+    )
+    return simulate_checked(scheduler, *checked, seed, max_time, max_reward, replace)
 
 
-def simulate_extended(
+def simulate_checked(
     scheduler: Scheduler,
-    surrogate: str | Surrogate,
-    workers: int | None = None,
+    surrogate: Surrogate,
+    cluster: Cluster,
+    searcher: Searcher,
     seed: int = 0,
-    cluster: Cluster | None = None,
-    searcher: str | Searcher | None = None,
     max_time: float | None = None,
     max_reward: float | None = None,
     replace: bool = False,
-    search_options: Mapping[str, object] | None = None,
     extensions: Sequence[int] = (),
-    stacklevel: int = 3,
 ) -> Result:
-    """Simulate a study as `simulate` does, and each time that it is done with a higher number of trials.
+    """Simulate a study that `check_study` has checked; warnings and interruptions are those of `simulate`.
 
     Parameters
     ----------
     extensions : sequence of int
-        The numbers of trials, ascending.
-    stacklevel : int
-        Of warnings; all others are those of `simulate`.
+        Numbers of trials, ascending: each time that the study is done it is extended to the next.
     """
     from hbsim.runner.loop import SearcherNotifier, drive
     from hbsim.runner.tables import DecisionTable, JobTable
@@ -120,39 +118,35 @@ def simulate_extended(
     from hbsim.simulation.result import Result, SimulationData
     from hbsim.simulation.store import StoreEngine
 
-    seed = whole("seed", seed, 0)
-    loaded, cluster, chosen = check_study(
-        scheduler, surrogate, workers, seed, cluster, searcher, max_time, max_reward, replace, search_options
-    )
     trials = extensions[-1] if extensions else scheduler.num_trials
     high = any(scheduler.geometry.first[: scheduler.brackets])
-    curves = TrialCurves(loaded, chosen, scheduler.levels, cluster, seed, trials, high)
+    curves = TrialCurves(surrogate, searcher, scheduler.levels, cluster, seed, trials, high)
     jobs, decisions = JobTable(), DecisionTable()
     end = inf if max_time is None else float(max_time)
     make = StoreEngine if cluster.shares_store else Engine
     engine = make(cluster, curves, scheduler.geometry, jobs, end, seed, scheduler.dropped)
     good = None if max_reward is None else float(max_reward)
     with _without_collector(), interruptible(lambda number: engine.interrupt(), _ctrl_c()):
-        notifier = SearcherNotifier(chosen, scheduler)
+        notifier = SearcherNotifier(searcher, scheduler)
         reached = drive(scheduler, engine, decisions, notifier, good)
         for number in extensions:
             scheduler.extend(number)
             reached = reached or drive(scheduler, engine, decisions, notifier, good)
         engine.cut(engine.now if reached or engine.interrupted else engine.max_time)
         engine.close()
-    again = replace and loaded.rows is not None and scheduler.started > loaded.rows
+    again = replace and surrogate.rows is not None and scheduler.started > surrogate.rows
     lost = (engine.failures, engine.lost_saves)
     simulated = SimulationData(cluster, seed, engine.effects, jobs, decisions, *lost, engine.disk)
     result = Result(scheduler, curves, simulated, again, engine.interrupted)
     if engine.interrupted:
         raise Interrupted(f"interrupted after {result.end_time:g} simulated seconds", result)
-    is_each_once = scheduler.options.num_trials is None and getattr(chosen, "limit", None) is None
-    is_out = is_each_once and loaded.rows is not None and scheduler.started == trials
+    is_each_once = scheduler.options.num_trials is None and getattr(searcher, "limit", None) is None
+    is_out = is_each_once and surrogate.rows is not None and scheduler.started == trials
     if is_out and not reached and result.end_time < end:
-        warnings.warn(HbsimWarning(_out_of_rows(result, end)), stacklevel=stacklevel)
+        warnings.warn(HbsimWarning(_out_of_rows(result, end)), stacklevel=4)
     if not (reached or scheduler.done) and result.end_time < end and (end == inf or _gone(cluster) <= end):
         result.no_worker_after = result.end_time
-        warnings.warn(HbsimWarning(_no_worker(result)), stacklevel=stacklevel)
+        warnings.warn(HbsimWarning(_no_worker(result)), stacklevel=4)
     return result
 
 

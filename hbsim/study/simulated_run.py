@@ -20,7 +20,6 @@ from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError, 
 from hbsim.executors.training_function import FunctionDescription, describe, load_target, make_target
 from hbsim.runner.records import EndReason
 from hbsim.searchers import FirstPoints, Searcher, SearchTask, check_searcher, make_searcher
-from hbsim.searchers.factory import plain_options
 from hbsim.simulation.result import Result
 from hbsim.study.best import BestTrial
 from hbsim.study.folder import StudyFolder
@@ -73,20 +72,7 @@ def run_simulated(
     searcher, search_options = options.searcher, options.search_options
     if isinstance(curves, FormulaCurves):
         searcher, search_options = curves.make_searcher(scheduler, options), None
-    spec = StudySpec(
-        train=function.label,
-        digest=function.digest,
-        space=function.space,
-        scheduler=scheduler.options.as_dict(),
-        seed=options.seed,
-        searcher=name_of(options.searcher),
-        time_attr=options.time_attr,
-        metric=options.metric,
-        until_return=options.until_return,
-        constants=options.constants,
-        search_options=plain_options(options.search_options),
-    )
-    about = (spec, options.max_reward)
+    about = (StudySpec.of(function, scheduler, options), options.max_reward)
     try:
         result = simulate(
             scheduler,
@@ -103,13 +89,6 @@ def run_simulated(
     except Interrupted as interrupted:
         raise Interrupted(str(interrupted), SimulatedResult(interrupted.result, *about)) from None
     return SimulatedResult(result, *about)
-
-
-def name_of(searcher: object) -> str:
-    """Return a searcher's name for the description of a study."""
-    return (
-        searcher if isinstance(searcher, str) else "random" if searcher is None else type(searcher).__name__
-    )
 
 
 def count_simulated(

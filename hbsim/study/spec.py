@@ -16,11 +16,14 @@ from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.records import Record
 from hbsim.runner.replay import Replay
 from hbsim.runner.tables import DecisionTable
+from hbsim.searchers.factory import plain_options
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
 
     from hbsim.core.scheduler import Scheduler
+    from hbsim.executors.training_function import FunctionDescription
+    from hbsim.study.options import RunOptions
 
 LATER: Final = ("constants", "search_options", "limit", "study")  # fields that older journals do not have
 
@@ -121,6 +124,32 @@ class StudySpec:
     limit: int | None = None
     study: str = ""
 
+    @classmethod
+    def of(
+        cls,
+        function: FunctionDescription,
+        scheduler: Scheduler,
+        options: RunOptions,
+        limit: int | None = None,
+        study: str = "",
+    ) -> StudySpec:
+        """Return the description of a study of a training function with checked options."""
+        return cls(
+            train=function.label,
+            digest=function.digest,
+            space=function.space,
+            scheduler=scheduler.options.as_dict(),
+            seed=options.seed,
+            searcher=searcher_name(options.searcher),
+            time_attr=options.time_attr,
+            metric=options.metric,
+            until_return=options.until_return,
+            constants=options.constants,
+            search_options=plain_options(options.search_options),
+            limit=limit,
+            study=study,
+        )
+
     def as_dict(self) -> dict[str, object]:
         """Return the description in plain JSON types."""
         return {
@@ -193,6 +222,13 @@ class StudySpec:
             if was == now or (name == "num_trials" and None not in (was, now)):
                 continue  # how many trials it has now is known when it is replayed
             raise ParameterError(name, now, f"the study began with {was!r}; it goes on with {_rule(name)}")
+
+
+def searcher_name(searcher: object) -> str:
+    """Return the name of a searcher in the description of a study: its own, or its class's."""
+    if searcher is None:
+        return "random"
+    return searcher if isinstance(searcher, str) else type(searcher).__name__
 
 
 def _rule(name: str) -> str:

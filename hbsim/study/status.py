@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from hbsim.errors import HbsimWarning, ParameterError
+from hbsim.errors import HbsimWarning
 from hbsim.executors.local import trial_folder
 from hbsim.runner.lock import writer
 from hbsim.runner.records import EndReason
-from hbsim.study.folder import JOURNAL, StudyFolder
+from hbsim.study.folder import StudyFolder
 from hbsim.study.progress_summary import ProgressSummary, hms, span
 from hbsim.study.result import RunResult, load, unicode
 from hbsim.study.spec import StudyState
@@ -308,13 +308,7 @@ def read_status(folder: Path | str, forecast: bool = True) -> StudyStatus:
         The journal is damaged, or of another version.
     """
     study_folder = StudyFolder(folder)
-    if not study_folder.holds_study:
-        rule = f"holds no study: it has no {JOURNAL}"
-        if (study_folder.path / "summary.json").is_file():
-            rule = "holds a simulated study: hbsim show reads the folders of real ones"
-        elif not study_folder.path.is_dir():
-            rule = "there is no such folder"
-        raise ParameterError("folder", str(folder), rule)
+    study_folder.check_holds_study()
     how = _last_run(study_folder)
     process = writer(study_folder.journal, how.get("host") == platform.node())
     written = os.stat(study_folder.journal).st_mtime

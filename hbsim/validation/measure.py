@@ -187,8 +187,7 @@ def read(folder: Path | str) -> RecordedRun:
         The journal is damaged, or the scheduler does not answer as it did in the recorded order.
     """
     study_folder = StudyFolder(folder)
-    if not study_folder.holds_study:
-        raise ParameterError("folders", str(folder), "holds no study: it has no journal.jsonl")
+    study_folder.check_holds_study("folders")
     with _at_rest(study_folder.path):
         result = load(study_folder.path)
         with warnings.catch_warnings():  # `load` has said it

@@ -12,7 +12,7 @@ import numpy as np
 
 from hbsim.core.factory import make_scheduler
 from hbsim.errors import ParameterError, counted
-from hbsim.study.simulate import simulate_extended
+from hbsim.study.simulate import check_study, simulate_checked
 from hbsim.validation.curves import RowsInOrder, RunCurves
 from hbsim.validation.measure import Costs, RecordedRun, measure, read
 
@@ -158,14 +158,11 @@ def check(
     extensions = real.scheduler.extensions
     if not run.complete or real.spec.limit is not None:
         options["num_trials"], extensions = real.scheduler.started, ()
-    simulated = simulate_extended(
-        make_scheduler(options.pop("type"), **options),
-        curves,
-        cluster=costs.cluster(real.workers),
-        searcher=RowsInOrder(),
-        max_time=None if run.complete else real.end_time,
-        extensions=extensions,
-    )
+    scheduler = make_scheduler(options.pop("type"), **options)
+    max_time = None if run.complete else real.end_time
+    cluster, searcher = costs.cluster(real.workers), RowsInOrder()
+    checked = check_study(scheduler, curves, None, 0, cluster, searcher, max_time, None, False)
+    simulated = simulate_checked(scheduler, *checked, max_time=max_time, extensions=extensions)
     return Prediction(
         kind=kind,
         parameters_from=parameters_from,

@@ -34,7 +34,7 @@ def test_the_model_is_copied_into_a_new_folder_only(whole, call, tmp_path):
 def test_a_model_that_was_not_kept(whole, call, tmp_path):
     (tmp_path / "exp").mkdir()
     shutil.copy(whole / "journal.jsonl", tmp_path / "exp")
-    assert "not kept: the function can offer its state" in call("best", "exp").out
+    assert "not kept: see reporter.on_pause" in call("best", "exp").out
     assert printed(call("best", "exp", "--json").out)["checkpoint"] is None
     ran = call("best", "exp", "--copy-to", "model")
     assert ran.code == 1

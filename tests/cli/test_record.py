@@ -94,7 +94,7 @@ def test_json_and_failures_and_options_of_run(call):
             "Missing argument 'FILE.py:NAME', or option '--command'. See hbsim record --help.",
         ),
         (["--resume"], "c.parquet.study: there is no study to resume: it has no journal.jsonl"),
-        (["--from", "exp"], "--from exp: holds no study: it has no journal.jsonl"),
+        (["--from", "exp"], "exp: there is no such folder"),
         (["--from", "exp", "--trials", "3"], "--trials 3: is of no use with --from, which trains nothing"),
     ],
 )

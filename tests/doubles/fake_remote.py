@@ -19,6 +19,7 @@ from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.slots import Slot
 from hbsim.executors.training_function import FunctionDescription
 from hbsim.runner.workers import Assignment, Message, Reported, WorkerClosed, WorkerOpened
+from tests.doubles.checkpoints import describe_newest
 
 PLACE = "hbsim.executors.remote.workers"
 
@@ -142,7 +143,7 @@ class FakeRemote:
     def _copy(self, trial: int, source: Path, to: Path) -> None:
         """Copy a checkpoint, unless there is a later one."""
         theirs, ours = (trial_folder(folder, trial) / checkpoint.NAME for folder in (source, to))
-        jobs = [(checkpoint.describe(path) or {"job": -1})["job"] for path in (theirs, ours)]
+        jobs = [(describe_newest(path) or {"job": -1})["job"] for path in (theirs, ours)]
         if jobs[0] > jobs[1]:
             shutil.rmtree(ours, ignore_errors=True)
             shutil.copytree(theirs, ours)

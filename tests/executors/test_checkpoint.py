@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import Origin, is_overtaken
+from tests.doubles.checkpoints import describe_newest, load_newest
 from tests.doubles.trial import of_job
 from tests.profile import examples
 
@@ -25,18 +26,18 @@ def folder(tmp_path):
 
 
 def test_without_a_checkpoint_there_is_none(folder):
-    assert checkpoint.load(folder) is None
-    assert checkpoint.describe(folder) is None
-    assert checkpoint.describe(folder) is None
+    assert load_newest(folder) is None
+    assert describe_newest(folder) is None
+    assert describe_newest(folder) is None
     checkpoint.remove(folder)
 
 
 def test_the_last_one_counts_and_few_are_kept(folder):
     for epoch in range(12):
         checkpoint.save(folder, {"epoch": epoch}, origin=of_job(2), reports=epoch, resource=epoch)
-        assert checkpoint.load(folder) == {"epoch": epoch}
+        assert load_newest(folder) == {"epoch": epoch}
         assert len(list(folder.iterdir())) <= 3
-    about = checkpoint.describe(folder)
+    about = describe_newest(folder)
     assert (about["kind"], about["resource"], about["job"]) == ("values", 11, 2)
     checkpoint.remove(folder)
     assert not folder.exists()
@@ -57,11 +58,11 @@ def source(tmp_path):
 def test_the_content_of_a_folder_is_copied(folder, source):
     checkpoint.save(folder, source)
     shutil.rmtree(source)
-    back = checkpoint.load(folder)
+    back = load_newest(folder)
     assert (back / "deep" / "weights").read_bytes() == b"123"
     assert (back / "last").read_bytes() == b"123"
     checkpoint.save(folder, back)  # the copy itself
-    assert (checkpoint.load(folder) / "last").read_bytes() == b"123"
+    assert (load_newest(folder) / "last").read_bytes() == b"123"
 
 
 def test_what_cannot_be_a_checkpoint(folder, source):
@@ -78,7 +79,7 @@ def test_what_cannot_be_a_checkpoint(folder, source):
     (source / "broken").symlink_to("nowhere")
     with pytest.raises(OutputError, match="the one before stays"):
         checkpoint.save(folder, source)
-    assert checkpoint.load(folder) == 1
+    assert load_newest(folder) == 1
 
 
 # Damage
@@ -147,11 +148,11 @@ def test_killed_at_any_point_of_a_save_the_old_or_the_new_one_is_whole(folder, s
         point += 1
         if not killed_at(point, lambda: checkpoint.save(folder, source)):
             break
-        back = checkpoint.load(folder)
+        back = load_newest(folder)
         assert back == "old" or (back / "deep" / "weights").read_bytes() == b"123"
         seen.add("old" if back == "old" else "new")
         checkpoint.save(folder, "next")  # and what was left behind is gone
-        assert checkpoint.load(folder) == "next"
+        assert load_newest(folder) == "next"
         assert all(path.name.isdigit() for path in folder.iterdir())
     assert seen == {"old", "new"}
     assert point > 8
@@ -164,7 +165,7 @@ def test_killed_at_any_point_of_a_removal_no_torn_one_is_left(folder, source):
         point += 1
         if not killed_at(point, lambda: checkpoint.remove(folder)):
             break
-        assert checkpoint.load(folder) is None or (checkpoint.load(folder) / "deep" / "weights").exists()
+        assert load_newest(folder) is None or (load_newest(folder) / "deep" / "weights").exists()
     assert point > 3
     assert not folder.exists()
 
@@ -190,10 +191,10 @@ def test_on_a_full_disk_the_one_before_stays(folder, source, kind):
             checkpoint.save(folder, obj)
     finally:
         limits.setrlimit(limits.RLIMIT_FSIZE, before)
-    assert checkpoint.load(folder) == "old"
+    assert load_newest(folder) == "old"
     assert len(list(folder.iterdir())) == 1  # and nothing is half written
     checkpoint.save(folder, obj)
-    assert checkpoint.describe(folder)["kind"] == ("folder" if kind == "folder" else "values")
+    assert describe_newest(folder)["kind"] == ("folder" if kind == "folder" else "values")
 
 
 def test_kinds_that_are_unknown_are_an_error(tmp_path):
@@ -228,7 +229,7 @@ def origin(job):
 def state(folder):
     """Return what is in the trial's folder, but for the content of checkpoints."""
     names = os.listdir(folder) if folder.exists() else []
-    return sorted(names), checkpoint.describe(folder), sorted(os.listdir(folder.parent))
+    return sorted(names), describe_newest(folder), sorted(os.listdir(folder.parent))
 
 
 @given(jobs=st.lists(st.integers(0, 12), max_size=12))
@@ -246,10 +247,10 @@ def test_a_job_that_has_claimed_saves_as_any(folder):
     assert checkpoint.claim(folder, 3)
     for _ in range(3):
         save(folder, 3)
-    assert checkpoint.load(folder) == {"by": 3}
+    assert load_newest(folder) == {"by": 3}
     assert state(folder)[0] == ["1", "3"]
     checkpoint.save(folder, "another", origin=origin(9))  # where nobody has to claim
-    assert (checkpoint.load(folder), state(folder)[0][-1]) == ("another", "4")
+    assert (load_newest(folder), state(folder)[0][-1]) == ("another", "4")
 
 
 def test_an_overtaken_job_writes_nothing(folder):
@@ -260,7 +261,7 @@ def test_an_overtaken_job_writes_nothing(folder):
     with pytest.raises(checkpoint.Overtaken):
         save(folder, 3)
     assert state(folder) == before
-    assert checkpoint.load(folder) == {"by": 3}
+    assert load_newest(folder) == {"by": 3}
 
 
 @pytest.mark.parametrize("saved_before", [0, 1, 2])
@@ -281,7 +282,7 @@ def test_a_job_that_is_overtaken_while_it_saves(folder, saved_before, saves, sto
     with pytest.raises(checkpoint.Overtaken):
         save(folder, 3, *[None] * stopped, overtake)
     assert [state(folder)] == there
-    assert checkpoint.load(folder) == ({"by": 4} if saves else {"by": 3} if saved_before else None)
+    assert load_newest(folder) == ({"by": 4} if saves else {"by": 3} if saved_before else None)
 
 
 @pytest.mark.parametrize("saved_before", [0, 1, 2])
@@ -297,5 +298,5 @@ def test_a_job_that_goes_on_while_the_later_one_saves(folder, saved_before):
 
     checkpoint.claim(folder, 4)
     save(folder, 4, None, goes_on)
-    assert checkpoint.load(folder) == {"by": 4}
+    assert load_newest(folder) == {"by": 4}
     assert len(state(folder)[0]) == 1 + (saved_before > 0)

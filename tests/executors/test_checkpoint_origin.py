@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import SETTLED, Origin
+from tests.doubles.checkpoints import describe_newest
 from tests.profile import examples
 
 FIRST = Origin("5e1d", 3, 0, 7, "c0", 2.5, {})
@@ -104,7 +105,7 @@ def test_a_torn_one_is_said_and_the_one_before_is_used(folder):
     assert loaded(folder, later(9)) == ("old", ["checkpoint 2 is not used: it is damaged: a file is missing"])
     (folder / "2" / "meta.json").write_bytes(b"")
     assert loaded(folder, later(9))[0] == "old"
-    assert checkpoint.describe(folder)["reports"] == 3
+    assert describe_newest(folder)["reports"] == 3
 
 
 @settings(max_examples=examples(60), deadline=None)

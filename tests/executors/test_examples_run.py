@@ -10,6 +10,7 @@ import pytest
 import hbsim
 from hbsim.executors import checkpoint
 from hbsim.executors.training_function import load_target, make_target
+from tests.doubles.checkpoints import describe_newest
 from tests.doubles.trial import train
 from tests.profile import thorough
 
@@ -44,12 +45,12 @@ def example(request) -> Iterator[tuple]:
 def test_a_pause_changes_no_number(example, tmp_path):
     function, configuration = example
     whole = train(function, configuration, tmp_path / "whole", milestone=9, pauses=False)
-    assert checkpoint.describe(tmp_path / "whole" / checkpoint.NAME) is None  # only a pause makes one
+    assert describe_newest(tmp_path / "whole" / checkpoint.NAME) is None  # only a pause makes one
     assert [resource for resource, _ in whole] == list(range(1, 10))
     parts = []
     for milestone in (1, 3, 9):
         parts += train(function, configuration, tmp_path / "parts", milestone=milestone)
-        assert checkpoint.describe(tmp_path / "parts" / checkpoint.NAME)["resource"] == milestone
+        assert describe_newest(tmp_path / "parts" / checkpoint.NAME)["resource"] == milestone
     assert parts == whole
     assert whole[-1][1]["accuracy"] > max(0.8, whole[0][1]["accuracy"])  # it learns
 

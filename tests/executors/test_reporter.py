@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import hbsim
-from hbsim.executors import checkpoint, report_ring
+from hbsim.executors import report_ring
+from tests.doubles.checkpoints import describe_newest, load_newest
 from tests.executors.child import LEFT, RETURNED, endless, linger, outcome, start
 
 __all__ = ["start"]
@@ -313,7 +314,7 @@ def test_stop_and_pause_leave_the_function_through_finally(start, tmp_path, how)
     assert outcome(child) == LEFT
     assert (tmp_path / "finally").exists()
     assert not (tmp_path / "wrong").exists()
-    assert checkpoint.load(tmp_path / "checkpoint") == ({"epoch": 9} if how == "pause" else None)
+    assert load_newest(tmp_path / "checkpoint") == ({"epoch": 9} if how == "pause" else None)
 
 
 def test_a_function_that_catches_everything_is_ended_after_three_times(start, tmp_path):
@@ -351,7 +352,7 @@ def test_a_promoted_trial_goes_on_from_its_checkpoint(start, tmp_path):
     first.until("wait")
     first.tell({"leave": "pause"})
     assert outcome(first) == LEFT
-    meta = checkpoint.describe(tmp_path / "checkpoint")
+    meta = describe_newest(tmp_path / "checkpoint")
     assert (meta["resource"], meta["job"], meta["reports"]) == (3, 7, 3)
     second = start(counting, start=3, stop=9, job=8, started=4.0, earlier=[[7, 2.5, 3]])
     second.until("wait")
@@ -361,7 +362,7 @@ def test_a_promoted_trial_goes_on_from_its_checkpoint(start, tmp_path):
     assert {row[3]["resumed"] for row in second.rows} == {3}
     assert end["seconds"]["save"] > 0
     assert end["seconds"]["load"] > 0
-    assert checkpoint.load(tmp_path / "checkpoint") == {"epoch": 9}
+    assert load_newest(tmp_path / "checkpoint") == {"epoch": 9}
 
 
 def test_interrupted_between_milestones_it_saves_first(start, tmp_path):
@@ -369,8 +370,8 @@ def test_interrupted_between_milestones_it_saves_first(start, tmp_path):
     child.until_rows()
     child.tell({"leave": "pause"})
     assert outcome(child) == LEFT
-    assert checkpoint.load(tmp_path / "checkpoint") == 5
-    assert checkpoint.describe(tmp_path / "checkpoint")["resource"] == child.rows[-1][2]
+    assert load_newest(tmp_path / "checkpoint") == 5
+    assert describe_newest(tmp_path / "checkpoint")["resource"] == child.rows[-1][2]
 
 
 def test_on_pause_may_keep_its_own_files(start, tmp_path):
@@ -385,7 +386,7 @@ def test_on_pause_may_keep_its_own_files(start, tmp_path):
     child.tell({"leave": "pause"})
     assert outcome(child) == LEFT
     assert (tmp_path / "files" / "mine").read_text() == "epoch 9"
-    assert checkpoint.describe(tmp_path / "checkpoint") is None
+    assert describe_newest(tmp_path / "checkpoint") is None
 
 
 def test_a_checkpoint_that_cannot_be_made_is_told_and_the_trial_leaves(start, tmp_path):
@@ -401,7 +402,7 @@ def test_a_checkpoint_that_cannot_be_made_is_told_and_the_trial_leaves(start, tm
     child.until("wait")
     child.tell({"leave": "pause"})
     assert outcome(child) == LEFT
-    assert checkpoint.load(tmp_path / "checkpoint") == "before"
+    assert load_newest(tmp_path / "checkpoint") == "before"
 
     child = start(lambda args, reporter: [reporter.on_pause(lambda: 1 / 0), reporter(epoch=9, accuracy=0.5)])
     child.until("wait")
@@ -430,7 +431,7 @@ def test_a_state_that_cannot_be_kept_is_told_by_its_key(start, tmp_path, how):
     kind, reason, left, code = outcome(child)
     assert reason == f"{field}={value!r}: {rule}"
     assert (kind, left, code) == ((None, True, 0) if how == "on_pause" else ("error", False, 1))
-    assert checkpoint.describe(tmp_path / "checkpoint") is None
+    assert describe_newest(tmp_path / "checkpoint") is None
 
 
 def test_on_pause_wants_a_function(start):

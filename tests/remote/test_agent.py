@@ -14,6 +14,7 @@ import pytest
 
 from hbsim.executors import checkpoint
 from hbsim.executors.remote.agent import SEVERAL
+from tests.doubles.checkpoints import describe_newest
 from tests.executors.serving import alive, wait_until
 from tests.remote.agents import TRAIN, Agent, gone
 
@@ -91,7 +92,7 @@ def test_reports_that_nobody_waits_for_come_in_batches_and_in_order(agent):
     found = all_resources(one, ended)
     assert found == list(range(1, len(found) + 1))
     assert (ended["kind"], ended["left"], ended["saved"]) == (None, True, 0)
-    assert checkpoint.describe(one.folder(3) / "checkpoint")["job"] == 0
+    assert describe_newest(one.folder(3) / "checkpoint")["job"] == 0
 
 
 def test_a_trial_goes_on_from_its_checkpoint_and_sends_only_its_own_log(agent):
@@ -244,7 +245,7 @@ def test_a_job_that_a_later_one_has_overtaken_writes_no_checkpoint(agent):
     (one.folder(3) / "files" / "go").touch()
     assert one.until("ended")["kind"] == "error"
     assert gone([pid for pid in pids if pid not in (one.process.pid, *one.servers())])
-    assert checkpoint.describe(one.folder(3) / "checkpoint") is None
+    assert describe_newest(one.folder(3) / "checkpoint") is None
     assert "later job" in (one.folder(3) / "log.txt").read_text()
     one.start(4, 3)
     refused = one.until("ended", job=4)

@@ -29,6 +29,7 @@ from hbsim.runner.journal import Journal
 from hbsim.runner.workers import JobEnded, Reported, WorkerOpened
 from hbsim.searchers import RandomSearcher
 from hbsim.study.interrupts import Interrupted
+from tests.doubles.checkpoints import load_newest
 
 from . import training
 from .piped import LONG, STUDY, Piped, eventually, scheduler, task
@@ -46,7 +47,7 @@ def reached(piped: Piped) -> dict[int, int]:
     """Return the epoch that each trial's checkpoint in the study's folder is of."""
     found = {}
     for folder in piped.trials.iterdir():
-        if folder.name.isdigit() and (state := checkpoint.load(folder / checkpoint.NAME)):
+        if folder.name.isdigit() and (state := load_newest(folder / checkpoint.NAME)):
             found[int(folder.name)] = state["epoch"]
     return found
 

@@ -11,6 +11,7 @@ import pytest
 from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.remote.store import install, newest, recover
+from tests.doubles.checkpoints import describe_newest, load_newest
 from tests.doubles.trial import of_job
 
 
@@ -44,8 +45,8 @@ def content(folder: Path) -> dict[str, bytes | None]:
 
 def state(folder: Path) -> tuple[object, dict | None, dict]:
     """What of a trial's folder counts."""
-    described = checkpoint.describe(folder / "checkpoint")
-    return checkpoint.load(folder / "checkpoint"), described, content(folder / "files")
+    described = describe_newest(folder / "checkpoint")
+    return load_newest(folder / "checkpoint"), described, content(folder / "files")
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_a_checkpoint_and_files_come_to_a_new_folder_and_in_place_of_older_ones(
         assert newest(tmp_path / "there")[0] == 4 + number
         assert state(tmp_path / "there")[1:] == state(one)[1:]
         assert not (tmp_path / f"stage{number}").exists()
-    loaded = checkpoint.load(tmp_path / "there" / "checkpoint")
+    loaded = load_newest(tmp_path / "there" / "checkpoint")
     assert content(loaded) == content(source)
     assert loaded.is_relative_to(tmp_path / "there")
     assert (tmp_path / "there/files/run.sh").stat().st_mode & 0o100
@@ -174,9 +175,9 @@ def test_an_interruption_at_any_point_leaves_the_old_one_or_the_new(trial, tmp_p
         died = fork_dies(lambda folder=folder, stage=stage: install(stage, folder), after)
         if twice:  # and again while it is put in order
             fork_dies(lambda folder=folder: recover(folder), after % 5)
-        counts = checkpoint.describe(folder / "checkpoint")
+        counts = describe_newest(folder / "checkpoint")
         recover(folder)
-        assert checkpoint.describe(folder / "checkpoint") == counts
+        assert describe_newest(folder / "checkpoint") == counts
         left = state(folder)
         assert left in (before, new)
         seen.add(left == new)

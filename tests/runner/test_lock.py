@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import io
 import os
 import signal
 import stat
@@ -223,14 +222,3 @@ def test_readers_know_the_holder_without_a_lock_of_their_own(tmp_path, hold, mon
     assert holder.wait(60) == 0
     assert writer(tmp_path, True) == ""
     StudyLock(tmp_path).close()
-
-
-def test_the_holder_is_looked_for_again_where_the_systems_list_lacks_it(tmp_path, monkeypatch):
-    """The list is read in pieces: while other processes lock and unlock files, a line may be left out."""
-    readings = iter(["", "", f"1: FLOCK  ADVISORY  WRITE 123 08:01:{os.stat(tmp_path).st_ino} 0 EOF\n"])
-    monkeypatch.setattr(
-        lock_module, "open", lambda *args, **options: io.StringIO(next(readings)), raising=False
-    )
-    fd = os.open(tmp_path, os.O_RDONLY)
-    assert lock_module.holder(fd) == "process 123"
-    os.close(fd)

@@ -85,7 +85,7 @@ def test_without_a_state_it_is_said_once(train, tmp_path, capsys):
     assert result.best.checkpoint is None
     with pytest.raises(OutputError, match=r"the state of trial \d at 1 was not kept"):
         result.best.load()
-    assert capsys.readouterr().err.count("was kept: the function can offer its state") == 1
+    assert capsys.readouterr().err.count("was kept: a function has it kept by reporter.on_pause") == 1
 
 
 def test_keep_none_keeps_nothing(train, tmp_path, capsys):
@@ -170,3 +170,32 @@ def test_only_what_is_better_than_the_study_saves():
             assert states.improves(1, value) == (better(value, best) == value != best)
             best = better(value, best)
         assert not states.improves(1, None)
+
+
+def test_a_mark_that_cannot_be_written_does_not_end_the_trial(train, tmp_path):
+    """The function saves before its reports; then its checkpoint's folder is taken away."""
+    body = """
+    import shutil
+    for epoch in range(1, 10):
+        reporter.save(epoch)
+        folder = HERE / f"exp/trials/{reporter.trial:06}/checkpoint/{epoch}"
+        if epoch == 5:
+            folder.parent.rename(folder.parent.with_name("moved"))
+        reporter(epoch=epoch, accuracy=float(epoch))
+"""
+    result = study(train(body), "fifo", tmp_path / "exp")
+    assert result.summary()["completed"] == 12
+
+
+def test_a_save_that_took_too_long_is_said_once(train, tmp_path):
+    body = """
+    import hbsim.executors.reporter as module
+    module.FREE = module.SHARE = -1.0
+    reporter.on_pause(lambda: epoch)
+    for epoch in range(1, 10):
+        reporter(epoch=epoch, accuracy=float(epoch))
+"""
+    result = study(train(body), "fifo", tmp_path / "exp", keep="best")
+    assert result.best.checkpoint is None
+    log = (tmp_path / "exp/trials/000000/log.txt").read_text()
+    assert log.count("is not kept: saving took too long") == 1

@@ -19,6 +19,7 @@ from hbsim.executors.local import trial_folder
 from hbsim.executors.remote.store import CheckpointStore, newest
 from hbsim.study.folder import RemoteRuns, StudyFolder
 from hbsim.study.run import run
+from tests.doubles.checkpoints import describe_newest, load_newest
 from tests.doubles.fake_remote import FakeRemote, standing_in
 from tests.doubles.journal_lines import read_journal
 from tests.doubles.trial import of_job
@@ -51,7 +52,7 @@ def kinds(folder: Path) -> list[str]:
 
 def have_checkpoints(trials: Path, count: int = 9) -> set[int]:
     found = (trial_folder(trials, trial) / checkpoint.NAME for trial in range(count))
-    return {trial for trial, path in enumerate(found) if checkpoint.describe(path) is not None}
+    return {trial for trial, path in enumerate(found) if describe_newest(path) is not None}
 
 
 def note_of(folder: Path) -> dict[str, Any]:
@@ -318,7 +319,7 @@ def test_checkpoints_come_from_the_store_of_another_run(tmp_path: Path, storage:
     assert not said
     RemoteRuns(study_folder).bring_back(storage, said.append)
     assert said == [f"looking for checkpoints in {url}", "copied 1 checkpoint from there"]
-    loaded = [checkpoint.load(trial_folder(study_folder.trials, trial) / checkpoint.NAME) for trial in (1, 2)]
+    loaded = [load_newest(trial_folder(study_folder.trials, trial) / checkpoint.NAME) for trial in (1, 2)]
     assert loaded == [{"made by": 4}, {"made by": 6}]
     assert RemoteRuns(study_folder).number() == number
 

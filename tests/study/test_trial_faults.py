@@ -17,6 +17,7 @@ from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors import checkpoint
 from hbsim.runner.records import ProcessEnded
 from hbsim.study.checkpoint_retention import CheckpointRetention
+from tests.doubles.checkpoints import load_newest
 from tests.doubles.journal_lines import typed
 from tests.doubles.trial import of_job
 
@@ -374,4 +375,4 @@ def test_a_trial_that_stays_paused_keeps_its_newest_checkpoint_only(tmp_path):
     now[0] += 1
     retention.tick()
     assert os.listdir(folder) == ["3"]
-    assert checkpoint.load(folder) == 2
+    assert load_newest(folder) == 2
