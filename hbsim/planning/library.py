@@ -1,7 +1,7 @@
 """The library of tasks that plans are made from: learning curves of many kinds, in groups of like kinds.
 
-A forecast for a study whose curves nobody knows is a forecast over these tasks. Tasks of a group are alike, so a
-group counts once: what is averaged is averaged over groups.
+A forecast for a study whose curves nobody knows is a forecast over these tasks. The tasks of a group are
+alike, so a group counts once: averages are over groups.
 """
 
 from __future__ import annotations
