@@ -27,13 +27,14 @@ from hbsim.surrogates.table_files import RecordedCurves
 SECONDS: Final = "seconds"
 CONFIGURATIONS: Final = 400  # of a surrogate with any number of them
 # Recorded curves, each a group by itself: the name of the surrogate, and the unit of its resource.
-RECORDED: Final = {"digits": "epoch"}
+RECORDED: Final = {"digits": "epoch", "sgd": "epoch"}
 # Groups of synthetic curves, by how well ranks at level 1 predict those at R; each task has other noise,
 # divergence and costs.
 SYNTHETIC: Final = {
     "early ranks good": 0.9,
     "early ranks middling": 0.5,
     "early ranks misleading": 0.0,
+    "early ranks inverted": -0.5,
 }
 VARIED: Final = (
     "noise=0.005,divergence=0.02,cost_spread=1",
