@@ -63,8 +63,8 @@ class Task:
     name, group : str
         The task, and the group of tasks of its kind.
     surrogate : str
-        The text from which `hbsim.surrogates.load` makes the curves, for synthetic ones with other costs; empty
-        where it knows none.
+        The text from which `hbsim.surrogates.load` makes the curves, for synthetic ones with other costs;
+        empty where it knows none.
     unit : str
         The unit of the resource: ``epoch``, ``round``.
     metric : str
@@ -187,7 +187,7 @@ def library() -> tuple[Task, ...]:
 
 
 def _with_costs(task: Task, std: float) -> Task:
-    """Return a task with log-normal costs, in the order of its own ones; `std` is that of their logarithms."""
+    """Return a task with log-normal costs, ranked as its own are; `std` is that of their logarithms."""
     from scipy.stats import norm
 
     order = np.argsort(np.argsort(task.unit_seconds, kind="stable"))
