@@ -28,6 +28,7 @@ from hbsim.runner.lock import StudyLock
 JOURNAL: Final = "journal.jsonl"
 REMOTE: Final = "remote.json"
 EARLIER_REMOTE: Final = "dask.json"  # the name of that file in studies of earlier versions
+FORECAST: Final = "forecast.json"
 # Files that may exist before a study begins: of a study without a journal, or of its scheduler.
 OURS: Final = frozenset(
     {
@@ -40,6 +41,7 @@ OURS: Final = frozenset(
             "scheduler.json",
             "curves.png",
             "study.html",
+            FORECAST,
         ),
         "trials",
     }
@@ -59,6 +61,7 @@ class StudyFolder:
         trials/000012/     log.txt, checkpoint/, files/
         earlier-1/         files of an earlier study that were in the folder when this one began
         study.html         the page of the study, with the option html=True
+        forecast.json      what `hbsim plan` forecast, if it was asked to
         tensorboard/       event files, with the option visualizer="tensorboard"
         *.parquet, summary.json    results, written at the end
 
@@ -183,7 +186,7 @@ class StudyFolder:
     def discard(self) -> None:
         """Remove the files of a study without results, and the folder if it is empty then."""
         shutil.rmtree(self.trials, ignore_errors=True)
-        for path in (self.journal, *(self.path / name for name in OURS - {"trials"})):
+        for path in (self.journal, *(self.path / name for name in OURS - {"trials", FORECAST})):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()
