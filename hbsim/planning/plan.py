@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hbsim.planning.library import Task
     from hbsim.simulation import Cluster
 
-# Full runs of training that all simulations of a variant may have together: some 5 and 40 seconds of one core.
+# Full runs of training of all simulations of a variant together: about 8 and 40 seconds of a core.
 WORK: Final = 2_500.0
 WORK_WITH_PILOT: Final = 12_000.0
 MOST_STUDIES: Final = 240  # more would not narrow what tasks leave open
@@ -80,10 +80,11 @@ class Plan:
     def forecast(self) -> pl.DataFrame:
         """A row for each variant, with three columns for each quantity.
 
-        Columns: variant, workers, budget, max_time, any_full_result (the probability that there is one); and
-        trials, completed, first_full_result, busy_share, checkpoints, disk (GB), machine_hours and money: each
-        the median, and with ``_low`` and ``_high`` the ends of the 80 % interval. Null where nothing says it;
-        infinite for a first full result after the end. Times are seconds, or full runs without `unit_seconds`.
+        Columns: variant, workers, budget, max_time, any_full_result (the probability of one); and
+        trials, completed, first_full_result, busy_share, checkpoints, disk (GB), machine_hours, money. Each
+        is a median, and with ``_low`` and ``_high`` an end of the 80 % interval. It is null where
+        nothing says it, and infinite for a first full result after the end. Times are seconds, or full runs
+        without `unit_seconds`.
         """
         return forecasts.as_frame(self.forecasts)
 
@@ -394,7 +395,7 @@ def prepare(
     checked = {name: checks[name].check(name, value) for name, value in given.items()}
     max_t, grace_period = checked["max_t"], checked["grace_period"]
     if grace_period >= max_t:
-        raise ParameterError("grace_period", grace_period, f"must be below max_t={max_t:g}")
+        raise ParameterError("max_t", max_t, f"must be above grace_period={grace_period:g}")
     seed = whole("seed", seed, 0)
     cluster = cluster_of(workers, cluster)
     cluster.check_time_to_work()

@@ -1,4 +1,4 @@
-"""The report of a plan: what matters most, its tables, charts and page, and what a study's folder keeps of it."""
+"""The report of a plan: what matters most, its tables, its charts and its page."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def headline(plan: Plan) -> list[str]:
     best = recommended(plan.standings)
     if best.judgement == "better":
         lines.append(
-            f"Run {label}: it is better than {plan.shortlist[0].label} with probability {best.better:.2f}, by "
-            f"{-best.difference:.2f} +- {best.error:.2f} of regret."
+            f"Run {label}: it is better than {plan.shortlist[0].label} with probability {best.better:.2f} "
+            f"({difference(best)})."
         )
     else:
         lines.append(f"Run {label}, the default: nothing on the shortlist is surely better.")
@@ -127,7 +127,8 @@ def facts(plan: Plan) -> list[tuple[str, str]]:
     about = "none: costs and values are those of the library's tasks, so the intervals are wide"
     if pilot is not None:
         about = f"{pilot.source}: {plural(len(pilot.ends), 'curve')}, {pilot.complete} of them complete, "
-        about += f"{int(pilot.diverged.sum())} diverged; a unit takes {_number(float(pilot.unit_seconds.mean()))} s"
+        about += f"{int(pilot.diverged.sum())} diverged; "
+        about += f"a unit takes {_number(float(pilot.unit_seconds.mean()))} s"
     lines.append(("pilot", about))
     simulated = f"{plural(plan.studies, 'study')} of each variant, on {plural(plan.tasks, 'task')} in "
     lines.append(("simulated", f"{simulated}{plural(plan.groups, 'group')}"))
@@ -220,7 +221,7 @@ def tables(plan: Plan) -> list[TextTable]:
 
 
 def advice(plan: Plan) -> list[str]:
-    """Return what else can be said of the choice: variants that are not told apart, and a grace period to try."""
+    """Return what else is known of the choice: variants not told apart, and a grace period to try."""
     same = [one.variant for one in plan.standings if one.judgement == "not told apart"]
     worse = [f"{one.variant} ({difference(one)})" for one in plan.standings if one.judgement == "leans worse"]
     safe = [one for one in plan.standings if one.judgement != "avoid"]
@@ -236,8 +237,8 @@ def advice(plan: Plan) -> list[str]:
         lines.append(
             f"In your pilot ranks at level {first.level:g} say little of those at the end (correlation "
             f"{first.value:.2f}, {first.low:.2f} to {first.high:.2f}); at level {found.level:g} they do "
-            f"({found.value:.2f}, {found.low:.2f} to {found.high:.2f}). Try grace_period={found.level:g}; to test "
-            f"it: {compare_command(plan, found.level)}"
+            f"({found.value:.2f}, {found.low:.2f} to {found.high:.2f}). Try grace_period={found.level:g}; to "
+            f"test it: {compare_command(plan, found.level)}"
         )
     elif plan.pilot is not None and not plan.correlations:
         lines.append("The pilot has too few complete curves to say whether early ranks mislead.")
@@ -271,14 +272,15 @@ def unknown(plan: Plan) -> list[str]:
     """Return what the plan does not know, and why."""
     where = f"{plural(plan.studies, 'simulated study')} on tasks of {plural(plan.groups, 'group')}"
     lines = [
-        f"Each interval holds what came out of four in five of {where}. A fifth of all tasks will lie outside.",
-        "Nobody can know which variant is best on your task before there are curves of it: the good variants "
-        "differ less from each other than each differs from task to task. Ten curves do not tell either.",
+        f"Intervals are 80 %: they hold four in five of {where}. One task in five lies outside.",
+        "Nobody can know which variant is best on your task before there are curves of it: good variants "
+        "differ less from each other than each of them differs from task to task. Ten curves do not tell "
+        "it, either.",
     ]
     if plan.pilot is None:
         lines.append(
-            "Costs that vary between configurations, and runs that diverge, make the intervals wide. Ten curves "
-            "of your task narrow them: hbsim record, then --pilot."
+            "The intervals are wide, because costs and the share of diverged runs are unknown. Ten curves of "
+            "your task narrow them: hbsim record makes such a pilot."
         )
     return lines
 
@@ -427,7 +429,10 @@ def chart(plan: Plan) -> Chart:
     """Return both charts, one below the other."""
     import altair as alt
 
-    return alt.vconcat(*charts(plan).values()).resolve_scale(color="independent", strokeDash="independent")
+    made: Chart = alt.vconcat(*charts(plan).values()).resolve_scale(
+        color="independent", strokeDash="independent"
+    )
+    return made
 
 
 # HTML
@@ -443,8 +448,9 @@ def page(plan: Plan, commands: Sequence[str] = ()) -> str:
         "started": "started trials over time, by workers",
     }
     setting = plan.setting
+    workers = plural(setting.cluster.workers, "worker")
     return template("plan.html").render(
-        title=f"Plan: {setting.budget} on {plural(setting.cluster.workers, 'worker')}, max_t {setting.max_t:g}",
+        title=f"Plan: {setting.budget} on {workers}, max_t {setting.max_t:g}",
         answer=headline(plan),
         facts=facts(plan),
         charts=[(name, labels[name]) for name in made],

@@ -1,4 +1,4 @@
-"""The setting of a plan: machines, budget, levels and the variants that it compares, checked before any work."""
+"""The setting of a plan: machines, budget, levels and the shortlist of variants, checked before any work."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Budget:
             return self.amount * full_run / math.fsum(cluster.speeds)
         an_hour = math.fsum(cluster.prices)
         if not an_hour > 0:
-            rule = "needs the price of the machines: price=, or a cluster that has one"
+            rule = "needs what the machines cost: give a price, or a cluster that has one"
             raise ParameterError("budget", str(self), rule)
         return self.amount / an_hour * HOUR
 
@@ -283,11 +283,11 @@ def parse_what_if(given: object) -> dict[str, list[Any]]:
                 raise ParameterError("what_if", text, "must be NAME=VALUE,... as in workers=4,8,16")
             items.append((name.strip(), values.split(",")))
     found: dict[str, list[Any]] = {}
-    for name, values in items:
+    for name, listed in items:
         if name not in WHAT_IF:
             rule = f"must be about {' or '.join(WHAT_IF)}.{nearest(name, WHAT_IF)}"
             raise ParameterError("what_if", name, rule)
-        many = list(values) if isinstance(values, list | tuple) else [values]
+        many = list(listed) if isinstance(listed, list | tuple) else [listed]
         if name in found or not many:
             raise ParameterError("what_if", name, "must be given once, with values")
         if name == "budget":
