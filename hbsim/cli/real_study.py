@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 MINIMISED: Final = re.compile(r"loss|error|rmse|mse|mae|nll|perplexity|regret", re.IGNORECASE)
 FUNCTION: Final = "Training function"
 # Options of running a study, not of its definition: they may change when the study is resumed.
-HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer", "callbacks", "html")
+HOW: Final = (
+    *("hang_timeout", "trial_timeout", "grace", "keep", "fsync", "start"),
+    *("visualizer", "callbacks", "html"),
+)
 LIMITS: Final = ("workers", "max_time", "max_reward")
 RESOURCES: Final = ("num_cpus", "num_gpus")
 REAL: Final = group(
