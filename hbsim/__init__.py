@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hbsim.planning.plan import plan
     from hbsim.script import checkpoint_dir, report
     from hbsim.simulation import Cluster, Result
+    from hbsim.study.callbacks import Callback
     from hbsim.study.record import record
     from hbsim.study.result import RunResult, load
     from hbsim.study.run import run
@@ -28,6 +29,7 @@ __version__: Final = "0.1.0"
 
 __all__ = [
     "Bool",
+    "Callback",
     "Choice",
     "Cluster",
     "Command",
@@ -58,6 +60,7 @@ __all__ = [
 
 _MODULES: Final = {
     "Bool": "hbsim.core.space",
+    "Callback": "hbsim.study.callbacks",
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
     "Command": "hbsim.executors.command",

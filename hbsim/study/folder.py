@@ -29,6 +29,7 @@ JOURNAL: Final = "journal.jsonl"
 REMOTE: Final = "remote.json"
 EARLIER_REMOTE: Final = "dask.json"  # the name of that file in studies of earlier versions
 FORECAST: Final = "forecast.json"
+LOGS: Final = ("callbacks", "tensorboard", "wandb")  # folders that callbacks write
 # Files that may exist before a study begins: of a study without a journal, or of its scheduler.
 OURS: Final = frozenset(
     {
@@ -44,6 +45,7 @@ OURS: Final = frozenset(
             FORECAST,
         ),
         "trials",
+        *LOGS,
     }
 )
 EARLIER: Final = "earlier-"  # prefix of the names of folders with files of earlier studies
@@ -62,7 +64,8 @@ class StudyFolder:
         earlier-1/         files of an earlier study that were in the folder when this one began
         study.html         the page of the study, with the option html=True
         forecast.json      what `hbsim plan` forecast, if it was asked to
-        tensorboard/       event files, with the option visualizer="tensorboard"
+        callbacks/         log and progress of callbacks in a process of their own
+        tensorboard/       event files of the callback tensorboard
         *.parquet, summary.json    results, written at the end
 
     Parameters
@@ -185,8 +188,9 @@ class StudyFolder:
 
     def discard(self) -> None:
         """Remove the files of a study without results, and the folder if it is empty then."""
-        shutil.rmtree(self.trials, ignore_errors=True)
-        for path in (self.journal, *(self.path / name for name in OURS - {"trials", FORECAST})):
+        for folder in ("trials", *LOGS):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+        for path in (self.journal, *(self.path / name for name in OURS - {"trials", FORECAST, *LOGS})):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()
