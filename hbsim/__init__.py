@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
     from hbsim.executors.command import Command
     from hbsim.executors.remote.options import Dask, Hosts
+    from hbsim.planning.plan import plan
     from hbsim.script import checkpoint_dir, report
     from hbsim.simulation import Cluster, Result
+    from hbsim.study.callbacks import Callback
     from hbsim.study.record import record
     from hbsim.study.result import RunResult, load
     from hbsim.study.run import run
@@ -29,6 +31,7 @@ __version__: Final = "0.1.0"
 
 __all__ = [
     "Bool",
+    "Callback",
     "Choice",
     "Cluster",
     "Command",
@@ -51,6 +54,7 @@ __all__ = [
     "load",
     "load_sweep",
     "make_scheduler",
+    "plan",
     "record",
     "report",
     "run",
@@ -61,6 +65,7 @@ __all__ = [
 
 _MODULES: Final = {
     "Bool": "hbsim.core.space",
+    "Callback": "hbsim.study.callbacks",
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
     "Command": "hbsim.executors.command",
@@ -83,6 +88,7 @@ _MODULES: Final = {
     "load": "hbsim.study.result",
     "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",
+    "plan": "hbsim.planning.plan",
     "record": "hbsim.study.record",
     "report": "hbsim.script",
     "run": "hbsim.study.run",
@@ -99,6 +105,7 @@ _SUBMODULES: Final = (
     "errors",
     "executors",
     "integrations",
+    "planning",
     "scheduler",
     "searchers",
     "simulation",

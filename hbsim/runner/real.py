@@ -10,7 +10,7 @@ from math import inf, nan
 from typing import Final
 
 from hbsim.core.levels import Levels
-from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, VERDICTS, Job
+from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, RETRY, VERDICTS, Job
 from hbsim.errors import HbsimWarning
 from hbsim.runner.journal_state import JournalState, RunningJob, value_of
 from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
@@ -35,7 +35,7 @@ MAX_FAILURES_WITHOUT_REPORT: Final = 10  # failures in a row without a report
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a study in study seconds: when it ends, and how long a trial may be silent.
+    """The limits of a study in seconds: when it ends, and how long a trial may be silent and may train.
 
     Attributes
     ----------
@@ -47,12 +47,15 @@ class Limits:
         A trial that sends no message for so long has hung, and is killed.
     grace : float
         A trial that was ordered to end at a milestone is killed if it has not ended after so long.
+    trial_timeout : float
+        A trial that trains for so long in all its jobs together fails.
     """
 
     max_time: float = inf
     max_reward: float | None = None
     hang_timeout: float = inf
     grace: float = 5.0
+    trial_timeout: float = inf
 
 
 class StopConditions:
@@ -199,6 +202,7 @@ class MessageHandler:
         if run is None:
             return
         rows = self._new(run, message)
+        self._watchdog.trains(message, rows)
         if not rows or run.ended is not None:
             return
         if message.waits:
@@ -213,7 +217,7 @@ class MessageHandler:
         rows = self._new(run, message)
         if rows and run.ended is None:
             self._note(run, rows)
-        self._end(run, message)
+        self._end(run, self._watchdog.judged(message))
 
     def _run_of(self, message: Reported | JobEnded) -> RunningJob | None:
         """Return the run that a message is about; None if it is over."""
@@ -344,7 +348,7 @@ class RealExecutor:
         self._suggest, self._done = suggest, done
         self._save_completed = save_completed
         self._writer = RecordWriter(journal, journal_state, observers, clock)
-        self._watchdog = Watchdog(workers, clock, limits.hang_timeout)
+        self._watchdog = Watchdog(workers, clock, limits.hang_timeout, limits.trial_timeout)
         self._pool = WorkerPool(workers, self._writer, self._watchdog, seed, until_return)
         self._handler = MessageHandler(
             self._writer, self._pool, self._watchdog, self.ends, geometry, until_return
@@ -423,6 +427,8 @@ class RealExecutor:
                     verdict=VERDICTS[code],
                 )
             )
+            if ended.kind == "oom" and code == RETRY:
+                self._pool.ran_out_of_memory(due.run)
             with_host = ended.kind == "lost" and job in self._pool.stranded
             self.ends.failed(ended.reason, job if with_host else None)
         else:
@@ -467,9 +473,11 @@ class RealExecutor:
         return self.ends.over(self._writer.time())
 
     def _waits_for_workers(self) -> bool:
-        """Return whether there is work but no worker yet, and no job is running."""
+        """Return whether there is work but no worker yet, or only postponed work, and no job is running."""
         pool = self._pool
-        return not (self.ends.closing or pool.free) and (bool(pool.restarts) or not self._done())
+        if self.ends.closing:
+            return False
+        return bool(pool.postponed) or (not pool.free and (bool(pool.restarts) or not self._done()))
 
     def _close(self) -> None:
         """Order all jobs to leave at their next report; no job starts, but events are still decided."""
@@ -510,6 +518,7 @@ class RealExecutor:
         elif self.ends.closing:
             self._workers.leave(run.job, save=True)
         else:
+            self._watchdog.goes_on(run.job, run.trained)
             self._workers.go_on(run.job, run.stop)
 
     def _above(self, at: int) -> float:
