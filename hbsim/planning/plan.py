@@ -34,11 +34,10 @@ if TYPE_CHECKING:
     from hbsim.simulation import Cluster
 
 # Full runs of training of all simulations of a variant together: about 8 and 40 seconds of a core.
-WORK: Final = 2_500.0
+WORK: Final = 1_800.0
 WORK_WITH_PILOT: Final = 12_000.0
 MOST_STUDIES: Final = 240  # more would not narrow what tasks leave open
-LEAST_PER_GROUP: Final = 2
-SMALL: Final = 300.0  # full runs in all: no faster with several processes, which take a second to start
+SMALL: Final = 500.0  # full runs in all: no faster with several processes, which take a second to start
 
 
 @dataclass(frozen=True)
@@ -289,12 +288,16 @@ class Preparation:
         """Return the studies to simulate: each task, or as many of each group as there is time for."""
         setting = self.setting
         levels = ladder([*self.shortlist])
-        settings = [setting, *self.others]
-        runs = sum(one.max_time * sum(one.cluster.speeds) / one.full_run for one in settings)
+        runs = setting.simulated_runs
+        runs += sum(one.simulated_runs for one in self.others) / len(self.shortlist)
         work = WORK if self.pilot is None else WORK_WITH_PILOT
         chosen = self._chosen(int(min(MOST_STUDIES, work / max(runs, 1.0))))
-        scenarios = [Scenario(one, setting.cluster, setting.max_time) for one in self.shortlist]
-        scenarios += [Scenario(self.shortlist[0], one.cluster, one.max_time) for one in self.others]
+        scenarios = [
+            Scenario(one, setting.cluster, setting.max_time, setting.horizon) for one in self.shortlist
+        ]
+        scenarios += [
+            Scenario(self.shortlist[0], one.cluster, one.max_time, one.horizon) for one in self.others
+        ]
         unit = setting.full_run / setting.max_t
         made = []
         for place, at in enumerate(chosen):
@@ -312,7 +315,7 @@ class Preparation:
         for at, task in enumerate(self.tasks):
             groups.setdefault(task.group, []).append(at)
         most = 2 * len(self.tasks) if self.pilot is None else MOST_STUDIES
-        count = max(LEAST_PER_GROUP * len(groups), min(count, most))
+        count = max(len(groups), min(count, most))
         turns = [
             np.random.default_rng([self.seed, 25, n]).permutation(at) for n, at in enumerate(groups.values())
         ]
@@ -328,8 +331,8 @@ class Preparation:
         """
         setting = self.setting
         if jobs is None:
-            runs = setting.max_time * sum(setting.cluster.speeds) / setting.full_run
-            jobs = 1 if runs * len(self.studies) < SMALL else default_jobs(len(self.studies))
+            runs = setting.simulated_runs * len(self.studies)
+            jobs = 1 if runs < SMALL else default_jobs(len(self.studies))
 
         def count() -> None:
             self.done += 1

@@ -131,7 +131,10 @@ def facts(plan: Plan) -> list[tuple[str, str]]:
         about += f"a unit takes {_number(float(pilot.unit_seconds.mean()))} s"
     lines.append(("pilot", about))
     simulated = f"{plural(plan.studies, 'study')} of each variant, on {plural(plan.tasks, 'task')} in "
-    lines.append(("simulated", f"{simulated}{plural(plan.groups, 'group')}"))
+    simulated += plural(plan.groups, "group")
+    if setting.horizon < setting.max_time:
+        simulated += f", up to {clock.text(setting.horizon)}; later counts go on at the same rate"
+    lines.append(("simulated", simulated))
     return lines
 
 
