@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
     from hbsim.executors.command import Command
     from hbsim.executors.remote.options import Dask, Hosts
+    from hbsim.planning.plan import plan
     from hbsim.script import checkpoint_dir, report
     from hbsim.simulation import Cluster, Result
     from hbsim.study.callbacks import Callback
@@ -49,6 +50,7 @@ __all__ = [
     "load",
     "load_sweep",
     "make_scheduler",
+    "plan",
     "record",
     "report",
     "run",
@@ -79,6 +81,7 @@ _MODULES: Final = {
     "load": "hbsim.study.result",
     "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",
+    "plan": "hbsim.planning.plan",
     "record": "hbsim.study.record",
     "report": "hbsim.script",
     "run": "hbsim.study.run",
@@ -94,6 +97,7 @@ _SUBMODULES: Final = (
     "errors",
     "executors",
     "integrations",
+    "planning",
     "scheduler",
     "searchers",
     "simulation",
