@@ -39,21 +39,22 @@ WORDS: Final = {
     "first_full_result": "first full result",
 }
 INTRODUCTION: Final = """\
-A task is held out with its whole group: no plan was made from it or from its like. Plans are made from the other
-groups of [the library](../../docs/reference/task-library.md), without a pilot and with pilots of the task. Then
-studies of the task itself are simulated. How often did the 80 % intervals hold, and how wide were they? How good was
-what was recommended?
+A task is held out with its whole group: no plan was made from it or from its like. Plans are made from
+the other groups of [the library](../../docs/reference/task-library.md), without a pilot and with pilots
+of the task. Then studies of the task itself are simulated. How often did the 80 % intervals hold, and
+how wide were they? How good was what was recommended?
 
-- A *complete* pilot has curves of random configurations to the end. A *censored* one is what a small promotion study
-  leaves: two of three curves end at the first level, and so on; one at least is complete.
+- A *complete* pilot has curves of random configurations to the end. A *censored* one is what a small
+  promotion study leaves: two of three curves end at the first level, and so on; one at least is
+  complete.
 - Every variant of the shortlist counts, and every group counts the same.
-- *Width* is the factor between the ends of an interval, the geometric mean; of a time it is the difference, in full
-  runs."""
+- *Width* is the factor between the ends of an interval, the geometric mean; of a time it is the
+  difference, in full runs."""
 FORECASTS: Final = """\
 ## Forecasts
 
-**covered**: the share of studies whose number lay in the interval. It should be 0.8. **least**: the group with the
-lowest share. **below**, **above**: the shares that lay outside."""
+**covered**: the share of studies whose number lay in the interval. It should be 0.8. **least**: the
+group with the lowest share. **below**, **above**: the shares that lay outside."""
 CALIBRATION: Final = """\
 ## The probability of a full result
 
@@ -61,14 +62,15 @@ Is there at least one full result by the end? What plans said, and in how many s
 RECOMMENDATIONS: Final = """\
 ## Recommendations
 
-Regrets are normalised for each task: 0 is its best variant in hindsight, 1 the median one. **difference**: of what was
-recommended from the default, with its standard error over groups. **kept the default**: how often the plan recommended
-nothing else. **far off**: the share of tasks with a regret above 1.5, and the default's."""
+Regrets are normalised for each task: 0 is its best variant in hindsight, 1 the median one.
+**difference**: of what was recommended from the default, with its standard error over groups. **kept the
+default**: how often the plan recommended nothing else. **far off**: the share of tasks with a regret
+above 1.5, and the default's."""
 VARIANTS: Final = """\
 ## Variants
 
-Regrets of each variant over the library's groups, and their differences from the default's with standard errors over
-groups: what `hbsim plan` knows of them."""
+Regrets of each variant over the library's groups, and their differences from the default's with standard
+errors over groups: what `hbsim plan` knows of them."""
 SECONDS: Final = """\
 ## Seconds of an answer
 
@@ -99,7 +101,16 @@ def render(content: dict[str, Any]) -> str:
         if rows:
             parts += [f"{title}\n\n{rows[0]['groups']} groups.", table(columns, map(_cells, rows))]
     parts += [CALIBRATION, table(("said", "true", "studies"), content["calibration"])]
-    columns = ("tasks", "pilot", "regret", "default's", "difference", "kept the default", "far off", "default's")
+    columns = (
+        "tasks",
+        "pilot",
+        "regret",
+        "default's",
+        "difference",
+        "kept the default",
+        "far off",
+        "default's",
+    )
     parts += [RECOMMENDATIONS, table(columns, content["recommendations"])]
     parts += [VARIANTS, table(("variant", "regret", "difference", "far off"), content["variants"])]
     parts += [SECONDS, table(("pilot", "seconds", "cpu seconds"), content["seconds"])]
@@ -148,7 +159,10 @@ def recommendations(found: Evaluation) -> Iterator[list[object]]:
                     pilot,
                     *(f"{_over_groups(rows, name)[0]:.2f}" for name in ("regret", "default_regret")),
                     f"{difference:+.2f} +- {error:.2f}",
-                    *(f"{_over_groups(rows, name)[0]:.0%}" for name in ("abstains", "far_off", "default_far_off")),
+                    *(
+                        f"{_over_groups(rows, name)[0]:.0%}"
+                        for name in ("abstains", "far_off", "default_far_off")
+                    ),
                 ]
 
 
@@ -169,7 +183,12 @@ def variants(found: Evaluation) -> Iterator[list[object]]:
         ]
         difference, error = _over_groups(each, "difference")
         far = f"{_over_groups(each, 'far')[0]:.0%}"
-        yield [f"`{label}`", f"{_over_groups(each, 'regret')[0]:.2f}", f"{difference:+.2f} +- {error:.2f}", far]
+        yield [
+            f"`{label}`",
+            f"{_over_groups(each, 'regret')[0]:.2f}",
+            f"{difference:+.2f} +- {error:.2f}",
+            far,
+        ]
 
 
 def seconds() -> Iterator[list[object]]:
@@ -191,9 +210,13 @@ def seconds() -> Iterator[list[object]]:
 def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="a folder of public recorded curves (.npz), which are kept apart")
+    parser.add_argument(
+        "--data", type=Path, help="a folder of public recorded curves (.npz), which are kept apart"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "plan", help="a folder")
-    parser.add_argument("--a-group", type=int, default=1, help="for how many tasks of a group pilots are tried")
+    parser.add_argument(
+        "--a-group", type=int, default=1, help="for how many tasks of a group pilots are tried"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     given = parser.parse_args()
     content: dict[str, Any] = {"command": "python -m benchmarks.plan --data DIR", **conditions()}
@@ -209,7 +232,9 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     pl.DataFrame(rounded(found.forecasts)).write_csv(given.out / "forecasts.csv", float_precision=4)
     flat = [{**row, **row.pop("regrets")} for row in rounded(found.recommendations)]
-    pl.DataFrame(flat, infer_schema_length=None).write_csv(given.out / "recommendations.csv", float_precision=4)
+    pl.DataFrame(flat, infer_schema_length=None).write_csv(
+        given.out / "recommendations.csv", float_precision=4
+    )
     write_json(given.out / "plan.json", rounded(content))
     (given.out / "README.md").write_text(render(content), "utf-8")
     say(f"written: {given.out}")

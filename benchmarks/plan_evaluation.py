@@ -27,7 +27,9 @@ from hbsim.surrogates.table_files import RecordedCurves
 MAX_T: Final = 81
 SEEDS: Final = 2  # studies of each task
 PILOTS: Final = tuple((size, kind) for size in (10, 30) for kind in ("complete", "censored"))
-STUDIES: Final = 42  # simulations of each variant that a plan with a pilot is made from; hbsim.plan takes more
+STUDIES: Final = (
+    42  # simulations of each variant that a plan with a pilot is made from; hbsim.plan takes more
+)
 QUANTITIES: Final = ("trials", "completed", "first_full_result")
 Rows = list[dict[str, Any]]
 
@@ -52,8 +54,8 @@ SETTINGS: Final = (Where(8, 3.0), Where(4, 1.5), Where(32, 3.0))
 def pilot_of(task: Task, size: int, kind: str, seed: int) -> Table:
     """Return curves of random configurations of a task.
 
-    Those of a censored pilot end as in promotion with eta 3: two of three at level 1, two of three of the others
-    at level 3, and so on; one at least is complete.
+    Those of a censored pilot end as in promotion with eta 3: two of three at level 1, two of three of the
+    others at level 3, and so on; one at least is complete.
     """
     random = np.random.default_rng([seed, size, 77])
     levels = np.arange(1.0, MAX_T + 1.0)
