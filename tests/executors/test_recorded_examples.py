@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks.task_curves import RECORDINGS
@@ -78,13 +76,3 @@ def test_boosting_reports_what_scikit_learn_predicts():
     chances = model.predict_proba(images)
     assert last["val_log_loss"] == pytest.approx(log_loss(labels, chances))
     assert last["val_error"] == pytest.approx(float((model.predict(images) != labels).mean()))
-
-
-def test_a_linear_model_without_numbers_reports_none():
-    pytest.importorskip("sklearn")
-    train = load_target(make_target(f"{EXAMPLES / 'linear_sgd.py'}:train_fn"))
-    wild = {"eta0": 1e308, "schedule": "constant", "average": False}
-    reports = reports_of(train, wild, epochs=3)
-    assert math.isnan(reports[-1]["val_log_loss"])
-    assert reports[-1]["val_error"] == 1
-    assert np.all(np.diff([report["process_seconds"] for report in reports]) >= 0)
