@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
+    from hbsim.autotorch.tasks import Task, done
     from hbsim.bench.comparison import Sweep, compare, load_sweep, sweep
     from hbsim.core import make_scheduler
     from hbsim.core.space import Bool, Choice, Int, Real, Space, args
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hbsim.study.record import record
     from hbsim.study.result import RunResult, load
     from hbsim.study.run import run
+    from hbsim.study.saved_objects import save
     from hbsim.study.simulate import simulate
     from hbsim.study.simulated_run import SimulatedResult
 
@@ -44,9 +46,11 @@ __all__ = [
     "SimulatedResult",
     "Space",
     "Sweep",
+    "Task",
     "args",
     "checkpoint_dir",
     "compare",
+    "done",
     "load",
     "load_sweep",
     "make_scheduler",
@@ -54,6 +58,7 @@ __all__ = [
     "record",
     "report",
     "run",
+    "save",
     "simulate",
     "sweep",
 ]
@@ -75,9 +80,11 @@ _MODULES: Final = {
     "SimulatedResult": "hbsim.study.simulated_run",
     "Space": "hbsim.core.space",
     "Sweep": "hbsim.bench.comparison",
+    "Task": "hbsim.autotorch.tasks",
     "args": "hbsim.core.space",
     "checkpoint_dir": "hbsim.script",
     "compare": "hbsim.bench.comparison",
+    "done": "hbsim.autotorch.tasks",
     "load": "hbsim.study.result",
     "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",
@@ -85,6 +92,7 @@ _MODULES: Final = {
     "record": "hbsim.study.record",
     "report": "hbsim.script",
     "run": "hbsim.study.run",
+    "save": "hbsim.study.saved_objects",
     "simulate": "hbsim.study.simulate",
     "sweep": "hbsim.bench.comparison",
 }
