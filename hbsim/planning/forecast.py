@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 GRID: Final = 48  # points of time at which what has come by then is noted
 TAIL: Final = 0.1  # outside of each end of an 80 % interval
 TOLERANCE: Final = 0.01  # without it, intervals of costs that never differ would be single numbers
+LEAST_COMPARED: Final = 2.0  # full runs, one after the other
 WORST: Final = 0.95  # quantile of the configurations beyond which one regret is as bad as another
 # The quantities of a forecast, in the order of the tables.
 QUANTITIES: Final = (
@@ -55,7 +56,7 @@ class PlannedCurves(SurrogateBase):
         self.levels, self.values, self.seconds = levels, values, seconds
         self.resources = tuple(levels.tolist())
         self.max_resource = self.resources[-1]
-        self.rows = len(values)
+        self.rows: int = len(values)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return values and seconds of rows, shapes (n, m)."""
@@ -128,16 +129,24 @@ class Outcome:
     ----------
     numbers : dict
         By the names of `QUANTITIES`; NaN where there is none, infinite for a first full result after the end.
-    regret : float
-        The distance at max_t between the incumbent and the task's best.
+    times, regrets : array, shape (n,)
+        When the incumbent changed, from 0 on, and how far it is then from the task's best at max_t.
+    exhausted : float
+        When all configurations of the task had been tried once; infinite if they were not.
     started, completed : array, shape (GRID,)
         How many trials had started, and were complete, at evenly spread times up to the end.
     """
 
     numbers: dict[str, float]
-    regret: float
+    times: Floats
+    regrets: Floats
+    exhausted: float
     started: Floats
     completed: Floats
+
+    def regret_at(self, time: float) -> float:
+        """Return how far the incumbent is from the best at a time."""
+        return float(self.regrets[np.searchsorted(self.times, time, side="right") - 1])
 
 
 def outcome(curves: PlannedCurves, scenario: Scenario, seed: int) -> Outcome:
@@ -185,9 +194,12 @@ def _noted(result: Result, curves: PlannedCurves, scenario: Scenario, counts: bo
         "machine_hours": scenario.cluster.count_machines * scenario.max_time / 3600.0 * there,
         "money": math.nan if cost is None else float(cost) * longer,  # type: ignore[arg-type]
     }
-    better = result.incumbent()["trial"]
-    row = int(result.curves.configurations()[better[-1]]) if len(better) else None
-    return Outcome(numbers, curves.regret(row), started, completed)
+    incumbents = result.incumbent()
+    chosen = result.curves.configurations()[incumbents["trial"].to_numpy()].tolist()
+    regrets = np.array([curves.regret(row) for row in (None, *chosen)])
+    times = np.concatenate([[0.0], incumbents["time"].to_numpy()])
+    again = began[curves.rows] if len(began) > curves.rows else math.inf
+    return Outcome(numbers, times, regrets, float(again), started, completed)
 
 
 def _by_time(times: Floats, scenario: Scenario) -> Floats:
@@ -207,6 +219,17 @@ def _mean_size(cluster: Cluster) -> float:
     if isinstance(size, int | float):
         return float(size)
     return float(size.quantile((np.arange(1000) + 0.5) / 1000).mean())  # type: ignore[union-attr]
+
+
+def regrets(outcomes: Sequence[Outcome], setting: Setting) -> list[float]:
+    """Return the regret of each variant, the default first, when they are compared.
+
+    That is when the default has tried all configurations of the task once: later its new trials are the same
+    ones again, as the user's would not be. But two full runs have time to train.
+    """
+    least = LEAST_COMPARED * setting.full_run / max(setting.cluster.speeds)
+    time = max(outcomes[0].exhausted, least)
+    return [one.regret_at(time) for one in outcomes]
 
 
 # Many studies

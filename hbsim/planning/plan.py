@@ -94,14 +94,14 @@ class Plan:
 
     @cached_property
     def comparison(self) -> pl.DataFrame:
-        """A row for each variant: variant, regret, difference, error, better, far_off, judgement."""
+        """A row for each variant, with the attributes of `Standing` as columns."""
         return recommend.as_frame(self.standings)
 
     @property
     def recommended(self) -> Variant:
         """The variant to run."""
-        name = recommend.recommended(self.standings).variant
-        return next(one for one in self.shortlist if one.label == name)
+        chances = [one.any_full_result for one in self.forecasts]
+        return self.shortlist[recommend.recommended(self.standings, chances)]
 
     @property
     def recommended_forecast(self) -> Forecast:
@@ -352,7 +352,7 @@ class Preparation:
             forecasts.forecast(other, names[0], [one[k + at] for one in outcomes], weights)
             for at, other in enumerate(self.others)
         ]
-        scores, groups = self._scores(np.array([[one.regret for one in row[:k]] for row in outcomes]))
+        scores, groups = self._scores(np.array([forecasts.regrets(row[:k], setting) for row in outcomes]))
         correlations = [] if self.pilot is None else self.pilot.correlations(np.array(self._ladder()))
         return Plan(
             setting=setting,
