@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = (
     "explanation/asha-paper.md",
     "explanation/brackets.md",
+    "how-to/loggers-and-callbacks.md",
     "how-to/remote-hosts.md",
     "how-to/tune-a-script.md",
     "reference/cluster.md",
