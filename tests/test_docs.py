@@ -17,6 +17,7 @@ NAMES = (
     "how-to/loggers-and-callbacks.md",
     "explanation/common-random-numbers.md",
     "explanation/how-it-works.md",
+    "how-to/notebooks.md",
     "how-to/remote-hosts.md",
     "how-to/tune-a-script.md",
     "reference/cluster.md",
