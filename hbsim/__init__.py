@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hbsim.autotorch.schedulers import FIFOScheduler, HyperbandScheduler
     from hbsim.bench.comparison import Sweep, compare, load_sweep, sweep
     from hbsim.core import make_scheduler
-    from hbsim.core.space import Bool, Choice, Int, Real, Space, args
+    from hbsim.core.space import Bool, Choice, Dict, Int, List, Real, Space, args, func, obj
     from hbsim.executors.command import Command
     from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.script import checkpoint_dir, report
@@ -31,10 +31,12 @@ __all__ = [
     "Cluster",
     "Command",
     "Dask",
+    "Dict",
     "FIFOScheduler",
     "Hosts",
     "HyperbandScheduler",
     "Int",
+    "List",
     "Real",
     "Result",
     "RunResult",
@@ -44,9 +46,11 @@ __all__ = [
     "args",
     "checkpoint_dir",
     "compare",
+    "func",
     "load",
     "load_sweep",
     "make_scheduler",
+    "obj",
     "record",
     "report",
     "run",
@@ -56,14 +60,17 @@ __all__ = [
 
 _MODULES: Final = {
     "Bool": "hbsim.core.space",
+    "Categorical": "hbsim.space",  # AutoTorch's other name of Choice
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
     "Command": "hbsim.executors.command",
     "Dask": "hbsim.executors.remote.options",
+    "Dict": "hbsim.core.space",
     "FIFOScheduler": "hbsim.autotorch.schedulers",
     "Hosts": "hbsim.executors.remote.options",
     "HyperbandScheduler": "hbsim.autotorch.schedulers",
     "Int": "hbsim.core.space",
+    "List": "hbsim.core.space",
     "Real": "hbsim.core.space",
     "Result": "hbsim.simulation",
     "RunResult": "hbsim.study.result",
@@ -73,9 +80,11 @@ _MODULES: Final = {
     "args": "hbsim.core.space",
     "checkpoint_dir": "hbsim.script",
     "compare": "hbsim.bench.comparison",
+    "func": "hbsim.core.space",
     "load": "hbsim.study.result",
     "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",
+    "obj": "hbsim.core.space",
     "record": "hbsim.study.record",
     "report": "hbsim.script",
     "run": "hbsim.study.run",
@@ -92,8 +101,10 @@ _SUBMODULES: Final = (
     "executors",
     "integrations",
     "scheduler",
+    "searcher",
     "searchers",
     "simulation",
+    "space",
     "study",
     "surrogates",
 )
