@@ -71,7 +71,7 @@ class Args(Mapping[str, object]):
 class DecoratedFunction:
     """A training function with its search space and constants: what `args` makes of a function.
 
-    It is called as the function itself, ``train_fn(args, reporter)``. AutoTorch's way is to call it with values
+    It is called as the function itself, ``train_fn(args, reporter)``. AutoTorch calls it with values
     by name: ``train_fn(train_fn.args, config)`` makes the arguments of this configuration first. If the
     reporter is left out, reports are ignored.
 
