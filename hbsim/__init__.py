@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.script import checkpoint_dir, report
     from hbsim.simulation import Cluster, Result
+    from hbsim.study.callbacks import Callback
     from hbsim.study.record import record
     from hbsim.study.result import RunResult, load
     from hbsim.study.run import run
@@ -27,6 +28,7 @@ __version__: Final = "0.1.0"
 
 __all__ = [
     "Bool",
+    "Callback",
     "Choice",
     "Cluster",
     "Command",
@@ -60,6 +62,7 @@ __all__ = [
 
 _MODULES: Final = {
     "Bool": "hbsim.core.space",
+    "Callback": "hbsim.study.callbacks",
     "Categorical": "hbsim.space",  # AutoTorch's other name of Choice
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,8 @@ from hbsim.searchers import (
     limit_trials,
     make_searcher,
 )
+from hbsim.study.callback_process import call_callbacks, name_callbacks
+from hbsim.study.callbacks import Callback, StudyInfo
 from hbsim.study.checkpoint_retention import CheckpointRetention
 from hbsim.study.folder import RemoteRuns, StudyFolder, environment
 from hbsim.study.interrupts import Interrupted, interruptible
@@ -79,15 +82,17 @@ def run(
     time_attr: str = "epoch",
     metric: str | None = "accuracy",
     args: Mapping[str, object] | None = None,
-    max_time: float | None = None,
+    max_time: float | str | None = None,
     max_reward: float | None = None,
-    hang_timeout: float | None = None,
-    grace: float = 5.0,
+    hang_timeout: float | str | None = None,
+    trial_timeout: float | str | None = None,
+    grace: float | str = 5.0,
     keep: Literal["best", "completed", "all", "none"] = "best",
     fsync: Literal["second", "always", "never"] = "second",
     start: Literal["fork", "spawn"] | None = None,
     until_return: bool = False,
     visualizer: Literal["none", "tensorboard"] = "none",
+    callbacks: Sequence[str | Callback] = (),
     html: bool | Path | str = False,
     progress: Literal["auto", "table", "lines", "none"] = "auto",
     surrogate: str | os.PathLike[str] | Surrogate | None = None,
@@ -130,13 +135,16 @@ def run(
         all reports are kept, and there is no incumbent.
     args : mapping, optional
         Constants of the training function, in place of those of its decorator; plain JSON types.
-    max_time : float, optional
-        Study seconds after which the study ends.
+    max_time : float or str, optional
+        Study seconds after which the study ends; a text as ``"8h"`` is a duration, here and below.
     max_reward : float, optional
         The study ends at a report at least as good as this.
-    hang_timeout : float, optional
+    hang_timeout : float or str, optional
         Seconds without a report after which a trial counts as hung: it is killed, and has failed.
-    grace : float
+    trial_timeout : float or str, optional
+        Seconds of training, in all jobs of a trial together, after which the trial fails with an error that
+        names the limit. Start-up and waiting do not count. What it has reported is kept.
+    grace : float or str
         Seconds that a trial has to end after the order, before SIGTERM, and again before SIGKILL.
     keep : str
         Which checkpoints are kept at the end of a trial: the incumbent's (``"best"``), those of
@@ -150,7 +158,11 @@ def run(
     until_return : bool
         A trial is complete when its function returns, and is never interrupted: for fifo without max_t.
     visualizer : str
-        ``"tensorboard"`` writes event files into the folder (extra ``tensorboard``).
+        ``"tensorboard"`` is short for this callback.
+    callbacks : sequence of Callback or str
+        What is told about every event, once it is in the journal: objects of classes derived from
+        `hbsim.Callback`; texts ``"FILE.py:NAME"``; ``"tensorboard"``, ``"wandb"`` and ``"mlflow"`` (extras of
+        the same names), a run for each trial.
     html : bool or path
         Keep a page of the study up to date while it runs, in this file or in ``study.html`` in the folder:
         learning curves, hyperparameters, workers, and all trials. A process of low priority writes it.
@@ -217,12 +229,14 @@ def run(
         max_time=max_time,
         max_reward=max_reward,
         hang_timeout=hang_timeout,
+        trial_timeout=trial_timeout,
         grace=grace,
         keep=keep,
         fsync=fsync,
         start=start,
         until_return=until_return,
         visualizer=visualizer,
+        callbacks=callbacks,
         html=html,
         progress=progress,
         surrogate=surrogate,
@@ -249,6 +263,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
     train = _with_options(train, scheduler, options, is_local=remote is None)
     target = make_target(train, by_value=remote is None)
     check_share(remote, options.workers, options.resource)
+    callbacks = name_callbacks(_callbacks_of(options))
     say = printer(options.progress)
     with ExitStack() as stack:
         stack.enter_context(study_folder.entered())
@@ -286,6 +301,9 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
                 say(f"{count} no checkpoint: if promoted they train from zero (keep=all keeps checkpoints)")
         page.start()
         observers: list[Observer] = [retention]
+        info = StudyInfo(study.spec, study_folder.path, resume, time.time() - state.journal_state.now)
+        called = stack.enter_context(ExitStack())
+        observers += call_callbacks(called, callbacks, info, state)
         observers += shown(stack, study.spec, state, study_folder, options, made)
         save_completed = options.keep in ("completed", "all")
         try:
@@ -305,11 +323,18 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
             return result
         except ParameterError:
             if not resume and not state.journal_state.reports:
+                called.__exit__(*sys.exc_info())  # no process writes into the folder any more
                 made.discard()  # its files on hosts as well
                 made.close()
                 journal.close()
                 study_folder.discard()  # an option was wrong, and there are no results yet
             raise
+
+
+def _callbacks_of(options: RunOptions) -> Sequence[str | Callback]:
+    """Return the callbacks of a study, with the one that `visualizer` names."""
+    also = options.visualizer
+    return options.callbacks if also == "none" or also in options.callbacks else (*options.callbacks, also)
 
 
 def _with_options(

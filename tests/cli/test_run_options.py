@@ -45,6 +45,7 @@ def test_every_option_comes_to_the_library(call, asked):
         "--brackets 2 --retries 1 --seed 5 --max-time 9.5 --max-reward 0.75 --searcher random --metric f1"
         " --mode min --time-attr step --workers 2 --num-cpus 1 --num-gpus 0.5 --hang-timeout 60 --grace 1.5"
         " --keep none --fsync always --start spawn --visualizer tensorboard --progress lines --out x"
+        " --callback mlflow --callback x.py:Mine"
         " --set a=1 --set b=text --set c='[1, null]' --set a=2.5 --set d=NaN --set e=x=y"
     )
     call(*START.split(), "12", *shlex.split(words))
@@ -71,6 +72,7 @@ def test_every_option_comes_to_the_library(call, asked):
         "start": "spawn",
         "until_return": False,
         "visualizer": "tensorboard",
+        "callbacks": ["mlflow", "x.py:Mine"],
         "progress": "lines",
     }
 
@@ -302,7 +304,7 @@ def test_curves_of_a_function_that_has_changed(call, tmp_path, whole):
 
 IGNORED = (
     "--keep all --fsync never --grace 1 --hang-timeout 60 --start spawn --visualizer none --num-cpus 1"
-    " --set pause=1 --hosts a,b --lease 5"
+    " --callback tensorboard --set pause=1 --hosts a,b --lease 5"
 )
 
 
@@ -374,3 +376,19 @@ def test_help(call):
     assert out.index("Training function:") < out.index("Real study") < out.index("Learning curves of")
     assert "--checkpoints / --no-checkpoints" in out
     assert "\n  run " in call().out
+
+
+def test_a_duration_on_the_command_line_and_in_a_file(call, tmp_path, asked):
+    words = (*TWELVE, "--trial-timeout")
+    refused = call(*words, "a while")
+    assert refused.code == 2
+    assert "'a while' is no duration, as 90, 30m, 1.5h or 2d are" in refused.err
+    call(*words, "1h 30m")
+    assert asked["trial_timeout"] == 5400
+    file = tmp_path / "study.toml"
+    text = 'train = "train.py:train_fn"\nnum_trials = 1\ntrial_timeout = "{}"\nscheduler = {{max_t = 9}}\n'
+    file.write_text(text.format("2h"))
+    call("run", "study.toml")
+    assert asked["trial_timeout"] == 7200
+    assert call("run", "study.toml", "--write-toml", "written.toml").code == 0
+    assert "trial_timeout = 7200" in Path("written.toml").read_text()
