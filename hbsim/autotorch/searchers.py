@@ -59,6 +59,7 @@ class BaseSearcher:
         self.space: Space = found if isinstance(found, Space) else from_configspace(found)  # type: ignore[arg-type]
         self.time_attr = "epoch"
         self._results: dict[_Key, float] = {}
+        self._configs: dict[_Key, Config] = {}
 
     def get_config(self) -> Config:
         """Return the next configuration."""
@@ -87,15 +88,21 @@ class BaseSearcher:
             What else was reported, the resource for instance.
         """
         if (done or terminated) and reward == reward:
-            key = _key(config)
-            self._results[key] = max(reward, self._results.get(key, reward))
+            key = self._known(config)
+            self._results[key] = max(reward, self._results[key])
 
     def register_pending(self, config: Mapping[str, object], milestone: float | None = None) -> None:
         """Record that a configuration trains, towards a milestone."""
 
     def queued(self, config: Mapping[str, object]) -> None:
         """Record a configuration that somebody else chose."""
-        self._results.setdefault(_key(config), -inf)
+        self._known(config)
+
+    def _known(self, config: Mapping[str, object]) -> _Key:
+        key = _key(config)
+        self._configs.setdefault(key, dict(config))
+        self._results.setdefault(key, -inf)
+        return key
 
     def resume(self, config: Mapping[str, object]) -> None:
         """Go on after a configuration that it handed out before a restart."""
@@ -117,7 +124,7 @@ class BaseSearcher:
     def get_best_config_reward(self) -> tuple[Config, float]:
         """Return the configuration with the largest result, and this; ``{}`` and -inf if there is none."""
         key = max(self._results, key=self._results.__getitem__, default=None)
-        return ({}, -inf) if key is None else (dict(key), self._results[key])
+        return ({}, -inf) if key is None else (dict(self._configs[key]), self._results[key])
 
     def get_best_config(self) -> Config:
         """Return the configuration with the largest result."""
@@ -129,7 +136,7 @@ class BaseSearcher:
 
     def is_best(self, config: Mapping[str, object]) -> bool:
         """Return whether a configuration is the one with the largest result."""
-        return bool(self._results) and dict(config) == self.get_best_config()
+        return bool(self._results) and _key(config) == _key(self.get_best_config())
 
     def __repr__(self) -> str:
         config, reward = self.get_best_config_reward()
@@ -138,14 +145,16 @@ class BaseSearcher:
 
 
 def _key(config: Mapping[str, object]) -> _Key:
-    return tuple(sorted(config.items()))
+    """Return what is equal for configurations that differ by float error only."""
+    values = ((name, f"{value:.9g}" if isinstance(value, float) else value) for name, value in config.items())
+    return tuple(sorted(values))
 
 
 class SuggestingSearcher(BaseSearcher):
     """The base of the searchers that stand for one of `hbsim.searchers`."""
 
     _searcher: Searcher
-    _rows: list[_Key] | None = None  # where the searcher suggests rows
+    _rows: list[Config] | None = None  # where the searcher suggests rows
 
     def __init__(self, configspace: object) -> None:
         super().__init__(configspace)
@@ -163,13 +172,13 @@ class SuggestingSearcher(BaseSearcher):
         """
         for _ in range(TRIES):
             (found,) = self._searcher.suggest(1)
-            key = _key(self.space.mapping(found)) if self._rows is None else self._rows[int(found)]
-            trial = self._number(key)
-            if key not in self._results:
+            config = self.space.mapping(found) if self._rows is None else dict(self._rows[int(found)])
+            trial, is_new = self._number(config), _key(config) not in self._results
+            if is_new:
                 break
             self._searcher.forget(trial)
-        self._results.setdefault(key, -inf)
-        return dict(key)
+        self._known(config)
+        return config
 
     def update(
         self,
@@ -209,20 +218,20 @@ class SuggestingSearcher(BaseSearcher):
 
     def resume(self, config: Mapping[str, object]) -> None:
         """Go on after a configuration that it handed out before a restart."""
-        super().queued(config)
-        key = _key(config)
-        if key in self._trials:  # it knows: it was used before this study, or in an earlier run of it
+        key = self._known(config)
+        if key in self._trials:  # it was used before, in an earlier run of the study for instance
             return
         if self._rows is None:
             self._searcher.resume(self.space.encode(config)[np.newaxis])
-        elif key in self._rows:
-            self._searcher.resume(np.array([self._rows.index(key)], dtype=np.int64))
         else:
-            return
-        self._number(key)
+            keys = [_key(row) for row in self._rows]
+            if key not in keys:
+                return
+            self._searcher.resume(np.array([keys.index(key)], dtype=np.int64))
+        self._number(config)
 
-    def _number(self, key: _Key) -> int:
-        self._trials[key] = self._count
+    def _number(self, config: Mapping[str, object]) -> int:
+        self._trials[_key(config)] = self._count
         self._count += 1
         return self._count - 1
 
@@ -323,17 +332,18 @@ class BayesOptSearcher(SuggestingSearcher):
             raise ParameterError("random_state", random_state, "must be a whole number, a seed, or None")
         self._seed = random_state or 0
         self._options = {"kappa": kappa if ac_kind == "ucb" else None, "num_init": num_init}
-        pool = {_key(config): self.space.encode(config) for config in lazy_configs or ()}
+        pool = {_key(config): dict(config) for config in lazy_configs or ()}
+        rows = [self.space.encode(config) for config in pool.values()]
         if pool:
-            self._rows = list(pool)
-        self._searcher = self._made(None if not pool else np.array(list(pool.values())))
+            self._rows = list(pool.values())
+        self._searcher = self._made(np.array(rows) if pool else None)
 
     def get_config(self) -> Config:
         """Return the next configuration: one of `lazy_configs` while there are some left."""
         if self._rows is not None and self._searcher.remaining == 0:  # type: ignore[attr-defined]
             self._rows, self._searcher = None, self._made(None)
             for key in self._trials:  # in the order of their numbers
-                self._searcher.resume(self.space.encode(dict(key))[np.newaxis])
+                self._searcher.resume(self.space.encode(self._configs[key])[np.newaxis])
             for told in self._told:
                 self._searcher.observe(*told)
         return super().get_config()
