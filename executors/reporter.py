@@ -9,14 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import numpy as np
 
 from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import is_overtaken
-from hbsim.executors.trial_session import TrialSession, leave_process
+from hbsim.executors.trial_session import TrialEnd, TrialSession, leave_process
 
 FREE: Final = 5.0  # seconds of a job that saving best states may take, whatever it has trained
 SHARE: Final = 0.1  # of its training time, beside these
@@ -169,6 +169,31 @@ class Reporter:
         if self._counts and loaded.resource is not None:
             self._counted = loaded.resource
         return loaded.value
+
+    def save_dict(self, **state: object) -> None:
+        """Make a checkpoint of a dict: `save`, as AutoTorch calls it."""
+        self.save(state)
+
+    def get_dict(self) -> Any:
+        """Return the dict that `save_dict` saved last; an empty one if nothing was saved."""
+        loaded = self.load()
+        return {} if loaded is None else loaded
+
+    def has_dict(self) -> bool:
+        """Return whether the trial has saved something."""
+        return self.load() is not None
+
+    def terminate(self) -> NoReturn:
+        """Leave the function now, as if it returned: the trial is complete.
+
+        Raises
+        ------
+        TrialEnd
+            Always. Do not catch it.
+        """
+        self._done = True
+        self._returned()
+        raise TrialEnd
 
     def on_pause(self, function: Function) -> Function:
         """Register a function to be called just before the trial is paused or the study is interrupted.

@@ -146,7 +146,10 @@ def _arguments(function: Callable[..., object], task: Mapping[str, Any], setup: 
     space = space_of(function)
     point = np.asarray(task["point"], dtype=np.float64)
     args = arguments(function, {**space.mapping(point), **(setup.get("constants") or {})})
-    more = {"trial": task["trial"], "seed": task["seed"]}
+    more: dict[str, object] = {"trial": task["trial"], "seed": task["seed"]}
+    # AutoTorch's names. The process sees its own GPUs only, so they are numbered from 0.
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    more |= {"task_id": task["trial"], "gpu_ids": list(range(len(seen.split(",")) if seen else 0))}
     start = task["start"]
     if start > 0:
         more["resume_from"] = int(start) if start == int(start) else start

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import as_file, files
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -188,11 +189,9 @@ def library() -> tuple[Task, ...]:
 
 def _with_costs(task: Task, std: float) -> Task:
     """Return a task with log-normal costs, ranked as its own are; `std` is that of their logarithms."""
-    from scipy.stats import norm
-
-    order = np.argsort(np.argsort(task.unit_seconds, kind="stable"))
-    costs = np.exp(std * norm.ppf((order + 0.5) / len(order)))
-    return replace(task, seconds=costs[:, None] * task.levels)
+    places = np.argsort(np.argsort(task.unit_seconds, kind="stable"))
+    normal = np.array([NormalDist().inv_cdf((place + 0.5) / len(places)) for place in places.tolist()])
+    return replace(task, seconds=np.exp(std * normal)[:, None] * task.levels)
 
 
 def _lcbench() -> list[Task]:

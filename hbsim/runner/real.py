@@ -10,7 +10,7 @@ from math import inf, nan
 from typing import Final
 
 from hbsim.core.levels import Levels
-from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, VERDICTS, Job
+from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, RETRY, VERDICTS, Job
 from hbsim.errors import HbsimWarning
 from hbsim.runner.journal_state import JournalState, RunningJob, value_of
 from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
@@ -427,6 +427,8 @@ class RealExecutor:
                     verdict=VERDICTS[code],
                 )
             )
+            if ended.kind == "oom" and code == RETRY:
+                self._pool.ran_out_of_memory(due.run)
             with_host = ended.kind == "lost" and job in self._pool.stranded
             self.ends.failed(ended.reason, job if with_host else None)
         else:
@@ -471,9 +473,11 @@ class RealExecutor:
         return self.ends.over(self._writer.time())
 
     def _waits_for_workers(self) -> bool:
-        """Return whether there is work but no worker yet, and no job is running."""
+        """Return whether there is work but no worker yet, or only postponed work, and no job is running."""
         pool = self._pool
-        return not (self.ends.closing or pool.free) and (bool(pool.restarts) or not self._done())
+        if self.ends.closing:
+            return False
+        return bool(pool.postponed) or (not pool.free and (bool(pool.restarts) or not self._done()))
 
     def _close(self) -> None:
         """Order all jobs to leave at their next report; no job starts, but events are still decided."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from hbsim.runner.journal_state import JournalState
 from hbsim.runner.records import SessionEnded, WorkerJoined, WorkerLeft
 from hbsim.runner.tables import DecisionTable, numbers
 from hbsim.study.folder import StudyFolder
+from hbsim.study.saved_objects import read_saved
 from hbsim.study.spec import StudySpec, new_state, replay
 
 if TYPE_CHECKING:
@@ -366,17 +368,17 @@ def unicode(text: str) -> str:
 
 
 def load(folder: Path | str) -> RunResult:
-    """Read a real study from its folder, whether it is over or not.
+    """Read a real study from its folder, whether it is over or not; or a file that `hbsim.save` wrote.
 
     Parameters
     ----------
     folder : path
-        The study's folder.
+        The study's folder, or the file.
 
     Returns
     -------
     RunResult
-        The result by the journal so far.
+        The result by the journal so far. Of a file, the object that was saved.
 
     Raises
     ------
@@ -384,7 +386,11 @@ def load(folder: Path | str) -> RunResult:
         The folder holds no study.
     JournalError
         The journal is damaged, or of another version.
+    OutputError
+        The file cannot be read, or `hbsim.save` has not written it.
     """
+    if os.path.isfile(folder):
+        return cast("RunResult", read_saved(folder))
     study_folder = StudyFolder(folder)
     study_folder.check_holds_study()
     records = read_records(study_folder.journal, together=True)

@@ -162,8 +162,14 @@ def test_queued_configurations_come_first(tmp_path: Path) -> None:
     assert isinstance(plain.result, RunResult)
     for trial in (0, 1):  # then those of the searcher, from its first
         assert result.configuration(trial + 2) == plain.result.configuration(trial)
-    with pytest.raises(HbsimError, match="before it runs"):
-        scheduler.add_job({"lr": 0.5, "kind": "a"})
+    scheduler.add_job({"lr": 0.5, "kind": "a"})  # after the study: one more trial
+    scheduler.schedule_next()
+    scheduler.join_jobs()
+    result = scheduler.result
+    assert result.summary()["trials"] == scheduler.num_finished_tasks == 6
+    assert result.configuration(4) == {"lr": pytest.approx(0.5), "kind": "a"}
+    third = hyperband(tmp_path / "third", num_trials=3).run()
+    assert result.configuration(5) == third.configuration(2)
 
 
 @pytest.mark.parametrize(

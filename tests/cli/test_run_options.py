@@ -386,8 +386,9 @@ def test_a_duration_on_the_command_line_and_in_a_file(call, tmp_path, asked):
     call(*words, "1h 30m")
     assert asked["trial_timeout"] == 5400
     file = tmp_path / "study.toml"
-    text = 'train = "train.py:train_fn"\nnum_trials = 1\ntrial_timeout = "{}"\nscheduler = {{max_t = 9}}\n'
-    file.write_text(text.format("2h"))
+    file.write_text(
+        'train = "train.py:train_fn"\nnum_trials = 1\ntrial_timeout = "2h"\nscheduler = {type = "fifo"}'
+    )
     call("run", "study.toml")
     assert asked["trial_timeout"] == 7200
     assert call("run", "study.toml", "--write-toml", "written.toml").code == 0
