@@ -17,7 +17,7 @@ from hbsim.errors import ParameterError
 from hbsim.options import declared, named_options
 from hbsim.planning import forecast as forecasts
 from hbsim.planning import recommend
-from hbsim.planning.forecast import Forecast, Scenario, Study, group_weights, planned
+from hbsim.planning.forecast import Forecast, Outcome, Scenario, Study, group_weights, planned
 from hbsim.planning.pilot import Correlation, Pilot, read_pilot
 from hbsim.planning.recommend import Standing
 from hbsim.planning.setting import Budget, PlanOptions, Setting, ladder, parse_what_if
@@ -334,9 +334,12 @@ class Preparation:
         def count() -> None:
             self.done += 1
 
-        outcomes = forecasts.run_all(self.studies, jobs, count)
+        return self.conclude(forecasts.run_all(self.studies, jobs, count))
+
+    def conclude(self, outcomes: Sequence[Sequence[Outcome]]) -> Plan:
+        """Return the plan that the outcomes of all studies make: for each study, those of its scenarios."""
+        setting, k = self.setting, len(self.shortlist)
         weights = group_weights([study.group for study in self.studies])
-        k = len(self.shortlist)
         names = [one.label for one in self.shortlist]
         made = [
             forecasts.forecast(setting, name, [one[at] for one in outcomes], weights)
