@@ -40,7 +40,7 @@ MEMBERS = {"Cluster": "[from_file, as_dict]", **dict.fromkeys(NO_MEMBERS, "false
 API_HEAD = """# Python API: `import hbsim`
 
 What `import hbsim` gives you, with signatures and docstrings. The site shows them below. Where code is hosted
-you see the names only: the [index of names](names.md) has a line about each. [The parts](api-parts.md) has the
+you see the names only; the [index](names.md) has a line about each. [The parts](api-parts.md) has the
 names of `hbsim.core`, `hbsim.surrogates`, `hbsim.searchers`, `hbsim.validation` and `hbsim.errors`.
 """
 HEAD = """# Public names
