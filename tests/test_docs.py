@@ -14,8 +14,10 @@ ROOT = Path(__file__).parents[1]
 NAMES = (
     "explanation/asha-paper.md",
     "explanation/brackets.md",
+    "how-to/loggers-and-callbacks.md",
     "explanation/common-random-numbers.md",
     "explanation/how-it-works.md",
+    "how-to/notebooks.md",
     "how-to/remote-hosts.md",
     "how-to/tune-a-script.md",
     "reference/cluster.md",
