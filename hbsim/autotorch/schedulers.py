@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from hbsim.autotorch.managers import HyperbandManager
+    from hbsim.autotorch.searchers import BaseSearcher
     from hbsim.autotorch.tasks import Task
     from hbsim.core.scheduler import Scheduler
     from hbsim.executors.remote.options import Dask, Hosts
@@ -324,12 +325,29 @@ class TaskScheduler:
         )
 
     @property
+    def searcher(self) -> BaseSearcher | Searcher:
+        """The searcher, with the results so far: the object that was given, or a new one for a name.
+
+        Rewards are maximised: with ``mode="min"`` they are the negative of the values.
+        """
+        from hbsim.autotorch.searchers import searcher_of
+
+        return searcher_of(self._setting.run.searcher, self._study.task, self._results())
+
+    def _results(self) -> list[tuple[dict[str, object], float]]:
+        """Return the configuration and the best value of each trial that has reported a number."""
+        if self._running.result is None:
+            return []
+        best = dict(self.result.trials.select("trial", "best").drop_nulls().iter_rows())
+        return [(config, best[trial]) for trial, config in self.config_history.items() if trial in best]
+
+    @property
     def metadata(self) -> dict[str, object]:
         """The search space, the searcher, what ends the study, and what a trial needs."""
         setting = self._setting
         return {
-            "search_space": {} if self._study.space is None else dict(self._study.space),
-            "search_strategy": setting.run.searcher or "random",
+            "search_space": {} if self._study.space is None else dict(self._study.space.parameters),
+            "search_strategy": getattr(setting.run.searcher, "searcher", setting.run.searcher) or "random",
             "stop_criterion": {"time_limits": setting.run.max_time, "max_reward": setting.run.max_reward},
             "resources_per_trial": setting.run.resource,
         }
@@ -476,9 +494,9 @@ class FIFOScheduler(TaskScheduler):
     resource : dict, optional
         What a trial needs: ``{"num_cpus": 2, "num_gpus": 1}``. As many trials run at the same time as fit
         on the machine.
-    searcher : str or Searcher, optional
+    searcher : str, Searcher or BaseSearcher, optional
         Chooses configurations; by default ``"random"``. ``"bayesopt"`` is ``"gp"`` here, and ``"mobster"`` in
-        `HyperbandScheduler`. An object goes on from its present state.
+        `HyperbandScheduler`. An object goes on from its present state. AutoTorch's are in `hbsim.searcher`.
     search_options : dict, optional
         Of a searcher by name: see `hbsim.searchers.make_searcher`.
     checkpoint : path or None
@@ -542,7 +560,7 @@ class FIFOScheduler(TaskScheduler):
         train_fn: TrainFunction,
         args: object = None,
         resource: Mapping[str, object] | None = None,
-        searcher: str | Searcher | None = None,
+        searcher: str | Searcher | BaseSearcher | None = None,
         search_options: Mapping[str, object] | None = None,
         checkpoint: str | os.PathLike[str] | None = "./exp/",
         resume: bool = False,
@@ -606,7 +624,7 @@ class FIFOScheduler(TaskScheduler):
         self._prepare(setting, kind, surrogate, cluster, checkpoint, resume)
 
     def _searching(
-        self, searcher: str | Searcher | None, options: Mapping[str, object] | None
+        self, searcher: str | Searcher | BaseSearcher | None, options: Mapping[str, object] | None
     ) -> dict[str, object]:
         """Return the options of the searcher."""
         return dict(options or {})
@@ -672,7 +690,7 @@ class HyperbandScheduler(FIFOScheduler):
         train_fn: TrainFunction,
         args: object = None,
         resource: Mapping[str, object] | None = None,
-        searcher: str | Searcher | None = None,
+        searcher: str | Searcher | BaseSearcher | None = None,
         search_options: Mapping[str, object] | None = None,
         checkpoint: str | os.PathLike[str] | None = "./exp/",
         resume: bool = False,
@@ -753,7 +771,7 @@ class HyperbandScheduler(FIFOScheduler):
         return manager_of(core, run.time_attr, str(run.metric), self.config_history)
 
     def _searching(
-        self, searcher: str | Searcher | None, options: Mapping[str, object] | None
+        self, searcher: str | Searcher | BaseSearcher | None, options: Mapping[str, object] | None
     ) -> dict[str, object]:
         found = dict(options or {})
         if self.maxt_pending and isinstance(searcher, str) and learns(searcher):
