@@ -29,7 +29,7 @@ from hbsim.core.types import Mode
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
 from hbsim.executors.training_function import stop_if_loading
 from hbsim.options import flag, named_options
-from hbsim.searchers import check_searcher, learns
+from hbsim.searchers import check_searcher, ends, learns
 from hbsim.study.options import RunOptions, seconds
 
 if TYPE_CHECKING:
@@ -186,8 +186,13 @@ class TaskScheduler:
         ------
         ParameterError
             A name is missing or unknown, or a value lies outside of its range.
+        HbsimError
+            The study has begun, and its searcher has a number of configurations, as a grid has.
         """
         from hbsim.autotorch.options import point_of
+
+        if self._running.goals and ends(self._setting.run.searcher):
+            raise HbsimError("the study has begun, and its searcher ends: add jobs before it runs")
 
         point = point_of(task, self._study.space)
         if flag("new_config", new_config):
@@ -328,7 +333,7 @@ class TaskScheduler:
         """The search space, the searcher, what ends the study, and what a trial needs."""
         setting = self._setting
         return {
-            "search_space": {} if self._study.space is None else dict(self._study.space),
+            "search_space": {} if self._study.space is None else dict(self._study.space.parameters),
             "search_strategy": setting.run.searcher or "random",
             "stop_criterion": {"time_limits": setting.run.max_time, "max_reward": setting.run.max_reward},
             "resources_per_trial": setting.run.resource,
