@@ -318,6 +318,8 @@ def _of_script(function: Function) -> dict[str, Any]:
 
 def _by_name(function: Function) -> dict[str, Any] | None:
     """Return the description by module or file, if the function is found there by its name."""
+    if getattr(function, "changed", False):
+        return None  # other processes would find it as it was
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     name = _name(function)
     file = _file(module)

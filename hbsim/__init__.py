@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hbsim.autotorch.tasks import Task, done
     from hbsim.bench.comparison import Sweep, compare, load_sweep, sweep
     from hbsim.core import make_scheduler
-    from hbsim.core.space import Bool, Choice, Int, Real, Space, args
+    from hbsim.core.space import Bool, Choice, Dict, Int, List, Real, Space, args, func, obj
     from hbsim.executors.command import Command
     from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.planning.plan import plan
@@ -36,10 +36,12 @@ __all__ = [
     "Cluster",
     "Command",
     "Dask",
+    "Dict",
     "FIFOScheduler",
     "Hosts",
     "HyperbandScheduler",
     "Int",
+    "List",
     "Real",
     "Result",
     "RunResult",
@@ -51,9 +53,11 @@ __all__ = [
     "checkpoint_dir",
     "compare",
     "done",
+    "func",
     "load",
     "load_sweep",
     "make_scheduler",
+    "obj",
     "plan",
     "record",
     "report",
@@ -66,14 +70,17 @@ __all__ = [
 _MODULES: Final = {
     "Bool": "hbsim.core.space",
     "Callback": "hbsim.study.callbacks",
+    "Categorical": "hbsim.space",  # AutoTorch's other name of Choice
     "Choice": "hbsim.core.space",
     "Cluster": "hbsim.simulation",
     "Command": "hbsim.executors.command",
     "Dask": "hbsim.executors.remote.options",
+    "Dict": "hbsim.core.space",
     "FIFOScheduler": "hbsim.autotorch.schedulers",
     "Hosts": "hbsim.executors.remote.options",
     "HyperbandScheduler": "hbsim.autotorch.schedulers",
     "Int": "hbsim.core.space",
+    "List": "hbsim.core.space",
     "Real": "hbsim.core.space",
     "Result": "hbsim.simulation",
     "RunResult": "hbsim.study.result",
@@ -85,9 +92,11 @@ _MODULES: Final = {
     "checkpoint_dir": "hbsim.script",
     "compare": "hbsim.bench.comparison",
     "done": "hbsim.autotorch.tasks",
+    "func": "hbsim.core.space",
     "load": "hbsim.study.result",
     "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",
+    "obj": "hbsim.core.space",
     "plan": "hbsim.planning.plan",
     "record": "hbsim.study.record",
     "report": "hbsim.script",
@@ -107,8 +116,10 @@ _SUBMODULES: Final = (
     "integrations",
     "planning",
     "scheduler",
+    "searcher",
     "searchers",
     "simulation",
+    "space",
     "study",
     "surrogates",
 )

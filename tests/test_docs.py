@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from hbsim.bench.page import TEXTS
+from tests.cli.conftest import call
 
+__all__ = ["call"]
 ROOT = Path(__file__).parents[1]
 NAMES = (
     "explanation/asha-paper.md",
     "explanation/brackets.md",
+    "explanation/common-random-numbers.md",
+    "explanation/how-it-works.md",
     "how-to/remote-hosts.md",
     "how-to/tune-a-script.md",
     "reference/cluster.md",
@@ -43,6 +47,14 @@ def test_the_code_of_the_page_runs(page, capsys, monkeypatch, tmp_path):
             assert printed == block[2]
 
 
+def test_the_command_of_the_page_about_brackets_explains_a_trial(call):
+    page = (ROOT / "docs" / "explanation" / "brackets.md").read_text("utf-8")
+    (command,) = re.findall(r"```sh\nhbsim (.*?)\n```", page)
+    done = call(*command.split())
+    assert done.code == 0
+    assert "Trial 17 (bracket 0)" in done.out
+
+
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
 WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 WRITTEN += [*sorted(ROOT.glob("results/**/*.md")), *sorted(ROOT.glob("surrogates/*.md"))]
@@ -53,6 +65,28 @@ def test_the_links_of_the_page_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     targets = [target for target in LINK.findall(text) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+EXPLAINED = sorted((ROOT / "docs" / "explanation").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", EXPLAINED, ids=lambda page: page.name)
+def test_a_page_is_not_too_long(page):
+    """Code, and tables that commands print, do not count."""
+    text = re.sub(r"```.*?```|<!-- shows .*?<!-- end -->", "", page.read_text("utf-8"), flags=re.DOTALL)
+    assert len(text.split()) <= 1500
+
+
+def test_the_figures_of_a_page_are_those_of_results():
+    """Shares and counts in its sentences are in a page of results that it links to."""
+    page = ROOT / "docs" / "explanation" / "trust.md"
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    linked = [page.parent / target for target in LINK.findall(text) if "://" not in target]
+    known = " ".join(target.read_text("utf-8") for target in linked if target.suffix == ".md")
+    prose = re.sub(r"\]\([^)]*\)", "", text)
+    found = re.findall(r"\d[\d,]*\.\d+%|\d{1,3}(?:,\d{3})+ of \d{1,3}(?:,\d{3})+|\d{3,} of \d{3,}", prose)
+    assert len(found) > 4
+    assert [figure for figure in found if figure not in known] == []
 
 
 def test_the_glossary_has_the_terms_of_reports():

@@ -539,7 +539,8 @@ def check_constants(
     function: Callable[..., object] | FunctionDescription, constants: Mapping[str, object]
 ) -> None:
     """Check that `constants` are arguments of the function, and not parameters of its space."""
+    searched = {name.partition(".")[0] for name in space_of(function)}  # a nested space has names with dots
     for name, value in constants.items():
-        if name in space_of(function):
+        if name in space_of(function) or name in searched:
             raise ParameterError(name, value, "is searched over: the searcher sets it")
     arguments(function, constants)
