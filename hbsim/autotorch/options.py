@@ -18,6 +18,7 @@ from hbsim.searchers import SEARCHERS, Searcher, ends
 from hbsim.study.options import RunOptions, check_names
 
 if TYPE_CHECKING:
+    from hbsim.autotorch.searchers import BaseSearcher
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.space import Space
 
@@ -131,7 +132,9 @@ def chosen_max_reward(value: object, mode: str) -> float | None:
     return float(exact("max_reward", value))
 
 
-def chosen_searcher(searcher: str | Searcher | None, bayesopt: str) -> str | Searcher | None:
+def chosen_searcher(
+    searcher: str | Searcher | BaseSearcher | None, bayesopt: str
+) -> str | Searcher | BaseSearcher | None:
     """Return the searcher; AutoTorch's ``"bayesopt"`` is `bayesopt` here.
 
     Raises

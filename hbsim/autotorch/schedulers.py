@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from hbsim.autotorch.managers import HyperbandManager
+    from hbsim.autotorch.searchers import BaseSearcher
     from hbsim.autotorch.tasks import Task
     from hbsim.core.scheduler import Scheduler
     from hbsim.executors.remote.options import Dask, Hosts
@@ -93,6 +94,7 @@ class TaskScheduler:
         self._running = StudyRunner(self._study, place, resume)
         self._fresh = self._study.fresh(setting.num_trials)
         self._queue: list[tuple[int, list[float]]] = []
+        self._known: tuple[object, BaseSearcher] | None = None  # of a searcher by name, and what it knows
         self._scheduled = 0  # how many trials `schedule_next` and `add_job` have asked for, in all
 
     @property
@@ -329,6 +331,30 @@ class TaskScheduler:
         )
 
     @property
+    def searcher(self) -> BaseSearcher | Searcher:
+        """The searcher that was given; of one by name, one of the same kind that knows what the study found.
+
+        Raises
+        ------
+        HbsimError
+            The configurations of a simulation are rows of a table.
+        """
+        given, space = self._setting.run.searcher, self._study.space
+        if not isinstance(given, str | None):
+            return given  # type: ignore[no-any-return]
+        if space is None:
+            raise HbsimError("the configurations are rows of a table: no searcher chooses among their values")
+        from hbsim.autotorch.searchers import searcher_of
+
+        known = (self._running.result, len(self.config_history))
+        if self._known is None or self._known[0] != known:
+            self._known = (
+                known,
+                searcher_of(self._setting, space, self.config_history, self.training_history),
+            )
+        return self._known[1]
+
+    @property
     def metadata(self) -> dict[str, object]:
         """The search space, the searcher, what ends the study, and what a trial needs."""
         setting = self._setting
@@ -481,7 +507,7 @@ class FIFOScheduler(TaskScheduler):
     resource : dict, optional
         What a trial needs: ``{"num_cpus": 2, "num_gpus": 1}``. As many trials run at the same time as fit
         on the machine.
-    searcher : str or Searcher, optional
+    searcher : str, Searcher or BaseSearcher, optional
         Chooses configurations; by default ``"random"``. ``"bayesopt"`` is ``"gp"`` here, and ``"mobster"`` in
         `HyperbandScheduler`. An object goes on from its present state.
     search_options : dict, optional
@@ -547,7 +573,7 @@ class FIFOScheduler(TaskScheduler):
         train_fn: TrainFunction,
         args: object = None,
         resource: Mapping[str, object] | None = None,
-        searcher: str | Searcher | None = None,
+        searcher: str | Searcher | BaseSearcher | None = None,
         search_options: Mapping[str, object] | None = None,
         checkpoint: str | os.PathLike[str] | None = "./exp/",
         resume: bool = False,
@@ -578,7 +604,9 @@ class FIFOScheduler(TaskScheduler):
             "sim" if executor == "sim" else where if isinstance(where, str) else type(where).__name__.lower()
         )
         searcher = chosen_searcher(searcher, self._bayesopt)
-        check_searcher(searcher, search_options, resumes=kind != "sim")
+        is_autotorchs = hasattr(searcher, "get_config")
+        if not is_autotorchs or search_options:
+            check_searcher(searcher, search_options, resumes=kind != "sim")
         with in_autotorch_words():
             run = RunOptions.checked(
                 workers=workers,
@@ -611,7 +639,7 @@ class FIFOScheduler(TaskScheduler):
         self._prepare(setting, kind, surrogate, cluster, checkpoint, resume)
 
     def _searching(
-        self, searcher: str | Searcher | None, options: Mapping[str, object] | None
+        self, searcher: str | Searcher | BaseSearcher | None, options: Mapping[str, object] | None
     ) -> dict[str, object]:
         """Return the options of the searcher."""
         return dict(options or {})
@@ -677,7 +705,7 @@ class HyperbandScheduler(FIFOScheduler):
         train_fn: TrainFunction,
         args: object = None,
         resource: Mapping[str, object] | None = None,
-        searcher: str | Searcher | None = None,
+        searcher: str | Searcher | BaseSearcher | None = None,
         search_options: Mapping[str, object] | None = None,
         checkpoint: str | os.PathLike[str] | None = "./exp/",
         resume: bool = False,
@@ -758,7 +786,7 @@ class HyperbandScheduler(FIFOScheduler):
         return manager_of(core, run.time_attr, str(run.metric), self.config_history)
 
     def _searching(
-        self, searcher: str | Searcher | None, options: Mapping[str, object] | None
+        self, searcher: str | Searcher | BaseSearcher | None, options: Mapping[str, object] | None
     ) -> dict[str, object]:
         found = dict(options or {})
         if self.maxt_pending and isinstance(searcher, str) and learns(searcher):

@@ -18,6 +18,7 @@ from hbsim.searchers import Searcher, SearchTask, make_searcher
 from hbsim.searchers.protocol import Floats
 
 if TYPE_CHECKING:
+    from hbsim.autotorch.options import StudyParameters
     from hbsim.core.types import Mode
 
 Config: TypeAlias = dict[str, object]
@@ -444,3 +445,36 @@ class SearcherOfConfigs:
             given[name] = value
         self._configs.append(dict(config))
         return self._space.encode(given)
+
+
+def searcher_of(
+    setting: StudyParameters,
+    space: Space,
+    configs: Mapping[int, Config],
+    history: Mapping[int, Sequence[Mapping[str, Any]]],
+) -> BaseSearcher:
+    """Return a searcher of the kind that a study names, which knows the study's configurations and rewards.
+
+    Parameters
+    ----------
+    setting : StudyParameters
+        The study's parameters.
+    space : Space
+        Its space.
+    configs, history : mapping
+        The configurations and reports of its trials; see `TaskScheduler.training_history`.
+    """
+    run, sign = setting.run, 1.0 if setting.mode == "max" else -1.0
+    max_t: Any = setting.rungs["max_t"]
+    task = SearchTask(space, run.seed, mode="max", max_t=max_t)
+    found = SuggestingSearcher(space)
+    found.time_attr = run.time_attr
+    found._searcher = make_searcher(run.searcher or "random", task, run.search_options)
+    found.model_based = found._searcher.model_based
+    for trial, config in configs.items():
+        found.resume(config)
+        for report in history.get(trial, ()):
+            value = report[str(run.metric)]
+            reward = nan if value is None else sign * value
+            found.update(config, reward, done=True, **{run.time_attr: report[run.time_attr]})
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 
 from hbsim.autotorch.options import StudyParameters, in_autotorch_words
 from hbsim.autotorch.running import CheckpointFolder
+from hbsim.autotorch.searchers import BaseSearcher, SearcherOfConfigs
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import Space
 from hbsim.errors import HbsimWarning, ParameterError
@@ -162,18 +164,27 @@ def check_named(setting: StudyParameters, task: SearchTask) -> None:
     searcher = setting.run.searcher
     if searcher is None or isinstance(searcher, str):
         make_searcher(searcher or "random", task, setting.run.search_options)
+    elif isinstance(searcher, BaseSearcher):
+        _of_configs(setting, searcher, task)
+
+
+def _of_configs(setting: StudyParameters, searcher: BaseSearcher, task: SearchTask) -> SearcherOfConfigs:
+    run = setting.run
+    return SearcherOfConfigs(searcher, task.space, setting.mode, run.time_attr, str(run.metric))
 
 
 def queued(setting: StudyParameters, queue: Queue, task: SearchTask) -> dict[str, Any]:
     """Return a study's searcher and its options; queued points make it a searcher object."""
     given, options = setting.run.searcher, setting.run.search_options
     pending = True if setting.maxt_pending and getattr(given, "model_based", False) else None
-    if not queue and pending is None:
+    if not queue and pending is None and not isinstance(given, BaseSearcher):
         return {"searcher": given, "search_options": options}
-    searcher = (
-        make_searcher(given or "random", task, options) if given is None or isinstance(given, str) else given
-    )
-    if not queue:
+    searcher: Any = given
+    if given is None or isinstance(given, str):
+        searcher = make_searcher(given or "random", task, options)
+    elif isinstance(given, BaseSearcher):
+        searcher = _of_configs(setting, given, task)
+    if pending and not queue:
         searcher = FirstPoints(searcher, np.empty((0, 0)), pending)
     # Trials in a row make one queue: their numbers grow as fast as their places.
     for _, group in groupby(enumerate(queue), lambda item: item[1][0] - item[0]):
@@ -211,6 +222,7 @@ class SimulatedStudy:
     def __init__(self, setting: StudyParameters, surrogate: object, cluster: Cluster | None) -> None:
         self.setting = setting
         self._cluster = cluster
+        self._searcher: BaseSearcher | None = None  # as it was before the study
         self._curves = _curves(setting, surrogate)
         self.surrogate: str | None = self._curves.name
         self.space: Space | None = self._curves.space if self._curves.rows is None else None
@@ -270,6 +282,9 @@ class SimulatedStudy:
         """Simulate the study, always from its beginning; nothing is written."""
         setting, scheduler, run = self.setting, self.fresh(goals[0]), self.setting.run
         self._check_rows(goals[-1])
+        if isinstance(run.searcher, BaseSearcher):  # from its beginning, too
+            self._searcher = self._searcher or copy.deepcopy(run.searcher)
+            vars(run.searcher).update(vars(copy.deepcopy(self._searcher)))
         searching = queued(setting, queue, self._task())
         if isinstance(self._curves, FormulaCurves):
             options = replace(run, **searching)
