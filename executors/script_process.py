@@ -17,6 +17,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hbsim.core.types import FailureKind
 from hbsim.executors import processes
 from hbsim.script import GO_ON, LEAVE, WAITS
 
@@ -27,7 +28,8 @@ _CHUNK: Final = 1 << 16
 _LOOK: Final = 0.02  # seconds between two looks at processes that nothing announces
 _HOLD: Final = 0.5  # seconds within which a signal stops processes
 _SHARE: Final = 0.9  # of the grace: the trial's process has to end within it, too
-_MEMORY: Final = ("out of memory", "can't allocate memory", "MemoryError")
+_LINES: Final = 40  # of stderr that may tell why a script has failed
+_SIGNALLED: Final = 128  # a shell's exit status is this much more than the signal that ended its command
 
 
 class ScriptFailed(Exception):
@@ -35,14 +37,13 @@ class ScriptFailed(Exception):
 
     Attributes
     ----------
-    kind : str
-        The kind of failure: ``"oom"`` or ``"error"``.
+    kind : FailureKind
+        The kind of failure: ``"oom"``, ``"lost"`` if a signal from elsewhere has ended it, or ``"error"``.
     """
 
-    @property
-    def kind(self) -> str:
-        """The kind of failure: out of memory, or any other error."""
-        return "oom" if any(text in str(self) for text in _MEMORY) else "error"
+    def __init__(self, reason: str, kind: FailureKind = "error") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class Pipes:
@@ -91,6 +92,7 @@ class Script:
         # Whether the script waits for an answer, is stopped by a signal, has to end.
         self._waits = self._is_held = self._is_over = False
         self._last = b""  # of stderr
+        self._oom = processes.OomWatch()
         self._unfinished = {"reports": b"", "stdout": b""}  # lines without their ends
         self._selector = selectors.DefaultSelector()
         self._add(pipes.reports, self._take_reports)
@@ -114,9 +116,20 @@ class Script:
         self._look(0.0)
         status = self._process.returncode
         if status:
-            what = f"killed by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
-            lines = self._last.decode("utf-8", "replace").strip().splitlines()
-            raise ScriptFailed(f"{what}: {lines[-1].strip()[:300]}" if lines else what)
+            raise self._failure(status)
+
+    def _failure(self, status: int) -> ScriptFailed:
+        """Return why the script has failed, by its status and what it has printed on stderr."""
+        what = f"killed by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
+        lines = self._last.decode("utf-8", "replace").strip().splitlines()[-_LINES:]
+        of_memory = next((line for line in reversed(lines) if processes.tells_of_memory(line)), None)
+        if of_memory is not None:  # not always the last line: launchers and loggers print after it
+            return ScriptFailed(f"{what}: {of_memory.strip()[:300]}", "oom")
+        number = -status if status < 0 else status - _SIGNALLED
+        if number == signal.SIGKILL and self._oom.happened():
+            return ScriptFailed(f"{what}: the system ran out of memory", "oom")
+        reason = f"{what}: {lines[-1].strip()[:300]}" if lines else what
+        return ScriptFailed(reason, "lost" if number in (signal.SIGKILL, signal.SIGTERM) else "error")
 
     def state(self, folder: Path) -> Path | None:
         """Return the script's checkpoint folder to be copied, None if it is empty.

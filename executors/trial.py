@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -35,7 +36,7 @@ from hbsim.executors.trial_session import (
 )
 
 _FOLDER = Path(__file__).parent
-_NO_MEMORY = ("out of memory", "can't allocate memory")  # PyTorch's texts in a plain RuntimeError
+_CLASSES = ("OutOfMemoryError", "ResourceExhaustedError")  # of PyTorch and CuPy, and of TensorFlow
 
 
 def run(function: Callable[..., object], connection: socket.socket) -> int:
@@ -201,15 +202,14 @@ def _exit_status(error: SystemExit) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
+    """Return whether an error, or the one that caused it, is a lack of memory: of the host, or of a GPU."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return False
-    kinds = (getattr(torch, "OutOfMemoryError", None), getattr(torch.cuda, "OutOfMemoryError", None))
-    if isinstance(error, tuple(kind for kind in kinds if kind is not None)):
+    if isinstance(error, RuntimeError) and processes.tells_of_memory(_text(error)):
+        return True  # of PyTorch and JAX, which have no class of their own for all cases
+    if any(kind.__name__ in _CLASSES for kind in type(error).__mro__):
         return True
-    return isinstance(error, RuntimeError) and any(words in _text(error) for words in _NO_MEMORY)
+    return error.__cause__ is not None and _is_out_of_memory(error.__cause__)
 
 
 def _reason(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from hbsim.autotorch.searchers import BaseSearcher, SearcherOfConfigs
 from hbsim.core.factory import make_scheduler
 from hbsim.core.numbers import exact
 from hbsim.core.space import space_of
@@ -18,7 +19,6 @@ from hbsim.searchers import SEARCHERS, Searcher, ends
 from hbsim.study.options import RunOptions, check_names
 
 if TYPE_CHECKING:
-    from hbsim.autotorch.searchers import BaseSearcher
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.space import Space
 
@@ -132,16 +132,16 @@ def chosen_max_reward(value: object, mode: str) -> float | None:
     return float(exact("max_reward", value))
 
 
-def chosen_searcher(
-    searcher: str | Searcher | BaseSearcher | None, bayesopt: str
-) -> str | Searcher | BaseSearcher | None:
-    """Return the searcher; AutoTorch's ``"bayesopt"`` is `bayesopt` here.
+def chosen_searcher(searcher: str | Searcher | BaseSearcher | None, bayesopt: str) -> str | Searcher | None:
+    """Return the searcher; AutoTorch's ``"bayesopt"`` is `bayesopt` here, and its objects are wrapped.
 
     Raises
     ------
     ParameterError
         If the name is a misspelling of it.
     """
+    if isinstance(searcher, BaseSearcher):
+        return SearcherOfConfigs(searcher)
     if not isinstance(searcher, str):
         return searcher
     if searcher == BAYESOPT:

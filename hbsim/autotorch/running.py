@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hbsim.autotorch.searchers import BaseSearcher
+from hbsim.autotorch.searchers import SearcherOfConfigs
 from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
 from hbsim.executors.local import LOG, trial_folder
 from hbsim.runner.lock import StudyLock
@@ -135,7 +135,7 @@ class StudyRunner:
 
     def _check_searcher(self) -> None:
         """Refuse to resume with a searcher object: it has seen the study, and a replay would repeat it."""
-        if self._runs and not isinstance(self._study.setting.run.searcher, str | BaseSearcher | None):
+        if self._runs and not isinstance(self._study.setting.run.searcher, str | SearcherOfConfigs | None):
             text = "the searcher object has been used: go on in a new scheduler, with resume=True and "
             raise HbsimError(f"{text}a new searcher")
 

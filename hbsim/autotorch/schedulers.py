@@ -94,7 +94,6 @@ class TaskScheduler:
         self._running = StudyRunner(self._study, place, resume)
         self._fresh = self._study.fresh(setting.num_trials)
         self._queue: list[tuple[int, list[float]]] = []
-        self._known: tuple[object, BaseSearcher] | None = None  # of a searcher by name, and what it knows
         self._scheduled = 0  # how many trials `schedule_next` and `add_job` have asked for, in all
 
     @property
@@ -332,27 +331,20 @@ class TaskScheduler:
 
     @property
     def searcher(self) -> BaseSearcher | Searcher:
-        """The searcher that was given; of one by name, one of the same kind that knows what the study found.
+        """The searcher, with the results so far: the object that was given, or a new one for a name.
 
-        Raises
-        ------
-        HbsimError
-            The configurations of a simulation are rows of a table.
+        Rewards are maximised: with ``mode="min"`` they are the negative of the values.
         """
-        given, space = self._setting.run.searcher, self._study.space
-        if not isinstance(given, str | None):
-            return given  # type: ignore[no-any-return]
-        if space is None:
-            raise HbsimError("the configurations are rows of a table: no searcher chooses among their values")
         from hbsim.autotorch.searchers import searcher_of
 
-        known = (self._running.result, len(self.config_history))
-        if self._known is None or self._known[0] != known:
-            self._known = (
-                known,
-                searcher_of(self._setting, space, self.config_history, self.training_history),
-            )
-        return self._known[1]
+        return searcher_of(self._setting.run.searcher, self._study.task, self._results())
+
+    def _results(self) -> list[tuple[dict[str, object], float]]:
+        """Return the configuration and the best value of each trial that has reported a number."""
+        if self._running.result is None:
+            return []
+        best = dict(self.result.trials.select("trial", "best").drop_nulls().iter_rows())
+        return [(config, best[trial]) for trial, config in self.config_history.items() if trial in best]
 
     @property
     def metadata(self) -> dict[str, object]:
@@ -360,7 +352,7 @@ class TaskScheduler:
         setting = self._setting
         return {
             "search_space": {} if self._study.space is None else dict(self._study.space.parameters),
-            "search_strategy": setting.run.searcher or "random",
+            "search_strategy": getattr(setting.run.searcher, "searcher", setting.run.searcher) or "random",
             "stop_criterion": {"time_limits": setting.run.max_time, "max_reward": setting.run.max_reward},
             "resources_per_trial": setting.run.resource,
         }
@@ -509,7 +501,7 @@ class FIFOScheduler(TaskScheduler):
         on the machine.
     searcher : str, Searcher or BaseSearcher, optional
         Chooses configurations; by default ``"random"``. ``"bayesopt"`` is ``"gp"`` here, and ``"mobster"`` in
-        `HyperbandScheduler`. An object goes on from its present state.
+        `HyperbandScheduler`. An object goes on from its present state. AutoTorch's are in `hbsim.searcher`.
     search_options : dict, optional
         Of a searcher by name: see `hbsim.searchers.make_searcher`.
     checkpoint : path or None
@@ -604,9 +596,7 @@ class FIFOScheduler(TaskScheduler):
             "sim" if executor == "sim" else where if isinstance(where, str) else type(where).__name__.lower()
         )
         searcher = chosen_searcher(searcher, self._bayesopt)
-        is_autotorchs = hasattr(searcher, "get_config")
-        if not is_autotorchs or search_options:
-            check_searcher(searcher, search_options, resumes=kind != "sim")
+        check_searcher(searcher, search_options, resumes=kind != "sim")
         with in_autotorch_words():
             run = RunOptions.checked(
                 workers=workers,

@@ -6,8 +6,9 @@ They are used by hand, in a loop, or given to AutoTorch's schedulers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from math import inf, isfinite, nan
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -15,11 +16,7 @@ from hbsim.core.space import Real, Space, from_configspace
 from hbsim.errors import ParameterError, nearest
 from hbsim.options import one_of
 from hbsim.searchers import Searcher, SearchTask, make_searcher
-from hbsim.searchers.protocol import Floats
-
-if TYPE_CHECKING:
-    from hbsim.autotorch.options import StudyParameters
-    from hbsim.core.types import Mode
+from hbsim.searchers.protocol import Configurations, Floats
 
 Config: TypeAlias = dict[str, object]
 _Key: TypeAlias = tuple[tuple[str, object], ...]
@@ -365,35 +362,44 @@ class SearcherOfConfigs:
     ----------
     searcher : BaseSearcher
         The searcher.
-    space : Space
-        The study's.
-    mode : "max" or "min"
-        Whether the metric is maximised or minimised.
-    time_attr, metric : str
-        The reported names of the resource, and of the metric that decides.
-
-    Raises
-    ------
-    ParameterError
-        The searcher's space has other parameters.
     """
 
     model_based = True  # it is asked when a trial starts: it may be told of queued configurations before
     listens = True
 
-    def __init__(
-        self, searcher: BaseSearcher, space: Space | None, mode: Mode, time_attr: str, metric: str
-    ) -> None:
-        names = None if space is None else set(space)
-        if space is None or set(searcher.space) != names:
-            there = "rows of a table" if space is None else ", ".join(space)
-            rule = f"searches over {', '.join(searcher.space)}; this study has {there}"
-            raise ParameterError("searcher", type(searcher).__name__, rule)
-        searcher.time_attr = time_attr
+    def __init__(self, searcher: BaseSearcher) -> None:
         self.searcher, self.name = searcher, type(searcher).__name__
-        self._space, self._metric, self._sign = space, metric, 1.0 if mode == "max" else -1.0
-        self._configs: list[Config] = []
+        self._space, self._metric, self._sign = searcher.space, "reward", 1.0
+        self._suggested: list[Config] = []  # of all runs of the study
+        self._told: set[tuple[int, float, bool]] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._place = 0  # among those suggested
+        self._configs: list[Config] = []  # by trial
         self._last: dict[int, dict[str, Any]] = {}  # by trial, the arguments of the last update
+
+    def bind(self, task: SearchTask, time_attr: str, metric: str) -> None:
+        """Use it for a study: its task, and the reported names of its resource and its metric.
+
+        Raises
+        ------
+        ParameterError
+            The searcher's space has other parameters.
+        """
+        space = None if task.rows is not None else task.space
+        if space is None or set(space) != set(self.searcher.space):
+            there = "rows of a table" if space is None else ", ".join(space)
+            rule = f"searches over {', '.join(self.searcher.space)}; this study has {there}"
+            raise ParameterError("searcher", self.name, rule)
+        self.searcher.time_attr = time_attr
+        self._space, self._metric, self._sign = space, metric, 1.0 if task.mode == "max" else -1.0
+
+    def again(self) -> SearcherOfConfigs:
+        """Return the searcher for a run of the study from its beginning: of what it knows, nothing is new."""
+        fresh = copy(self)
+        fresh._begin()
+        return fresh
 
     @property
     def limit(self) -> int | None:
@@ -403,18 +409,28 @@ class SearcherOfConfigs:
 
     def suggest(self, n: int) -> Floats:
         """Return the next n configurations, points of the unit cube, shape (n, d)."""
-        points = [self._point(self.searcher.get_config()) for _ in range(n)]
+        points = []
+        for _ in range(n):
+            if self._place == len(self._suggested):
+                self._suggested.append(dict(self.searcher.get_config()))
+            config = self._suggested[self._place]
+            self._place += 1
+            points.append(self._point(config))
+            self._configs.append(config)
         return np.array(points, dtype=np.float64).reshape(n, self._space.dimension)
 
-    def resume(self, configurations: Floats) -> None:
+    def resume(self, configurations: Configurations) -> None:
         """Go on after configurations that were suggested before a restart."""
-        for config in self._space.mappings(configurations):
-            self._configs.append(config)
-            self.searcher.resume(config)
+        for config in self._space.mappings(np.asarray(configurations, dtype=np.float64)):
+            if self._place == len(self._suggested):
+                self._suggested.append(config)
+                self.searcher.resume(config)
+            self._configs.append(self._suggested[self._place])
+            self._place += 1
 
-    def queued(self, configurations: Floats) -> None:
+    def queued(self, configurations: Configurations) -> None:
         """Take configurations that come before those that it suggests."""
-        for config in self._space.mappings(configurations):
+        for config in self._space.mappings(np.asarray(configurations, dtype=np.float64)):
             self._configs.append(config)
             self.searcher.queued(config)
 
@@ -426,12 +442,19 @@ class SearcherOfConfigs:
         """Pass it on as a reward of the trial's configuration."""
         reward = nan if value is None else self._sign * value
         self._last[trial] = {self._metric: value, self.searcher.time_attr: level, "reward": reward}
-        self.searcher.update(config=self._configs[trial], **self._last[trial])
+        self._update(trial, level)
 
     def forget(self, trial: int) -> None:
         """Pass on that the trial no longer runs, if it had a reward."""
         if trial in self._last:
-            self.searcher.update(config=self._configs[trial], **self._last[trial], terminated=True)
+            self._update(trial, self._last[trial][self.searcher.time_attr], terminated=True)
+
+    def _update(self, trial: int, level: float, terminated: bool = False) -> None:
+        told = (trial, level, terminated)
+        if told not in self._told:  # in an earlier run
+            self._told.add(told)
+            ended = {"terminated": True} if terminated else {}
+            self.searcher.update(config=self._configs[trial], **self._last[trial], **ended)
 
     def _point(self, config: Mapping[str, object]) -> Floats:
         given: Config = {}
@@ -443,38 +466,40 @@ class SearcherOfConfigs:
             if isinstance(parameter, Real) and isinstance(value, float):
                 value = min(max(value, parameter.low), parameter.high)  # ConfigSpace rounds bounds
             given[name] = value
-        self._configs.append(dict(config))
         return self._space.encode(given)
 
 
 def searcher_of(
-    setting: StudyParameters,
-    space: Space,
-    configs: Mapping[int, Config],
-    history: Mapping[int, Sequence[Mapping[str, Any]]],
-) -> BaseSearcher:
-    """Return a searcher of the kind that a study names, which knows the study's configurations and rewards.
+    searcher: Searcher | str | None, task: SearchTask, results: Sequence[tuple[Config, float]]
+) -> BaseSearcher | Searcher:
+    """Return a study's searcher as AutoTorch's schedulers show it.
 
     Parameters
     ----------
-    setting : StudyParameters
-        The study's parameters.
-    space : Space
-        Its space.
-    configs, history : mapping
-        The configurations and reports of its trials; see `TaskScheduler.training_history`.
+    searcher : Searcher, str or None
+        The study's.
+    task : SearchTask
+        Its task.
+    results : sequence of (dict, float)
+        The configurations so far, and the best value of each.
+
+    Returns
+    -------
+    searcher : BaseSearcher or Searcher
+        The object itself; of a name a new `BaseSearcher` that knows the results. Rewards are maximised.
     """
-    run, sign = setting.run, 1.0 if setting.mode == "max" else -1.0
-    max_t: Any = setting.rungs["max_t"]
-    task = SearchTask(space, run.seed, mode="max", max_t=max_t)
-    found = SuggestingSearcher(space)
-    found.time_attr = run.time_attr
-    found._searcher = make_searcher(run.searcher or "random", task, run.search_options)
-    found.model_based = found._searcher.model_based
-    for trial, config in configs.items():
-        found.resume(config)
-        for report in history.get(trial, ()):
-            value = report[str(run.metric)]
-            reward = nan if value is None else sign * value
-            found.update(config, reward, done=True, **{run.time_attr: report[run.time_attr]})
-    return found
+    if isinstance(searcher, SearcherOfConfigs):
+        return searcher.searcher
+    if searcher is not None and not isinstance(searcher, str):
+        return searcher
+    space = task.space or Space({})
+    shown: BaseSearcher
+    if searcher in (None, "random") and task.rows is None:
+        shown = RandomSearcher(space, task.seed)
+    elif searcher == "grid":
+        shown = GridSearcher(space)
+    else:
+        shown = BaseSearcher(space)
+    for config, value in results:
+        shown.update(config, value if task.mode == "max" else -value, done=True)
+    return shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import warnings
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import numpy as np
 
 from hbsim.autotorch.options import StudyParameters, in_autotorch_words
 from hbsim.autotorch.running import CheckpointFolder
-from hbsim.autotorch.searchers import BaseSearcher, SearcherOfConfigs
+from hbsim.autotorch.searchers import SearcherOfConfigs
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.space import Space
 from hbsim.errors import HbsimWarning, ParameterError
@@ -61,6 +60,11 @@ class AutoTorchStudy(Protocol):
     setting: StudyParameters
     space: Space | None
     surrogate: str | None
+
+    @property
+    def task(self) -> SearchTask:
+        """What its searcher searches over."""
+        ...
 
     def fresh(self, num_trials: int | None) -> Scheduler:
         """Return a new core scheduler that starts so many trials."""
@@ -118,8 +122,8 @@ class LocalStudy:
         self.setting = setting
         self._max_t = setting.make_scheduler(setting.num_trials).options.max_t
         self.space: Space | None = _function(setting).space
-        self._task = SearchTask(self.space, setting.run.seed, mode=setting.mode, max_t=self._max_t)
-        check_named(setting, self._task)
+        self.task = SearchTask(self.space, setting.run.seed, mode=setting.mode, max_t=self._max_t)
+        check_named(setting, self.task)
         check_share(check_executor(setting.run.executor), setting.run.workers, setting.run.resource)
 
     def fresh(self, num_trials: int | None) -> Scheduler:
@@ -143,7 +147,7 @@ class LocalStudy:
             folder=place.path,
             resume=resume,
             max_time=time_out,
-            **queued(setting, queue, self._task),
+            **queued(setting, queue, self.task),
         )
         with in_autotorch_words():
             return run_study(setting.train_fn, self.fresh(goals[-1]), options)
@@ -154,7 +158,7 @@ class LocalStudy:
 
 
 def check_named(setting: StudyParameters, task: SearchTask) -> None:
-    """Check a searcher by name, and its options, for a task.
+    """Check a searcher by name, and its options, for a task; or one of AutoTorch's.
 
     Raises
     ------
@@ -164,26 +168,21 @@ def check_named(setting: StudyParameters, task: SearchTask) -> None:
     searcher = setting.run.searcher
     if searcher is None or isinstance(searcher, str):
         make_searcher(searcher or "random", task, setting.run.search_options)
-    elif isinstance(searcher, BaseSearcher):
-        _of_configs(setting, searcher, task)
-
-
-def _of_configs(setting: StudyParameters, searcher: BaseSearcher, task: SearchTask) -> SearcherOfConfigs:
-    run = setting.run
-    return SearcherOfConfigs(searcher, task.space, setting.mode, run.time_attr, str(run.metric))
+    if isinstance(searcher, SearcherOfConfigs):
+        searcher.bind(task, setting.run.time_attr, str(setting.run.metric))
 
 
 def queued(setting: StudyParameters, queue: Queue, task: SearchTask) -> dict[str, Any]:
     """Return a study's searcher and its options; queued points make it a searcher object."""
     given, options = setting.run.searcher, setting.run.search_options
+    if isinstance(given, SearcherOfConfigs):
+        given = given.again()
     pending = True if setting.maxt_pending and getattr(given, "model_based", False) else None
-    if not queue and pending is None and not isinstance(given, BaseSearcher):
+    if not queue and pending is None:
         return {"searcher": given, "search_options": options}
     searcher: Any = given
     if given is None or isinstance(given, str):
         searcher = make_searcher(given or "random", task, options)
-    elif isinstance(given, BaseSearcher):
-        searcher = _of_configs(setting, given, task)
     if pending and not queue:
         searcher = FirstPoints(searcher, np.empty((0, 0)), pending)
     # Trials in a row make one queue: their numbers grow as fast as their places.
@@ -222,7 +221,6 @@ class SimulatedStudy:
     def __init__(self, setting: StudyParameters, surrogate: object, cluster: Cluster | None) -> None:
         self.setting = setting
         self._cluster = cluster
-        self._searcher: BaseSearcher | None = None  # as it was before the study
         self._curves = _curves(setting, surrogate)
         self.surrogate: str | None = self._curves.name
         self.space: Space | None = self._curves.space if self._curves.rows is None else None
@@ -236,10 +234,12 @@ class SimulatedStudy:
             raise ParameterError("mode", setting.mode, rule)
         check_levels(curves, self._fresh(setting.num_trials).levels)
         self._check_rows(setting.num_trials)
-        check_named(setting, self._task())
+        check_named(setting, self.task)
         self._workers()
 
-    def _task(self) -> SearchTask:
+    @property
+    def task(self) -> SearchTask:
+        """What its searcher searches over."""
         curves, setting = self._curves, self.setting
         named = setting.run.searcher not in (None, "random") or setting.run.search_options
         points = getattr(curves, "points", None) if curves.rows is not None and named else None
@@ -282,10 +282,7 @@ class SimulatedStudy:
         """Simulate the study, always from its beginning; nothing is written."""
         setting, scheduler, run = self.setting, self.fresh(goals[0]), self.setting.run
         self._check_rows(goals[-1])
-        if isinstance(run.searcher, BaseSearcher):  # from its beginning, too
-            self._searcher = self._searcher or copy.deepcopy(run.searcher)
-            vars(run.searcher).update(vars(copy.deepcopy(self._searcher)))
-        searching = queued(setting, queue, self._task())
+        searching = queued(setting, queue, self.task)
         if isinstance(self._curves, FormulaCurves):
             options = replace(run, **searching)
             searching = {"searcher": self._curves.make_searcher(scheduler, options), "search_options": None}

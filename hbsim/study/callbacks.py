@@ -437,7 +437,7 @@ def check_callbacks(field: str, value: object) -> tuple[str | Callback, ...]:
     Raises
     ------
     ParameterError
-        An element is none of these, there is no such file, or an adapter's package is not installed.
+        An element is none of these, or an adapter's package is not installed.
     """
     if isinstance(value, str | Callback) or not isinstance(value, Sequence):
         raise ParameterError(field, value, "must be a list of hbsim.Callback objects or names")
@@ -449,12 +449,9 @@ def check_callbacks(field: str, value: object) -> tuple[str | Callback, ...]:
         if not isinstance(one, str):
             raise ParameterError(field, one, "must be an hbsim.Callback, or the name of one")
         file, colon, name = one.rpartition(":")
-        if colon and file.endswith(".py") and name.isidentifier():
-            if not Path(file).is_file():
-                raise ParameterError(field, one, f"there is no file {file}")
-        elif one in ADAPTERS:
+        if one in ADAPTERS:
             load_callback(one, field)
-        else:
+        elif not (colon and file.endswith(".py") and name.isidentifier()):
             names = ", ".join(ADAPTERS)
             raise ParameterError(field, one, f"must be {names} or FILE.py:NAME.{nearest(one, ADAPTERS)}")
     return tuple(value)
@@ -473,6 +470,8 @@ def load_callback(text: str, field: str = "callbacks") -> Callback:
         made: Any = getattr(import_module(module), name)
     else:
         file, _, name = text.rpartition(":")
+        if not Path(file).is_file():
+            raise ParameterError(field, text, f"there is no file {file}")
         if (folder := str(Path(file).resolve().parent)) not in sys.path:
             sys.path.append(folder)  # for the modules beside it
         try:

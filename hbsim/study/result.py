@@ -322,23 +322,11 @@ class RunResult:
         return text
 
     def _repr_html_(self) -> str:
-        """Return the HTML that a notebook shows: how the study stands, and its best trials."""
-        from html import escape
-
+        """Return the HTML that a notebook shows: how the study stands, its best trials, and its curves."""
+        from hbsim.bench.study_page import notebook
         from hbsim.study.status import read_status
 
-        status = read_status(self.folder, forecast=False)
-        names = list(self.spec.space)
-        head = ["trial", status.summary.metric, self.spec.time_attr, "status", *names]
-        rows = [
-            [one.trial, f"{one.best:.5g}", f"{one.resource:g}", one.status]
-            + [one.configuration.get(name, "") for name in names]
-            for one in status.top()
-        ]
-        cells = ["".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows]
-        table = "".join(f"<th>{escape(name)}</th>" for name in head) + "".join(f"<tr>{row}" for row in cells)
-        lines = (status.summary.name(), status.state_text, status.summary.trials(), status.summary.best())
-        return "<br>".join(map(escape, lines)) + f"<table><tr>{table}</table>"
+        return notebook(read_status(self.folder, forecast=False))
 
     def write(self) -> None:
         """Write the tables as Parquet files and the summary into the study's folder.

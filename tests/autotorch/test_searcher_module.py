@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import hbsim
 from hbsim.autotorch.searchers import SearcherOfConfigs
 from hbsim.errors import ParameterError
+from hbsim.searchers import SearchTask
 from tests.profile import examples
 
 SPACE = hbsim.Space({"lr": hbsim.Real(1e-3, 1.0, log=True), "net": hbsim.List(hbsim.Int(1, 3), "x")})
@@ -193,7 +194,8 @@ class Halves(hbsim.searcher.BaseSearcher):
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_a_searcher_of_the_users_own_in_a_study(mode: Any) -> None:
     own = Halves(SPACE)
-    searcher = SearcherOfConfigs(own, SPACE, mode, "step", "loss")
+    searcher = SearcherOfConfigs(own)
+    searcher.bind(SearchTask(SPACE, 0, mode=mode), "step", "loss")
     queue = SPACE.encode({"lr": 0.125, "net.0": 1})[np.newaxis]
     searcher.queued(queue)
     points = searcher.suggest(2)
@@ -211,19 +213,31 @@ def test_a_searcher_of_the_users_own_in_a_study(mode: Any) -> None:
 
 
 def test_another_space_is_refused() -> None:
-    for space in (FEW, None):
+    for task in (SearchTask(FEW, 0), SearchTask(None, 0, rows=3), SearchTask(SPACE, 0, rows=3)):
+        searcher = SearcherOfConfigs(hbsim.searcher.RandomSearcher(SPACE))
         with pytest.raises(ParameterError, match=r"searches over lr, net\.0") as caught:
-            SearcherOfConfigs(hbsim.searcher.RandomSearcher(SPACE), space, "max", "epoch", "accuracy")
+            searcher.bind(task, "epoch", "accuracy")
         assert caught.value.field == "searcher"
 
 
 def test_one_that_is_used_again_goes_on() -> None:
-    """What it handed out before is not handed out again, and does not count twice."""
-    own = hbsim.searcher.RandomSearcher(SPACE)
-    first = SearcherOfConfigs(own, SPACE, "max", "epoch", "accuracy").suggest(3)
-    again = SearcherOfConfigs(own, SPACE, "max", "epoch", "accuracy")
-    again.resume(first)
-    fresh = hbsim.searcher.RandomSearcher(SPACE)
-    resumed = SearcherOfConfigs(fresh, SPACE, "max", "epoch", "accuracy")
+    """What it handed out before it hands out again, in a run from the beginning, and hears once only."""
+    own = Halves(SPACE)
+    made = SearcherOfConfigs(own)
+    first = made.suggest(3)
+    made.observe(0, 1.0, 0.5)
+    again = made.again()
+    assert again.suggest(2).tolist() == first[:2].tolist()
+    again.observe(0, 1.0, 0.5)
+    again.observe(1, 1.0, 0.5)
+    assert [lr for lr, *_ in own.told] == [1.0, 0.5]
+    resumed = made.again()
     resumed.resume(first)
-    assert again.suggest(2).tolist() == resumed.suggest(2).tolist()
+    assert SPACE.mappings(resumed.suggest(1)) == [{"lr": pytest.approx(0.125), "net.0": 2}]
+
+
+def test_one_that_is_resumed_goes_on_as_it_would_have() -> None:
+    whole = SearcherOfConfigs(hbsim.searcher.RandomSearcher(FEW)).suggest(4)
+    resumed = SearcherOfConfigs(hbsim.searcher.RandomSearcher(FEW))
+    resumed.resume(whole[:2])
+    assert resumed.suggest(2).tolist() == whole[2:].tolist()

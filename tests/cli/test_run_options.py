@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -393,3 +395,30 @@ def test_a_duration_on_the_command_line_and_in_a_file(call, tmp_path, asked):
     assert asked["trial_timeout"] == 7200
     assert call("run", "study.toml", "--write-toml", "written.toml").code == 0
     assert "trial_timeout = 7200" in Path("written.toml").read_text()
+
+
+def test_callbacks_are_known_when_a_study_is_resumed(call, asked, whole, tmp_path):
+    folder = tmp_path / "exp"
+    shutil.copytree(whole, folder)
+    path = folder / "environment.json"
+    content = json.loads(path.read_text())
+    content["runs"][-1]["argv"] += ["--callback", "wandb", "--callback", "mine.py:Table"]
+    path.write_text(json.dumps(content))
+    call("run", "--resume", "--out", str(folder))
+    assert asked["callbacks"] == ["wandb", f"{whole.parent}/mine.py:Table"]
+    call("run", "--resume", "--out", str(folder), "--callback", "mlflow")
+    assert asked["callbacks"] == ["mlflow"]
+
+
+def test_callbacks_in_a_file_of_a_study(call, asked, tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine.py").write_text("import hbsim\nclass Table(hbsim.Callback): pass\n")
+    text = 'train = "train.py:train_fn"\nnum_trials = 1\ncallbacks = {}\n'
+    text += '[scheduler]\ntype = "promotion"\nmax_t = 9\n'
+    (tmp_path / "there" / "study.toml").write_text(text.format('["tensorboard", "mine.py:Table"]'))
+    call("run", "there/study.toml")
+    assert asked["callbacks"] == ["tensorboard", "there/mine.py:Table"]
+    assert call("run", "there/study.toml", "--write-toml", "written.toml").code == 0
+    assert 'callbacks = ["tensorboard", "there/mine.py:Table"]' in Path("written.toml").read_text()
+    (tmp_path / "there" / "study.toml").write_text(text.format('"wanb"'))
+    assert 'callbacks = "wanb": must be mlflow, tensorboard, wandb or' in call("run", "there/study.toml").err
