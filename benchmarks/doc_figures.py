@@ -123,7 +123,7 @@ def rooms() -> Any:
     return alt.layer(boxes, *texts).properties(width=720, height=52 * len(ROOMS))
 
 
-FIGURES: Final = {"rungs": rungs, "rooms": rooms}
+FIGURES: Final = {"rungs-fill": rungs, "rooms": rooms}
 
 
 def main() -> None:

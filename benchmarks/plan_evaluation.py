@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from hbsim.planning.forecast import Outcome, Study, planned, run_all
+from hbsim.planning.forecast import Outcome, Study, planned, regrets, run_all
 from hbsim.planning.library import SECONDS, Task
 from hbsim.planning.plan import Plan, Preparation, prepare
 from hbsim.planning.recommend import FAR, normalised
@@ -113,8 +113,8 @@ def _width(name: str, low: float, high: float, end: float) -> float:
 
 def recommended(plan: Plan, truth: list[list[Outcome]], worst: float) -> dict[str, Any]:
     """Return the normalised regret of what a plan recommends, of the default, and of each variant."""
-    regrets = np.array([[one.regret for one in row] for row in truth]).mean(axis=0)
-    scores = normalised(regrets[None], np.array([worst]))[0]
+    found = np.array([regrets(row, plan.setting) for row in truth]).mean(axis=0)
+    scores = normalised(found[None], np.array([worst]))[0]
     labels = [one.label for one in plan.shortlist]
     at = labels.index(plan.recommended.label)
     return {

@@ -23,6 +23,7 @@ NAMES = (
     "reference/cluster.md",
     "reference/core.md",
     "reference/diagnosis.md",
+    "reference/task-library.md",
     "reference/training-function.md",
 )
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in NAMES)]
@@ -47,6 +48,16 @@ def test_the_code_of_the_page_runs(page, capsys, monkeypatch, tmp_path):
         printed = capsys.readouterr().out
         if block[2] is not None:
             assert printed == block[2]
+
+
+def test_the_journal_is_read_as_its_page_says(call, capsys):
+    train = f"{ROOT / 'examples' / 'train.py'}:train_fn"
+    done = call("run", train, "--scheduler", "promotion", "--max-t", "9", "--trials", "3", "--workers", "1")
+    assert done.code == 0
+    page = (ROOT / "docs" / "reference" / "journal.md").read_text("utf-8")
+    (block,) = BLOCK.finditer(page)
+    exec(compile(block[1], "journal.md", "exec"), {"__name__": "page"})
+    assert capsys.readouterr().out == block[2]
 
 
 def test_the_command_of_the_page_about_brackets_explains_a_trial(call):

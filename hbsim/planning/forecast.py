@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 GRID: Final = 48  # points of time at which what has come by then is noted
 TAIL: Final = 0.1  # outside of each end of an 80 % interval
 TOLERANCE: Final = 0.01  # without it, intervals of costs that never differ would be single numbers
+LEAST_COMPARED: Final = 2.0  # full runs, one after the other
 WORST: Final = 0.95  # quantile of the configurations beyond which one regret is as bad as another
 # The quantities of a forecast, in the order of the tables.
 QUANTITIES: Final = (
@@ -55,7 +56,7 @@ class PlannedCurves(SurrogateBase):
         self.levels, self.values, self.seconds = levels, values, seconds
         self.resources = tuple(levels.tolist())
         self.max_resource = self.resources[-1]
-        self.rows = len(values)
+        self.rows: int = len(values)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return values and seconds of rows, shapes (n, m)."""
@@ -102,8 +103,7 @@ def planned(task: Task, levels: Floats, unit_seconds: float, pilot: Pilot | None
         rows = draw.rows(np.isfinite(values[:, -1]), random)
         values, seconds = values[rows], seconds[rows]
         values[draw.onsets(len(rows), random)[:, None] <= levels / levels[-1]] = np.nan
-        whole = seconds[:, -1]
-        seconds = seconds * (draw.unit_seconds(whole, random) * levels[-1] / whole)[:, None]
+        seconds = draw.unit_seconds(seconds[:, -1], random)[:, None] * pilot.time_to(levels)
     return PlannedCurves(task.name, task.mode, levels, values, seconds)
 
 
@@ -112,11 +112,12 @@ def planned(task: Task, levels: Floats, unit_seconds: float, pilot: Pilot | None
 
 @dataclass(frozen=True)
 class Scenario:
-    """A variant on a cluster, for so many seconds."""
+    """A variant on a cluster, for `max_time` seconds, of which those up to the `horizon` are simulated."""
 
     variant: Variant
     cluster: Cluster
     max_time: float
+    horizon: float
 
 
 @dataclass(frozen=True)
@@ -127,16 +128,24 @@ class Outcome:
     ----------
     numbers : dict
         By the names of `QUANTITIES`; NaN where there is none, infinite for a first full result after the end.
-    regret : float
-        The distance at max_t between the incumbent and the task's best.
+    times, regrets : array, shape (n,)
+        When the incumbent changed, from 0 on, and how far it is then from the task's best at max_t.
+    exhausted : float
+        When all configurations of the task had been tried once; infinite if they were not.
     started, completed : array, shape (GRID,)
         How many trials had started, and were complete, at evenly spread times up to the end.
     """
 
     numbers: dict[str, float]
-    regret: float
+    times: Floats
+    regrets: Floats
+    exhausted: float
     started: Floats
     completed: Floats
+
+    def regret_at(self, time: float) -> float:
+        """Return how far the incumbent is from the best at a time."""
+        return float(self.regrets[np.searchsorted(self.times, time, side="right") - 1])
 
 
 def outcome(curves: PlannedCurves, scenario: Scenario, seed: int) -> Outcome:
@@ -148,7 +157,7 @@ def outcome(curves: PlannedCurves, scenario: Scenario, seed: int) -> Outcome:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HbsimWarning)
         result = simulate(
-            scheduler, curves, seed=seed, cluster=cluster, max_time=scenario.max_time, replace=True
+            scheduler, curves, seed=seed, cluster=cluster, max_time=scenario.horizon, replace=True
         )
     return _noted(result, curves, scenario, counts)
 
@@ -164,32 +173,44 @@ def _counting(cluster: Cluster) -> tuple[Cluster, bool]:
 def _noted(result: Result, curves: PlannedCurves, scenario: Scenario, counts: bool) -> Outcome:
     from hbsim.core.types import VERDICTS, Verdict
 
-    summary, rows, end = result.summary(), result.simulated.decisions.rows(), scenario.max_time
-    done = rows["time"][rows["verdict"] == VERDICTS.index(Verdict.COMPLETE)]
-    jobs = result.job_rows()
-    started = np.sort(jobs["start_time"][np.unique(jobs["trial"], return_index=True)[1]])
-    times = np.linspace(0.0, end, GRID)
+    summary, rows, jobs = result.summary(), result.simulated.decisions.rows(), result.job_rows()
+    done = np.sort(rows["time"][rows["verdict"] == VERDICTS.index(Verdict.COMPLETE)])
+    began = np.sort(jobs["start_time"][np.unique(jobs["trial"], return_index=True)[1]])
+    started, completed = (_by_time(times, scenario) for times in (began, done))
+    longer = scenario.max_time / scenario.horizon
     disk = float(summary["disk_peak_collected"] or 0.0)  # type: ignore[arg-type]
+    disk *= started[-1] / max(1, len(began))  # nearly all are of trials that are paused for good
     size = 1.0 if counts else _mean_size(scenario.cluster)
     cost = summary["cost"]
-    absent = float(summary["absent_share"])  # type: ignore[arg-type]
+    there = 1.0 - float(summary["absent_share"])  # type: ignore[arg-type]
     numbers = {
-        "trials": float(result.scheduler.started),
-        "completed": float(len(done)),
-        "first_full_result": float(done.min()) if len(done) else math.inf,
+        "trials": started[-1],
+        "completed": completed[-1],
+        "first_full_result": float(done[0]) if len(done) else math.inf,
         "busy_share": float(summary["busy_share"]),  # type: ignore[arg-type]
         "checkpoints": disk / size,
         "disk": math.nan if counts else disk,
-        "machine_hours": scenario.cluster.count_machines * end / 3600.0 * (1.0 - absent),
-        "money": math.nan if cost is None else float(cost),  # type: ignore[arg-type]
+        "machine_hours": scenario.cluster.count_machines * scenario.max_time / 3600.0 * there,
+        "money": math.nan if cost is None else float(cost) * longer,  # type: ignore[arg-type]
     }
-    better = result.incumbent()["trial"]
-    row = int(result.curves.configurations()[better[-1]]) if len(better) else None
-    return Outcome(numbers, curves.regret(row), _counted(started, times), _counted(np.sort(done), times))
+    incumbents = result.incumbent()
+    chosen = result.curves.configurations()[incumbents["trial"].to_numpy()].tolist()
+    regrets = np.array([curves.regret(row) for row in (None, *chosen)])
+    times = np.concatenate([[0.0], incumbents["time"].to_numpy()])
+    again = began[curves.rows] if len(began) > curves.rows else math.inf
+    return Outcome(numbers, times, regrets, float(again), started, completed)
 
 
-def _counted(times: Floats, grid: Floats) -> Floats:
-    return np.searchsorted(times, grid, side="right").astype(np.float64)
+def _by_time(times: Floats, scenario: Scenario) -> Floats:
+    """Return how many of `times` have come by each point of the grid.
+
+    After the horizon they come at the rate of the second half before it.
+    """
+    grid, horizon = np.linspace(0.0, scenario.max_time, GRID), scenario.horizon
+    counts = np.searchsorted(times, np.minimum(grid, horizon), side="right").astype(np.float64)
+    rate = (len(times) - np.searchsorted(times, horizon / 2, side="right")) / (horizon / 2)
+    more: Floats = np.rint(rate * np.maximum(grid - horizon, 0.0))
+    return counts + more
 
 
 def _mean_size(cluster: Cluster) -> float:
@@ -197,6 +218,17 @@ def _mean_size(cluster: Cluster) -> float:
     if isinstance(size, int | float):
         return float(size)
     return float(size.quantile((np.arange(1000) + 0.5) / 1000).mean())  # type: ignore[union-attr]
+
+
+def regrets(outcomes: Sequence[Outcome], setting: Setting) -> list[float]:
+    """Return the regret of each variant, the default first, when they are compared.
+
+    That is when the default has tried all configurations of the task once: later its new trials are the same
+    ones again, as the user's would not be. But two full runs have time to train.
+    """
+    least = LEAST_COMPARED * setting.full_run / max(setting.cluster.speeds)
+    time = max(outcomes[0].exhausted, least)
+    return [one.regret_at(time) for one in outcomes]
 
 
 # Many studies
@@ -274,14 +306,12 @@ def spread(values: Floats, weights: Floats) -> Range:
     if np.isnan(values).any():
         return Range(math.nan, math.nan, math.nan)
     order = np.argsort(values, kind="stable")
-    sums = np.cumsum(weights[order])
-
-    def place(share: float) -> int:
-        return int(min(np.searchsorted(sums, share * sums[-1] - 1e-12), len(sums) - 1))
-
-    tail = np.cumsum(weights[order[::-1]])
-    top = int(min(np.searchsorted(tail, TAIL * tail[-1] - 1e-12), len(tail) - 1))
-    low, median, high = values[order[place(TAIL)]], values[order[place(0.5)]], values[order[::-1][top]]
+    ascending = values[order]
+    below, above = np.cumsum(weights[order]), np.cumsum(weights[order[::-1]])
+    tail = TAIL * (1 + 1 / len(values)) + 1e-9  # so that of few values the interval is not too narrow
+    low = ascending[max(0, int((below <= tail * below[-1]).sum()) - 1)]
+    high = ascending[::-1][max(0, int((above <= tail * above[-1]).sum()) - 1)]
+    median = ascending[min(int(np.searchsorted(below, 0.5 * below[-1] - 1e-9)), len(values) - 1)]
     return Range(float(low) * (1 - TOLERANCE), float(median), float(high) * (1 + TOLERANCE))
 
 

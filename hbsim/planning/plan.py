@@ -34,11 +34,10 @@ if TYPE_CHECKING:
     from hbsim.simulation import Cluster
 
 # Full runs of training of all simulations of a variant together: about 8 and 40 seconds of a core.
-WORK: Final = 2_500.0
+WORK: Final = 1_800.0
 WORK_WITH_PILOT: Final = 12_000.0
 MOST_STUDIES: Final = 240  # more would not narrow what tasks leave open
-LEAST_PER_GROUP: Final = 2
-SMALL: Final = 300.0  # full runs in all: no faster with several processes, which take a second to start
+SMALL: Final = 500.0  # full runs in all: no faster with several processes, which take a second to start
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,14 @@ class Plan:
 
     @cached_property
     def comparison(self) -> pl.DataFrame:
-        """A row for each variant: variant, regret, difference, error, better, far_off, judgement."""
+        """A row for each variant, with the attributes of `Standing` as columns."""
         return recommend.as_frame(self.standings)
 
     @property
     def recommended(self) -> Variant:
         """The variant to run."""
-        name = recommend.recommended(self.standings).variant
-        return next(one for one in self.shortlist if one.label == name)
+        chances = [one.any_full_result for one in self.forecasts]
+        return self.shortlist[recommend.recommended(self.standings, chances)]
 
     @property
     def recommended_forecast(self) -> Forecast:
@@ -289,12 +288,16 @@ class Preparation:
         """Return the studies to simulate: each task, or as many of each group as there is time for."""
         setting = self.setting
         levels = ladder([*self.shortlist])
-        settings = [setting, *self.others]
-        runs = sum(one.max_time * sum(one.cluster.speeds) / one.full_run for one in settings)
+        runs = setting.simulated_runs
+        runs += sum(one.simulated_runs for one in self.others) / len(self.shortlist)
         work = WORK if self.pilot is None else WORK_WITH_PILOT
         chosen = self._chosen(int(min(MOST_STUDIES, work / max(runs, 1.0))))
-        scenarios = [Scenario(one, setting.cluster, setting.max_time) for one in self.shortlist]
-        scenarios += [Scenario(self.shortlist[0], one.cluster, one.max_time) for one in self.others]
+        scenarios = [
+            Scenario(one, setting.cluster, setting.max_time, setting.horizon) for one in self.shortlist
+        ]
+        scenarios += [
+            Scenario(self.shortlist[0], one.cluster, one.max_time, one.horizon) for one in self.others
+        ]
         unit = setting.full_run / setting.max_t
         made = []
         for place, at in enumerate(chosen):
@@ -312,7 +315,7 @@ class Preparation:
         for at, task in enumerate(self.tasks):
             groups.setdefault(task.group, []).append(at)
         most = 2 * len(self.tasks) if self.pilot is None else MOST_STUDIES
-        count = max(LEAST_PER_GROUP * len(groups), min(count, most))
+        count = max(len(groups), min(count, most))
         turns = [
             np.random.default_rng([self.seed, 25, n]).permutation(at) for n, at in enumerate(groups.values())
         ]
@@ -328,8 +331,8 @@ class Preparation:
         """
         setting = self.setting
         if jobs is None:
-            runs = setting.max_time * sum(setting.cluster.speeds) / setting.full_run
-            jobs = 1 if runs * len(self.studies) < SMALL else default_jobs(len(self.studies))
+            runs = setting.simulated_runs * len(self.studies)
+            jobs = 1 if runs < SMALL else default_jobs(len(self.studies))
 
         def count() -> None:
             self.done += 1
@@ -349,7 +352,7 @@ class Preparation:
             forecasts.forecast(other, names[0], [one[k + at] for one in outcomes], weights)
             for at, other in enumerate(self.others)
         ]
-        scores, groups = self._scores(np.array([[one.regret for one in row[:k]] for row in outcomes]))
+        scores, groups = self._scores(np.array([forecasts.regrets(row[:k], setting) for row in outcomes]))
         correlations = [] if self.pilot is None else self.pilot.correlations(np.array(self._ladder()))
         return Plan(
             setting=setting,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.bench.formatting import percent, plural, time_unit
 from hbsim.planning.forecast import Forecast, Range
-from hbsim.planning.recommend import FAR, Standing, recommended
+from hbsim.planning.recommend import FAR, Standing
 from hbsim.validation.report import TextTable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Clock:
 def headline(plan: Plan) -> list[str]:
     """Return what matters most, in sentences: whether there will be a full result, and what to run."""
     clock, chosen = Clock(plan), plan.recommended_forecast
-    end, label = clock.text(chosen.max_time), plan.recommended.label
+    end, label, default = clock.text(chosen.max_time), plan.recommended.label, plan.shortlist[0].label
     none = 1.0 - chosen.any_full_result
     where = "simulated studies with the costs of your pilot" if plan.pilot else "the library's studies"
     first = chosen.ranges["first_full_result"]
@@ -88,13 +88,10 @@ def headline(plan: Plan) -> list[str]:
         text = f"{label} shows no full result within {end} in {percent(none)} of {where}."
     else:
         text = f"{label} shows a full result within {end} in all of {where}."
-    lines = [f"{text} First one: {clock.ranged(first, chosen.max_time)}."]
-    best = recommended(plan.standings)
+    lines = [f"{text} The first one: {clock.ranged(first, chosen.max_time)}."]
+    best = next(one for one in plan.standings if one.variant == label)
     if best.judgement == "better":
-        lines.append(
-            f"Run {label}: it is better than {plan.shortlist[0].label} with probability {best.better:.2f} "
-            f"({difference(best)})."
-        )
+        lines.append(f"Run {label}: it is surely better than {default} ({difference(best)}).")
     else:
         lines.append(f"Run {label}, the default: nothing on the shortlist is surely better.")
     if avoided := [one for one in plan.standings if one.judgement == "avoid"]:
@@ -131,7 +128,10 @@ def facts(plan: Plan) -> list[tuple[str, str]]:
         about += f"a unit takes {_number(float(pilot.unit_seconds.mean()))} s"
     lines.append(("pilot", about))
     simulated = f"{plural(plan.studies, 'study')} of each variant, on {plural(plan.tasks, 'task')} in "
-    lines.append(("simulated", f"{simulated}{plural(plan.groups, 'group')}"))
+    simulated += plural(plan.groups, "group")
+    if setting.horizon < setting.max_time:
+        simulated += f", up to {clock.text(setting.horizon)}; later counts go on at the same rate"
+    lines.append(("simulated", simulated))
     return lines
 
 
@@ -161,7 +161,7 @@ def _forecast_rows(plan: Plan, forecasts: Sequence[Forecast]) -> tuple[list[str]
         "first full result": [
             clock.ranged(one.ranges["first_full_result"], one.max_time) for one in forecasts
         ],
-        "there is one": [percent(one.any_full_result) for one in forecasts],
+        "P(full result)": [percent(one.any_full_result) for one in forecasts],
         "busy": [shares(one.ranges["busy_share"]) for one in forecasts],
         "checkpoints": [counted(one.ranges["checkpoints"]) for one in forecasts],
         "GB": [ranged(one.ranges["disk"]) for one in forecasts],
@@ -389,7 +389,7 @@ def _shown(plan: Plan) -> dict[str, Forecast]:
 def _over_time(plan: Plan, shown: dict[str, Forecast], name: str, title: str, y_title: str) -> Chart:
     import altair as alt
 
-    from hbsim.bench.chart_style import COLOURS, DASHES, HOVER, coloured, data, legend_below, number
+    from hbsim.bench.chart_style import COLOURS, HOVER, coloured, data, legend_below, number
     from hbsim.bench.chart_style import time_unit as axis_unit
 
     end = max(one.max_time for one in shown.values())
@@ -401,7 +401,6 @@ def _over_time(plan: Plan, shown: dict[str, Forecast], name: str, title: str, y_
             low, median, high = (float(value) for value in table[:, at])
             rows.append({"of": label, "time": time / length, "low": low, "median": median, "high": high})
     colours = {label: COLOURS[at % len(COLOURS)] for at, label in enumerate(shown)}
-    dashes = {label: DASHES[at // len(COLOURS) % len(DASHES)] for at, label in enumerate(shown)}
     legend = legend_below(list(shown), WIDTH, symbolType="stroke", symbolSize=260)
     x = alt.X("time:Q", title=f"{unit} of the study", scale=alt.Scale(domain=[0, end / length], nice=False))
     top = max(float(row["high"]) for row in rows)  # type: ignore[arg-type]
@@ -414,9 +413,7 @@ def _over_time(plan: Plan, shown: dict[str, Forecast], name: str, title: str, y_
     band = base.mark_area(opacity=0.16, clip=True, interpolate=shape).encode(
         x=x, y=alt.Y("low:Q", title=y_title, scale=scale, axis=axis), y2="high:Q", color=colour
     )
-    line = base.mark_line(strokeWidth=2, clip=True, interpolate=shape).encode(
-        x=x, y=y, color=colour, strokeDash=coloured("of:N", dashes, None, alt.StrokeDash)
-    )
+    line = base.mark_line(strokeWidth=2, clip=True, interpolate=shape).encode(x=x, y=y, color=colour)
     tips = [alt.Tooltip("of:N", title="with"), *(number(one) for one in ("time", "low", "median", "high"))]
     hover = base.mark_point(**HOVER).encode(x=x, y=y, tooltip=tips)
     about = f"{plan.shortlist[0].label}: medians, and bands of 80 %"
@@ -429,9 +426,7 @@ def chart(plan: Plan) -> Chart:
     """Return both charts, one below the other."""
     import altair as alt
 
-    made: Chart = alt.vconcat(*charts(plan).values()).resolve_scale(
-        color="independent", strokeDash="independent"
-    )
+    made: Chart = alt.vconcat(*charts(plan).values()).resolve_scale(color="independent")
     return made
 
 

@@ -27,6 +27,9 @@ RUNS: Final = "runs"
 MONEY: Final = ("usd", "eur", "gbp", "money")
 DEFAULT: Final = "promotion"
 WHAT_IF: Final = ("workers", "budget")
+# How far studies are simulated: so many full runs on all workers together, but so many on each at least.
+SIMULATED: Final = 200.0
+SIMULATED_EACH: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,21 @@ class Setting:
     def max_time(self) -> float:
         """For how long the study runs: seconds, or full runs where nothing says how long these are."""
         return self.budget.seconds(self.cluster, self.full_run)
+
+    @cached_property
+    def horizon(self) -> float:
+        """Until when the study is simulated; later its counts go on at the same rate."""
+        cluster = self.cluster
+        if cluster.schedule or cluster.trace is not None:  # rates change with the machines that are there
+            return self.max_time
+        speed = math.fsum(cluster.speeds)
+        runs = max(SIMULATED / speed, SIMULATED_EACH * cluster.workers / speed)
+        return min(self.max_time, runs * self.full_run)
+
+    @property
+    def simulated_runs(self) -> float:
+        """How many full runs of training all workers together have time for in a simulation."""
+        return self.horizon * math.fsum(self.cluster.speeds) / self.full_run
 
     def check(self) -> None:
         """Check that the budget buys a full run.
