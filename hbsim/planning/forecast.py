@@ -103,8 +103,7 @@ def planned(task: Task, levels: Floats, unit_seconds: float, pilot: Pilot | None
         rows = draw.rows(np.isfinite(values[:, -1]), random)
         values, seconds = values[rows], seconds[rows]
         values[draw.onsets(len(rows), random)[:, None] <= levels / levels[-1]] = np.nan
-        whole = seconds[:, -1]
-        seconds = seconds * (draw.unit_seconds(whole, random) * levels[-1] / whole)[:, None]
+        seconds = draw.unit_seconds(seconds[:, -1], random)[:, None] * pilot.time_to(levels)
     return PlannedCurves(task.name, task.mode, levels, values, seconds)
 
 

@@ -28,27 +28,27 @@ from hbsim.surrogates.table_files import RecordedCurves
 SECONDS: Final = "seconds"
 CONFIGURATIONS: Final = 400  # of a surrogate with any number of them
 # Recorded curves, each a group by itself: the name of the surrogate, and the unit of its resource.
-RECORDED: Final = {"digits": "epoch", "sgd": "epoch"}
+RECORDED: Final = {"boosting": "round", "digits": "epoch", "sgd": "epoch"}
 # Groups of synthetic curves, by how well ranks at level 1 foretell those at R. The tasks of a group differ in
 # all else: options of `Synthetic`, and the standard deviation of the logarithm of costs.
 SYNTHETIC: Final = {
     "early ranks good": (
         ("early_rank=0.9,noise=0.005,divergence=0.02", 0.0),
-        ("early_rank=0.8,noise=0.02,divergence=0.3,seed=1", 0.5),
-        ("early_rank=0.9,noise=0.05,divergence=0.1,family=exponential,seed=2", 1.0),
+        ("early_rank=0.8,noise=0.02,divergence=0.3,seed=1", 0.3),
+        ("early_rank=0.9,noise=0.05,divergence=0.1,family=exponential,seed=2", 0.7),
     ),
     "early ranks middling": (
-        ("early_rank=0.5,noise=0.005,divergence=0.1,seed=3", 0.3),
-        ("early_rank=0.4,noise=0.02,divergence=0,family=exponential,seed=4", 0.8),
+        ("early_rank=0.5,noise=0.005,divergence=0.1,seed=3", 0.2),
+        ("early_rank=0.4,noise=0.02,divergence=0,family=exponential,seed=4", 0.5),
         ("early_rank=0.5,noise=0.05,divergence=0.5,seed=5", 0.0),
     ),
     "early ranks misleading": (
-        ("early_rank=0.1,noise=0.005,divergence=0.3,seed=6", 1.2),
+        ("early_rank=0.1,noise=0.005,divergence=0.3,seed=6", 0.8),
         ("early_rank=0,noise=0.02,divergence=0.05,seed=7", 0.15),
-        ("early_rank=0,noise=0.05,divergence=0.15,family=exponential,seed=8", 0.5),
+        ("early_rank=0,noise=0.05,divergence=0.15,family=exponential,seed=8", 0.4),
     ),
     "early ranks inverted": (
-        ("early_rank=-0.4,noise=0.005,divergence=0.15,family=exponential,seed=9", 0.7),
+        ("early_rank=-0.4,noise=0.005,divergence=0.15,family=exponential,seed=9", 0.5),
         ("early_rank=-0.6,noise=0.02,divergence=0.5,seed=10", 0.3),
         ("early_rank=-0.5,noise=0.05,divergence=0,seed=11", 0.0),
     ),

@@ -97,7 +97,10 @@ class Pilot:
     ends : array of int, shape (n,)
         How many levels each curve has.
     unit_seconds : array, shape (k,)
-        Seconds that a unit trained, of the curves that trained at all.
+        Mean seconds of a unit up to max_t, of the curves that trained at all: those that end early go on as
+        `clock` says.
+    clock : array, shape (m,)
+        How long it takes to each level, in mean units up to max_t: first units may take longer than others.
     diverged : array of bool, shape (n,)
         Whether the run had no number at its end, or failed.
     max_t : float
@@ -111,6 +114,7 @@ class Pilot:
     values: Floats
     ends: Ints
     unit_seconds: Floats
+    clock: Floats
     diverged: NDArray[np.bool_]
     max_t: float
 
@@ -129,11 +133,13 @@ class Pilot:
         n, failed = len(logs), int(self.diverged.sum())
         std = math.sqrt(float(logs.var(ddof=1)) * (n - 1) / random.chisquare(n - 1))
         mean = float(logs.mean()) + std / math.sqrt(n) * float(random.standard_normal())
-        share = float(random.beta(failed + 0.5, len(self.ends) - failed + 0.5)) if failed else 0.0
-        if not failed:  # all the same, there may be some
-            share = float(random.beta(0.5, len(self.ends) + 0.5))
+        share = float(random.beta(failed + 0.5, len(self.ends) - failed + 0.5))
         at = np.minimum(1.0, self.levels[np.maximum(self.ends[self.diverged] - 1, 0)] / self.max_t)
         return Draw(mean, std, share, at)
+
+    def time_to(self, levels: Floats) -> Floats:
+        """Return how long it takes to levels, in mean units up to max_t."""
+        return _time_to(self.levels, self.clock, levels)
 
     def correlations(self, levels: Floats) -> list[Correlation]:
         """Return the rank correlation of each level with the last one of the pilot, where there is one.
@@ -209,7 +215,9 @@ def read_pilot(
         raise ParameterError("pilot", shown, f"has {there.sum()} curves: at least {LEAST} are needed")
     last = np.maximum(ends - 1, 0)
     rows = np.arange(len(ends))
-    rates = seconds[rows, last] / levels[last]
+    clock = _clock(levels, seconds, ends)
+    clock *= max_t / _time_to(levels, clock, np.array([max_t]))
+    rates = seconds[rows, last] / clock[last]
     rates = rates[there & (rates > 0) & np.isfinite(rates)]
     if len(rates) < LEAST:
         rule = f"has {len(rates)} curves with a time of training: at least {LEAST} are needed"
@@ -229,9 +237,31 @@ def read_pilot(
         values=values[keep],
         ends=ends[keep],
         unit_seconds=rates,
+        clock=clock,
         diverged=diverged[keep],
         max_t=max_t,
     )
+
+
+def _clock(levels: Floats, seconds: Floats, ends: Ints) -> Floats:
+    """Return how long it takes to each level, shape (m,), in any unit.
+
+    Curves that end early are fewer at every level: from one level to the next the time grows as that of the
+    curves that reach both, in sum (the chain ladder of actuaries). Where none does, a unit takes the same.
+    """
+    clock = np.ones(len(levels))
+    for at in range(1, len(levels)):
+        both = ends > at
+        before, after = seconds[both, at - 1].sum(), seconds[both, at].sum()
+        growth = after / before if before > 0 else levels[at] / levels[at - 1]
+        clock[at] = clock[at - 1] * growth
+    return clock
+
+
+def _time_to(known: Floats, clock: Floats, levels: Floats) -> Floats:
+    """Return the time to levels on a clock: straight between known ones, beyond them at the mean pace."""
+    within = np.interp(levels, np.concatenate([[0.0], known]), np.concatenate([[0.0], clock]))
+    return np.where(levels > known[-1], clock[-1] * levels / known[-1], within)
 
 
 def _about_pilot(error: ParameterError | SurrogateError, shown: str) -> HbsimError:
@@ -320,7 +350,7 @@ def _of_study(study: Any, metric: str | None, mode: Mode | None) -> tuple[Table,
     assert isinstance(table, Table)
     table.name = table.source = str(study.folder)
     failed = set(study.trials.filter(study.trials["status"] == "failed")["trial"].to_list())
-    named = table.configurations["trial"].to_list()
+    named = table.configurations["config"].to_list()
     return table, np.array([trial in failed for trial in named], dtype=bool)
 
 

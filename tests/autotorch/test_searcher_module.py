@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from math import inf, nan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -241,3 +243,14 @@ def test_one_that_is_resumed_goes_on_as_it_would_have() -> None:
     resumed = SearcherOfConfigs(hbsim.searcher.RandomSearcher(FEW))
     resumed.resume(whole[:2])
     assert resumed.suggest(2).tolist() == whole[2:].tolist()
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "from-autotorch.md"
+
+
+def test_the_loop_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ConfigSpace", reason="needs the extra search")
+    (block,) = [part for part in PAGE.read_text("utf-8").split("```python\n")[1:] if "get_config" in part]
+    exec(block.split("```")[0], {"at": hbsim, "train_fn": train_fn})
+    config, reward = capsys.readouterr().out.rsplit(" ", 1)
+    assert float(reward) == pytest.approx(-abs(ast.literal_eval(config)["lr"] - 5e-3))
