@@ -24,8 +24,18 @@ def pilot_of(rates, diverged=0, values=None):
     levels = np.array([1.0, 3.0, 9.0])
     values = np.linspace(0, 1, n)[:, None] * np.ones(3) if values is None else values
     lost = np.arange(n) < diverged
-    ends, unit_seconds = np.full(n, 3), np.array(rates, dtype=float)
-    return Pilot("pilot", "accuracy", "max", levels, values, ends, unit_seconds, levels, lost, 9.0)
+    return Pilot(
+        source="pilot",
+        metric="accuracy",
+        mode="max",
+        levels=levels,
+        values=values,
+        ends=np.full(n, 3),
+        unit_seconds=np.array(rates, dtype=float),
+        clock=levels,
+        diverged=lost,
+        max_t=9.0,
+    )
 
 
 def write(path, rows=12, levels=(1, 3, 9), **columns):
