@@ -1,6 +1,6 @@
 r"""A linear classifier by epochs on scikit-learn's breast cancer data: the training function behind `sgd`.
 
-    hbsim record examples/linear_sgd.py:train_fn --trials 500 --num-cpus 1 \
+    hbsim record examples/linear_sgd.py:train_fn --trials 400 --num-cpus 1 \
         --metric val_log_loss --mode min --test-metric test_log_loss --out curves.parquet
 
 Random Fourier features of 30 measurements, and logistic regression by SGD; the unit of the resource is an

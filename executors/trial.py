@@ -137,16 +137,21 @@ def _given(
     function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any], session: TrialSession
 ) -> tuple[Args, Reporter]:
     try:
-        return _arguments(function, task, setup), Reporter(session, task, setup, space_of(function).names)
+        args, given = _arguments(function, task, setup)
+        return args, Reporter(session, task, setup, space_of(function).names, given)
     except ParameterError as error:  # it would be the same for every trial
         value = error.value if isinstance(error.value, str | int | None) else repr(error.value)
         session.fatal(error.field, value, error.rule)
 
 
-def _arguments(function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any]) -> Args:
+def _arguments(
+    function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any]
+) -> tuple[Args, dict[str, object]]:
+    """Return the function's arguments, and those among them that the user has given names."""
     space = space_of(function)
     point = np.asarray(task["point"], dtype=np.float64)
     args = arguments(function, {**space.mapping(point), **(setup.get("constants") or {})})
+    given = dict(args)
     more: dict[str, object] = {"trial": task["trial"], "seed": task["seed"]}
     # AutoTorch's names. The process sees its own GPUs only, so they are numbered from 0.
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -157,7 +162,8 @@ def _arguments(function: Callable[..., object], task: Mapping[str, Any], setup: 
     for name, value in more.items():
         if name not in space:
             args[name] = value
-    return args
+            given.pop(name, None)
+    return args, given
 
 
 @contextmanager

@@ -23,6 +23,7 @@ NAMES = (
     "reference/cluster.md",
     "reference/core.md",
     "reference/diagnosis.md",
+    "reference/task-library.md",
     "reference/training-function.md",
 )
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in NAMES)]

@@ -29,7 +29,7 @@ from hbsim.core.types import Mode
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
 from hbsim.executors.training_function import stop_if_loading
 from hbsim.options import flag, named_options
-from hbsim.searchers import check_searcher, learns
+from hbsim.searchers import check_searcher, ends, learns
 from hbsim.study.options import RunOptions, seconds
 
 if TYPE_CHECKING:
@@ -187,8 +187,13 @@ class TaskScheduler:
         ------
         ParameterError
             A name is missing or unknown, or a value lies outside of its range.
+        HbsimError
+            The study has begun, and its searcher has a number of configurations, as a grid has.
         """
         from hbsim.autotorch.options import point_of
+
+        if self._running.goals and ends(self._setting.run.searcher):
+            raise HbsimError("the study has begun, and its searcher ends: add jobs before it runs")
 
         point = point_of(task, self._study.space)
         if flag("new_config", new_config):

@@ -180,16 +180,18 @@ def queued(setting: StudyParameters, queue: Queue, task: SearchTask) -> dict[str
     pending = True if setting.maxt_pending and getattr(given, "model_based", False) else None
     if not queue and pending is None:
         return {"searcher": given, "search_options": options}
+    searcher: Any = given
     if given is None or isinstance(given, str):
-        given = make_searcher(given or "random", task, options)
-    if not queue:
-        return {"searcher": FirstPoints(given, np.empty((0, 0)), pending), "search_options": None}
+        searcher = make_searcher(given or "random", task, options)
+    if pending and not queue:
+        searcher = FirstPoints(searcher, np.empty((0, 0)), pending)
     # Trials in a row make one queue: their numbers grow as fast as their places.
     for _, group in groupby(enumerate(queue), lambda item: item[1][0] - item[0]):
         row = [entry for _, entry in group]
         points = np.array([point for _, point in row], dtype=np.float64)
-        given = FirstPoints(given, points, pending, after=row[0][0])
-    return {"searcher": given, "search_options": None}
+        searcher = FirstPoints(searcher, points, pending, after=row[0][0])
+    searcher.stands_for = (given, options)
+    return {"searcher": searcher, "search_options": None}
 
 
 def _function(setting: StudyParameters) -> FunctionDescription:

@@ -7,14 +7,12 @@ import copy
 import itertools
 import os
 from collections.abc import Callable, MutableMapping
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from hbsim.core.space import Space, arguments, space_of
+from hbsim.core.space.arguments import DecoratedFunction
 from hbsim.executors.devices import cpus, gpus
 from hbsim.executors.training_function import load_target, make_target
-from hbsim.executors.trial_session import TrialEnd
 
 
 @dataclass
@@ -80,46 +78,8 @@ class Task:
         return f"Task (task_id: {self.task_id}, fn: {self.fn}, args: {{{shown}}}, resource: {self.resources})"
 
 
-class FakeReporter:
-    """A reporter for a call outside of a study: it keeps what is saved in memory, and drops reports."""
-
-    def __init__(self) -> None:
-        self._saved: object = None
-
-    def __call__(self, **report: object) -> None:
-        """Do nothing."""
-
-    def save(self, obj: object) -> None:
-        """Keep an object."""
-        self._saved = obj
-
-    def load(self) -> Any:
-        """Return the object saved last; None if there is none."""
-        return self._saved
-
-    def save_dict(self, **state: object) -> None:
-        """Keep a dict."""
-        self._saved = state
-
-    def get_dict(self) -> Any:
-        """Return the dict saved last; an empty one if there is none."""
-        return {} if self._saved is None else self._saved
-
-    def has_dict(self) -> bool:
-        """Return whether something was saved."""
-        return self._saved is not None
-
-    def on_pause(self, function: Callable[[], object]) -> Callable[[], object]:
-        """Return the function, which is never called."""
-        return function
-
-    def terminate(self) -> NoReturn:
-        """Leave the function."""
-        raise TrialEnd
-
-
 def run_task(task: Task) -> Any:
-    """Call a task's function in this process, and return what it returns.
+    """Call a task's function in this process, with a reporter that does nothing; return what it returns.
 
     Raises
     ------
@@ -127,16 +87,12 @@ def run_task(task: Task) -> Any:
         The configuration has a name that is no argument of the function.
     """
     function = task.fn if callable(task.fn) else load_target(make_target(task.fn))
-    if not isinstance(getattr(function, "space", None), Space):
+    if not isinstance(function, DecoratedFunction):
         return function(**task.args)
     constants = task.args.get("args") or {}
-    args = arguments(function, task.args.get("config") or {})
     given = vars(constants) if isinstance(constants, argparse.Namespace) else constants
-    for name, value in {"gpu_ids": list(range(get_gpu_count())), **given, "task_id": task.task_id}.items():
-        if name not in space_of(function):
-            args[name] = value
-    with suppress(TrialEnd):
-        return function(args, FakeReporter())
+    more = {"gpu_ids": list(range(get_gpu_count())), "task_id": task.task_id}
+    return function({**function.defaults, **more, **given}, task.args.get("config") or {})
 
 
 def done() -> None:

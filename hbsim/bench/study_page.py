@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
@@ -34,9 +35,9 @@ from hbsim.bench.study_charts import BARS, curves_beyond, training_curves, worke
 from hbsim.core.space import Bool, Choice, Int, Real
 from hbsim.errors import needs
 from hbsim.runner.summaries import rung_texts
-from hbsim.study.progress_summary import amount, plain, value_text
+from hbsim.study.progress_summary import amount, plain, value_text, value_texts
 from hbsim.study.progress_summary import number as number_text
-from hbsim.study.status import StudyStatus, best_resources
+from hbsim.study.status import StudyStatus, TopTrial, best_resources
 
 if TYPE_CHECKING:
     from hbsim.surrogates.protocol import Floats
@@ -101,7 +102,7 @@ def render_study(status: StudyStatus, refresh: int | None = None, every: float |
             written,
         ],
         answer=status.summary.best() or (NO_METRIC if result.spec.metric is None else NO_NUMBER),
-        configuration={plain(k): value_text(v) for k, v in best[0].configuration.items()} if best else {},
+        configuration={plain(name): text for name, text in page.values(best[0]).items()} if best else {},
         sections=sections,
         rungs=rung_texts(result.rungs()) if has_rungs else [],
         failures=failures[:FAILURES],
@@ -149,6 +150,10 @@ class StudyPage:
         self._metric = status.summary.metric
         self._sign = 1.0 if self._result.scheduler.mode == "max" else -1.0
         self._best_trial = self._result.summary()["best_trial"]
+
+    def values(self, best: TopTrial) -> dict[str, str]:
+        """Return the values of the best trial's hyperparameters, as text."""
+        return value_texts(best.configuration, self._result.changed(best.trial, best.resource))
 
     def sections(self, charts: dict[str, Chart]) -> Iterator[PageSection]:
         """Yield the sections, and add their charts to `charts`."""
@@ -493,7 +498,8 @@ class StudyPage:
         made = ["<table><thead><tr>", *cells, "</tr></thead><tbody>"]
         reasons = self._reasons(trials["trial"].to_list())
         for row in trials.iter_rows(named=True):
-            configuration = result.configuration(row["trial"])
+            changed = result.changed(row["trial"], at.get(row["trial"], inf))
+            values = value_texts(result.configuration(row["trial"]), changed)
             why = reasons.get(row["trial"], "")
             status = "interrupted" if row["status"] == "running" and self._status.over else row["status"]
             value = "" if row["best"] is None else number_text(row["best"])
@@ -502,13 +508,7 @@ class StudyPage:
             texts += [(str(row["bracket"]), "number")] if several else []
             best_at = amount(at[row["trial"]]) if row["trial"] in at else ""
             texts += [(status, "status"), (value, "number"), (best_at, "number"), (reached, "number")]
-            texts += [
-                (
-                    value_text(configuration[name]) if name in configuration else "",
-                    "number" if name in numeric else "",
-                )
-                for name in names
-            ]
+            texts += [(values.get(name, ""), "number" if name in numeric else "") for name in names]
             made.append("<tr>")
             made += [_table_cell(text, kind) for text, kind in texts]
             made += [_table_cell(why, "long"), "</tr>"]

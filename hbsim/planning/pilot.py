@@ -352,7 +352,7 @@ def _of_study(study: Any, metric: str | None, mode: Mode | None) -> tuple[Table,
     assert isinstance(table, Table)
     table.name = table.source = str(study.folder)
     failed = set(study.trials.filter(study.trials["status"] == "failed")["trial"].to_list())
-    named = table.configurations["trial"].to_list()
+    named = table.configurations["config"].to_list()
     return table, np.array([trial in failed for trial in named], dtype=bool)
 
 

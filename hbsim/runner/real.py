@@ -25,6 +25,7 @@ from hbsim.runner.records import (
     ReportsReceived,
     StudyClosed,
     StudyResumed,
+    ValuesChanged,
 )
 from hbsim.runner.worker_pool import Watchdog, WorkerPool
 from hbsim.runner.workers import JobEnded, Message, Reported, ReportRow, WorkerBackend, WorkerOpened
@@ -205,6 +206,11 @@ class MessageHandler:
         self._watchdog.trains(message, rows)
         if not rows or run.ended is not None:
             return
+        if message.changed:
+            values = {name: (given, now) for name, (given, now) in message.changed.items()}
+            self._writer.write(
+                ValuesChanged(time=self._writer.time(), job=run.job, resource=rows[0].resource, values=values)
+            )
         if message.waits:
             self.due.append(PendingEvent(MILESTONE, run, self._index[run.stop], rows))
         else:

@@ -313,7 +313,8 @@ class WorkerPool:
         earlier = list(self._journal_state.earlier.get(task.trial, ()))
         best = self._journal_state.best
         value = None if best is None else best.value
-        self._workers.start(worker, replace(task, earlier=earlier, best=value))
+        changed = {name: now for name, (_, now) in self._journal_state.changed(task.trial).items()}
+        self._workers.start(worker, replace(task, earlier=earlier, best=value, changed=changed))
 
     # Workers
 

@@ -36,7 +36,11 @@ class FirstPoints:
     ----------
     searcher : Searcher
         The one behind.
+    stands_for : tuple of (object, mapping or None), or None
+        A searcher, by name or made, and its options: a study's description has these in place of the queue.
     """
+
+    stands_for: tuple[object, Mapping[str, object] | None] | None = None
 
     def __init__(
         self,

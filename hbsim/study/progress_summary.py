@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from math import inf, isfinite
@@ -76,6 +76,26 @@ def value_text(value: object, digits: int = 4) -> str:
         return f"{value:.{digits}g}".replace("e+", "e")
     text = plain(str(value))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def value_texts(
+    configuration: Mapping[str, object], changed: Mapping[str, tuple[object, object]], digits: int = 4
+) -> dict[str, str]:
+    """Return hyperparameters' values as text, with what the training function has changed: ``64 -> 16``.
+
+    Parameters
+    ----------
+    configuration : mapping
+        The hyperparameters.
+    changed : mapping
+        The given and the present value of those that have changed, and of constants that have.
+    digits : int
+        Of floats.
+    """
+    texts = {name: value_text(value, digits) for name, value in configuration.items()}
+    for name, pair in changed.items():
+        texts[name] = " -> ".join(value_text(value, digits) for value in pair)
+    return texts
 
 
 def near(path: Path) -> str:

@@ -173,7 +173,9 @@ class RunResult:
             return None
         report = (best.trial, best.resource, best.value)
         found = find_checkpoint(self._trials, self.spec.study, *report)
-        return BestTrial(best.trial, self.configuration(best.trial), best.value, best.resource, found)
+        configuration = self.configuration(best.trial)
+        changed = {name: now for name, (_, now) in self.changed(best.trial, best.resource).items()}
+        return BestTrial(best.trial, configuration, best.value, best.resource, found, changed)
 
     @property
     def best_config(self) -> dict[str, object] | None:
@@ -193,6 +195,16 @@ class RunResult:
         if not 0 <= trial < count:
             raise ParameterError("trial", trial, f"must be one of the trials 0 ... {count - 1}")
         return self.spec.space.mapping(np.array(self.journal_state.points[trial]))
+
+    def changed(self, trial: int, resource: float = math.inf) -> dict[str, tuple[object, object]]:
+        """Return what a trial's training function had changed by its report at a resource, or by its last.
+
+        Returns
+        -------
+        dict
+            By the name of a hyperparameter or constant: its given value and the one that was reported last.
+        """
+        return self.journal_state.changed(trial, resource)
 
     def incumbent(self, at: Literal["any", "max_t"] = "any") -> pl.DataFrame:
         """Return the strict improvements of the best value so far, by the time of reports.

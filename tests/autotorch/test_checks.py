@@ -119,7 +119,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("resume", {"resume": 1}),
     ("num_trials", {"num_trials": 0}),
     ("time_out", {"time_out": 0}),
-    ("time_out", {"time_out": "1h"}),
+    ("time_out", {"time_out": "soon"}),
     ("max_reward", {"max_reward": "good"}),
     ("max_reward", {"max_reward": float("nan")}),
     ("time_attr", {"time_attr": ""}),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,12 @@ def test_the_packed_curves_are_those_of_the_network(tasks):
     np.testing.assert_allclose(first.values[:20], values, atol=0.011)  # a last bit may round up or down
     seconds = found["seconds"].to_numpy().reshape(20, -1)
     np.testing.assert_allclose(first.seconds[:20], seconds, atol=0.011 * seconds.max())
+
+
+def test_the_page_names_all_groups_and_how_many_tasks_they_have(tasks):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "task-library.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(.*?)` \| (\d+) \|", page, re.MULTILINE)
+    assert {group: int(count) for group, count in rows} == Counter(task.group for task in tasks)
 
 
 numbers = st.floats(-1e3, 1e3)
