@@ -275,20 +275,21 @@ def serve(
     """
     journal = StudyFolder(folder).journal
     spec = StudySpec.from_dict(read_start(journal).spec, str(journal))
-    errors = 0
+    failed: list[str] = []  # methods, one for each error
 
     def call(method: Callable[..., None], *arguments: object) -> None:
-        nonlocal errors
         try:
             method(*arguments)
         except (Exception, SystemExit) as error:
             traceback.print_exc()
-            errors += 1
-            if errors == 1:
+            failed.append(method.__name__)
+            if len(failed) == 1:
                 complain(error_text(method.__name__, error))
 
     calls = CallbackCalls(callback, StudyInfo(spec, folder, resumed, began), call)
     calls.start()
+    if failed:
+        return
     flushed = changed = 0.0
     last: Record = StudyStarted(version=1, spec={})
 
