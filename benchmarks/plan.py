@@ -215,7 +215,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "plan", help="a folder")
     parser.add_argument(
-        "--a-group", type=int, default=1, help="for how many tasks of a group pilots are tried"
+        "--a-group", type=int, default=2, help="how many pilots of a kind are tried of a group"
     )
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     given = parser.parse_args()

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -27,9 +28,7 @@ from hbsim.surrogates.table_files import RecordedCurves
 MAX_T: Final = 81
 SEEDS: Final = 2  # studies of each task
 PILOTS: Final = tuple((size, kind) for size in (10, 30) for kind in ("complete", "censored"))
-STUDIES: Final = (
-    42  # simulations of each variant that a plan with a pilot is made from; hbsim.plan takes more
-)
+STUDIES: Final = 36  # studies that a plan with a pilot is made from; hbsim.plan takes up to 240
 QUANTITIES: Final = ("trials", "completed", "first_full_result")
 Rows = list[dict[str, Any]]
 
@@ -45,7 +44,7 @@ class Where:
         """Return a plan that is not carried out yet."""
         unit = {"unit_seconds": 1.0} if pilot is None else {"pilot": pilot}
         budget = f"{self.full_runs * MAX_T:g}s"
-        return prepare(MAX_T, budget, workers=self.workers, seed=seed, tasks=tasks, **unit)
+        return prepare(MAX_T, budget, workers=self.workers, seed=seed, tasks=tasks, most=STUDIES, **unit)
 
 
 SETTINGS: Final = (Where(8, 3.0), Where(4, 1.5), Where(32, 3.0))
@@ -133,7 +132,7 @@ def evaluate(
     tasks: Sequence[Task],
     settings: Sequence[Where] = SETTINGS,
     pilots: Sequence[tuple[int, str]] = PILOTS,
-    a_group: int = 1,
+    a_group: int = 2,
     jobs: int = 1,
     apart: Sequence[Task] = (),
     say: Callable[[str], object] = lambda line: None,
@@ -149,7 +148,7 @@ def evaluate(
     pilots : sequence of (int, str)
         Sizes and kinds.
     a_group : int
-        For how many tasks of a group pilots are tried.
+        How many pilots of each size and kind are tried of a group: of its tasks in turn.
     jobs : int
         Processes.
     """
@@ -170,7 +169,9 @@ def evaluate(
             kept = [n for n, study in enumerate(studies) if study.task in library]
             made.studies = [studies[n] for n in kept]
             plan = made.conclude([outcomes[n] for n in kept])
-            used = held[:: max(1, -(-len(held) // a_group))] if where is settings[0] else []
+            turns = (
+                [held[turn * len(held) // a_group] for turn in range(a_group)] if where is settings[0] else []
+            )
             for at in held:
                 task = everything[at]
                 truth = [outcomes[n] for n, study in enumerate(studies) if study.task == at]
@@ -183,11 +184,10 @@ def evaluate(
                     "task": task.name,
                 }
                 found.hold(plan, truth, {**about, "pilot": "none"}, worst)
-                for size, kind in pilots if at in used else ():
-                    others = [tasks[n] for n in library]
-                    one = where.prepare(others, pilot_of(task, size, kind, at))
-                    one.studies = one.studies[:STUDIES]
+                chosen = [turn for turn, one in enumerate(turns) if one == at]
+                for turn, (size, kind) in product(chosen, pilots):
                     start = time.perf_counter()
+                    one = where.prepare([tasks[n] for n in library], pilot_of(task, size, kind, turn))
                     said = one.carry_out(jobs)
                     took = time.perf_counter() - start
                     found.seconds.append({"pilot": f"{size} {kind}", "seconds": took})

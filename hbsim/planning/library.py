@@ -28,7 +28,7 @@ from hbsim.surrogates.table_files import RecordedCurves
 SECONDS: Final = "seconds"
 CONFIGURATIONS: Final = 400  # of a surrogate with any number of them
 # Recorded curves, each a group by itself: the name of the surrogate, and the unit of its resource.
-RECORDED: Final = {"boosting": "round", "digits": "epoch", "sgd": "epoch"}
+RECORDED: Final = {"boosting": "round", "chars": "unit of 3 batches", "digits": "epoch", "sgd": "epoch"}
 # Groups of synthetic curves, by how well ranks at level 1 foretell those at R. The tasks of a group differ in
 # all else: options of `Synthetic`, and the standard deviation of the logarithm of costs.
 SYNTHETIC: Final = {
