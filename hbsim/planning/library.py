@@ -30,8 +30,8 @@ CONFIGURATIONS: Final = 400  # of a surrogate with any number of them
 # Recorded curves, each a group by itself: the name of the surrogate, and the unit of its resource.
 RECORDED: Final = {"boosting": "round", "chars": "unit of 3 batches", "digits": "epoch", "sgd": "epoch"}
 # Groups of synthetic curves, by how well ranks at level 1 foretell those at R. The tasks of a group differ in
-# all else: options of `Synthetic`, the standard deviation of the logarithm of costs, and how many units more the
-# first one takes, as where a run prepares its data in it.
+# all else: options of `Synthetic`, the standard deviation of the logarithm of costs, and how many units more
+# the first one takes, as where a run prepares its data in it.
 SYNTHETIC: Final = {
     "early ranks good": (
         ("early_rank=0.9,noise=0.005,divergence=0.02", 0.0, 0.0),
@@ -186,7 +186,7 @@ def library() -> tuple[Task, ...]:
 
 
 def _with_costs(task: Task, std: float, first: float) -> Task:
-    """Return a task with log-normal costs, ranked as its own are, whose first unit takes `first` units more."""
+    """Return a task with log-normal costs, ranked as its own are; its first unit takes `first` units more."""
     places = np.argsort(np.argsort(task.unit_seconds, kind="stable"))
     normal = np.array([NormalDist().inv_cdf((place + 0.5) / len(places)) for place in places.tolist()])
     return replace(task, seconds=np.exp(std * normal)[:, None] * (task.levels + first))

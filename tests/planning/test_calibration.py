@@ -18,7 +18,7 @@ def coverage():
         groups.setdefault(task.group, []).append(task)
     tasks = [task for group in groups.values() for task in group[:4]]
     rows = summary(evaluate(tasks, [WHERE], [(10, "complete")], a_group=1).forecasts)
-    return {(row["pilot"], row["quantity"]): print(row) or row for row in rows.to_dicts()}
+    return {(row["pilot"], row["quantity"]): row for row in rows.to_dicts()}
 
 
 @pytest.mark.parametrize("pilot", ["none", "10 complete"])
@@ -27,4 +27,4 @@ def test_intervals_hold_about_as_often_as_they_say(coverage, pilot, quantity):
     row = coverage[pilot, quantity]
     assert row["groups"] == len({task.group for task in library()})
     assert 0.6 <= row["covered"] <= 0.97
-    assert row["width"] < {"trials": 2.2, "completed": 3.2, "first_full_result": 1.2}[quantity]
+    assert row["width"] < {"trials": 2.5, "completed": 3.5, "first_full_result": 1.3}[quantity]
