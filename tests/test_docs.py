@@ -17,6 +17,7 @@ NAMES = (
     "how-to/loggers-and-callbacks.md",
     "explanation/common-random-numbers.md",
     "explanation/how-it-works.md",
+    "how-to/limits-and-failures.md",
     "how-to/notebooks.md",
     "how-to/remote-hosts.md",
     "how-to/tune-a-script.md",
@@ -60,6 +61,14 @@ def test_the_journal_is_read_as_its_page_says(call, capsys):
     assert capsys.readouterr().out == block[2]
 
 
+def test_the_command_of_the_page_about_limits_runs(call):
+    page = (ROOT / "docs" / "how-to" / "limits-and-failures.md").read_text("utf-8")
+    (command,) = re.findall(r"```sh\nhbsim (.*?)\n```", page, flags=re.DOTALL)
+    small = {"train.py:train_fn": f"{ROOT / 'examples' / 'train.py'}:train_fn", "81": "3", "200": "2"}
+    words = [small.get(word, word) for word in command.replace("\\\n", " ").split()]
+    assert call(*words, "--workers", "1", "--progress", "none").code == 0
+
+
 def test_the_command_of_the_page_about_brackets_explains_a_trial(call):
     page = (ROOT / "docs" / "explanation" / "brackets.md").read_text("utf-8")
     (command,) = re.findall(r"```sh\nhbsim (.*?)\n```", page)
@@ -100,6 +109,12 @@ def test_the_figures_of_a_page_are_those_of_results():
     found = re.findall(r"\d[\d,]*\.\d+%|\d{1,3}(?:,\d{3})+ of \d{1,3}(?:,\d{3})+|\d{3,} of \d{3,}", prose)
     assert len(found) > 4
     assert [figure for figure in found if figure not in known] == []
+
+
+def test_each_decision_record_is_listed():
+    folder = ROOT / "docs" / "adr"
+    listed = LINK.findall((folder / "README.md").read_text("utf-8"))
+    assert listed == sorted(path.name for path in folder.glob("0*.md"))
 
 
 def test_the_glossary_has_the_terms_of_reports():

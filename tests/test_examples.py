@@ -48,3 +48,26 @@ def test_a_callback_of_ones_own(tmp_path):
     assert len(rows) == summary["jobs"]
     assert {int(row["trial"]) for row in rows} == {*range(9)}
     assert sum(row["status"] == "completed" for row in rows) == summary["completed"]
+
+
+def test_a_function_that_halves_its_batch_size(tmp_path):
+    study = ["--scheduler", "promotion", "--max-t", "9", "--num-trials", "9", "--workers", "2", "--seed", "3"]
+    how = [
+        "--metric",
+        "loss",
+        "--mode",
+        "min",
+        "--retries",
+        "2",
+        "--folder",
+        str(tmp_path),
+        "--progress",
+        "none",
+    ]
+    run("-m", "hbsim", "run", "examples/out_of_memory.py:train", *study, *how, "--json")
+    shown = json.loads(run("-m", "hbsim", "show", str(tmp_path), "--json"))
+    assert not shown["failures"]
+    sizes = {one["configuration"]["batch_size"]: one["changed"] for one in shown["top"]}
+    assert sizes == {16: {}, 64: {"batch_size": 32}, 256: {"batch_size": 32}}
+    table = run("-m", "hbsim", "show", str(tmp_path))
+    assert "256 -> 32" in table

@@ -190,7 +190,7 @@ def queued(setting: StudyParameters, queue: Queue, task: SearchTask) -> dict[str
         row = [entry for _, entry in group]
         points = np.array([point for _, point in row], dtype=np.float64)
         searcher = FirstPoints(searcher, points, pending, after=row[0][0])
-    searcher.stands_for = (given, options)
+    searcher.stands_for = getattr(given, "stands_for", None) or (given, options)
     return {"searcher": searcher, "search_options": None}
 
 

@@ -47,9 +47,13 @@ class WandbCallback(TrialLogger):
         self._runs: dict[int, Any] = {}  # that are open, by trial
 
     def on_study_start(self, study: StudyInfo) -> None:
-        """Prepare what the runs of the study have in common."""
+        """Log in, and prepare what the runs of the study have in common."""
+        import wandb
+
         super().on_study_start(study)
         options = self._options
+        if (options["mode"] or wandb.setup().settings.mode) == "online":
+            wandb.login(verify=False, prompt=False)  # without a key this says so, once for all trials
         options["project"] = options["project"] or os.environ.get("WANDB_PROJECT") or "hbsim"
         options["dir"] = os.environ.get("WANDB_DIR") or str(study.folder)
         self._id = study.spec.study or study.folder.name

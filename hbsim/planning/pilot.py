@@ -133,9 +133,7 @@ class Pilot:
         n, failed = len(logs), int(self.diverged.sum())
         std = math.sqrt(float(logs.var(ddof=1)) * (n - 1) / random.chisquare(n - 1))
         mean = float(logs.mean()) + std / math.sqrt(n) * float(random.standard_normal())
-        share = float(random.beta(failed + 0.5, len(self.ends) - failed + 0.5)) if failed else 0.0
-        if not failed:  # all the same, there may be some
-            share = float(random.beta(0.5, len(self.ends) + 0.5))
+        share = float(random.beta(failed + 0.5, len(self.ends) - failed + 0.5))
         at = np.minimum(1.0, self.levels[np.maximum(self.ends[self.diverged] - 1, 0)] / self.max_t)
         return Draw(mean, std, share, at)
 

@@ -229,7 +229,8 @@ def main() -> None:
 
     def complain(text: str) -> None:
         with suppress(OSError):  # the study may be gone
-            print(" ".join(text.splitlines()), file=said, flush=True)
+            said.write(" ".join(text.splitlines()) + "\n")
+            said.flush()
 
     def is_over() -> bool:
         """Wait a little; return whether the study's process has closed stdin, or is gone."""
@@ -275,20 +276,21 @@ def serve(
     """
     journal = StudyFolder(folder).journal
     spec = StudySpec.from_dict(read_start(journal).spec, str(journal))
-    errors = 0
+    failed: list[str] = []  # methods, one for each error
 
     def call(method: Callable[..., None], *arguments: object) -> None:
-        nonlocal errors
         try:
             method(*arguments)
         except (Exception, SystemExit) as error:
             traceback.print_exc()
-            errors += 1
-            if errors == 1:
+            failed.append(method.__name__)
+            if len(failed) == 1:
                 complain(error_text(method.__name__, error))
 
     calls = CallbackCalls(callback, StudyInfo(spec, folder, resumed, began), call)
     calls.start()
+    if failed:
+        return
     flushed = changed = 0.0
     last: Record = StudyStarted(version=1, spec={})
 

@@ -120,8 +120,8 @@ class Callback:
         hbsim.run(train_fn, scheduler, callbacks=[Printer()])
 
     Each method is called after its event is in the study's journal. Methods do nothing by default. An error
-    in a method is shown once, with the callback's name. The callback then goes on with the next event, and
-    the study never ends.
+    in a method is shown once, with the callback's name. The callback then goes on with the next event; after
+    an error in `on_study_start` it gets no more calls. The study never ends by it.
 
     By default the methods are called in the process that runs the study, between two events. A call of more
     than ten seconds is broken off, and the callback gets no more calls. A class with ``own_process = True``
@@ -171,6 +171,7 @@ class Callback:
         """Write what is still in memory; called once a second if there was an event, and at the end."""
 
 
+START: Final = "on_study_start"
 METHODS: Final = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
 
@@ -220,7 +221,7 @@ class CallbackCalls:
 
     def start(self) -> None:
         """Call `on_study_start`."""
-        self._emit("on_study_start", self._study)
+        self._emit(START, self._study)
 
     def end(self, why: EndReason | None, time: float) -> None:
         """Call `on_study_end`."""
@@ -382,6 +383,7 @@ class CallbackObserver:
                 "(own_process = True in the class gives it a process of its own)",
             )
         except (Exception, SystemExit) as error:
+            self._off = method.__name__ == START
             if not self._said:
                 self._said = True
                 say_failed(self._name, error_text(method.__name__, error))
@@ -389,7 +391,8 @@ class CallbackObserver:
 
 def error_text(method: str, error: BaseException) -> str:
     """Return a text on an error in a method of a callback."""
-    return f"{method} raised {type(error).__name__}: {error}"
+    ends = "; it gets no more calls" if method == START else ""
+    return f"{method} raised {type(error).__name__}: {error}{ends}"
 
 
 def say_failed(name: str, text: str) -> None:

@@ -263,7 +263,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
     train = _with_options(train, scheduler, options, is_local=remote is None)
     target = make_target(train, by_value=remote is None)
     check_share(remote, options.workers, options.resource)
-    callbacks = name_callbacks(_callbacks_of(options))
+    callbacks = name_callbacks(callbacks_of(options))
     say = printer(options.progress)
     with ExitStack() as stack:
         stack.enter_context(study_folder.entered())
@@ -331,7 +331,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
             raise
 
 
-def _callbacks_of(options: RunOptions) -> Sequence[str | Callback]:
+def callbacks_of(options: RunOptions) -> Sequence[str | Callback]:
     """Return the callbacks of a study, with the one that `visualizer` names."""
     also = options.visualizer
     return options.callbacks if also == "none" or also in options.callbacks else (*options.callbacks, also)

@@ -25,7 +25,16 @@ def pilot_of(rates, diverged=0, values=None):
     values = np.linspace(0, 1, n)[:, None] * np.ones(3) if values is None else values
     lost = np.arange(n) < diverged
     return Pilot(
-        "pilot", "accuracy", "max", levels, values, np.full(n, 3), np.array(rates, dtype=float), lost, 9.0
+        source="pilot",
+        metric="accuracy",
+        mode="max",
+        levels=levels,
+        values=values,
+        ends=np.full(n, 3),
+        unit_seconds=np.array(rates, dtype=float),
+        clock=levels,
+        diverged=lost,
+        max_t=9.0,
     )
 
 

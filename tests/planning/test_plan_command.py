@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hbsim
+from hbsim.planning import library
 from hbsim.planning import plan as plans
 from hbsim.planning.check import check_forecast
 from hbsim.planning.plan import prepare
@@ -33,11 +34,17 @@ def train_fn(args, reporter):
 SMALL = ("plan", "--max-t", "3", "--workers", "2", "--budget", "1.5s", "--unit-seconds", "0.05")
 
 
+def make_small(patch):
+    """Simulate one study of each of three groups: the tests look at what is made of them."""
+    tasks = [task for task in library.library() if task.group in ("digits", "sgd", "lcbench")]
+    patch.setattr(library, "library", lambda: tuple(tasks))
+    patch.setattr(plans, "WORK", 1.0)
+    patch.setattr(plans, "WORK_WITH_PILOT", 1.0)
+
+
 @pytest.fixture(autouse=True)
 def _few_studies(monkeypatch):
-    """Simulate one study of each group of tasks: these tests look at what is made of them."""
-    monkeypatch.setattr(plans, "WORK", 1.0)
-    monkeypatch.setattr(plans, "WORK_WITH_PILOT", 1.0)
+    make_small(monkeypatch)
 
 
 def test_it_says_what_matters_first_and_ends_with_the_command(call):
@@ -108,7 +115,7 @@ def run_as_planned(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(plans, "WORK", 1.0)
+        make_small(patch)
         patch.setattr("sys.argv", ["hbsim", *SMALL, "--toml", "study.toml"])
         from hbsim.cli.main import main
 

@@ -66,6 +66,13 @@ class Fails(hbsim.Callback):
         raise ValueError("no\nnetwork")
 
 
+class FailsAtOnce(Here):
+    """Raise an error where the study starts."""
+
+    def on_study_start(self, study):
+        raise ConnectionError("no server")
+
+
 class Exits(hbsim.Callback):
     """End the process, its own."""
 

@@ -24,11 +24,12 @@ from hbsim.study.callback_process import CallbackProcess, name_callbacks, serve
 from hbsim.study.callbacks import CallbackObserver, StudyInfo
 from hbsim.study.folder import JOURNAL
 from hbsim.study.options import RunOptions
+from hbsim.study.run import callbacks_of
 from tests.doubles.journal_lines import read_journal
 from tests.profile import examples
 
 from .made import Made
-from .telling import Exits, Fails, Hangs, HangsThere, Here, Told
+from .telling import Exits, Fails, FailsAtOnce, Hangs, HangsThere, Here, Told
 
 TRAIN = f"{Path(__file__).parent / 'training.py'}:train_fn"
 LIMIT = 60.0
@@ -97,24 +98,20 @@ def read(path):
 def ran(tmp_path_factory):
     """Run a study in which trial 1 fails in its third epoch; return its result, the calls and warnings."""
     folder = tmp_path_factory.mktemp("callbacks")
-    here, limit = Here(), callback_process.LAST
+    here = Here()
     scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=8, retries=1)
-    there = [Told(str(folder / "told.jsonl")), HangsThere(), Exits()]
-    callback_process.LAST = 3.0
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            result = hbsim.run(
-                TRAIN,
-                scheduler,
-                workers=2,
-                folder=folder / "exp",
-                args={"how": "raise", "only": 1},
-                progress="none",
-                callbacks=[Fails(), here, *there],
-            )
-    finally:
-        callback_process.LAST = limit
+    there = [Told(str(folder / "told.jsonl")), Exits()]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = hbsim.run(
+            TRAIN,
+            scheduler,
+            workers=2,
+            folder=folder / "exp",
+            args={"how": "raise", "only": 1},
+            progress="none",
+            callbacks=[Fails(), here, *there],
+        )
     return result, here.calls, read(folder / "told.jsonl"), [str(one.message) for one in caught]
 
 
@@ -142,14 +139,9 @@ def test_callbacks_that_fail_are_named_once_and_the_study_ends_as_without_them(r
     assert [text for text in said if "Fails" in text] == [
         "callback Fails: on_report raised ValueError: no\nnetwork; the study goes on"
     ]
-    [hangs] = [text for text in said if "HangsThere" in text]
-    assert "it had not ended 3 s after the study, and was killed" in hangs
     [exits] = [text for text in said if "Exits" in text]
     assert "its process has ended (exit code 3): see" in exits
-    assert [text for text in said if text.startswith("callback")] == [
-        *said[:0],
-        *sorted(said, key=said.index),
-    ]
+    assert len([text for text in said if text.startswith("callback ")]) == 2
 
 
 # In the study's process
@@ -196,6 +188,46 @@ def test_what_is_known_is_taken_over_when_a_study_goes_on(tmp_path):
     assert [(*words[1:3], *words[-2:]) for words in reports] == [(1, 0.5, 0.5, False), (1, 0.75, 0.5, True)]
     assert here.calls[0] == ["study", True]
     assert here.study.counts == {"running": 2, "paused": 1, "stopped": 0, "completed": 0, "failed": 0}
+
+
+def test_after_an_error_at_the_start_there_are_no_more_calls(tmp_path):
+    made, callback, said = Made(tmp_path / "exp", num_trials=2), FailsAtOnce(), []
+    with pytest.warns(
+        HbsimWarning, match="on_study_start raised .*: no server; it gets no more calls; the st"
+    ):
+        observer = observed(made, callback)
+    made.play(2, curve)
+    observer.tick()
+    observer.close()
+    made.result()
+    (tmp_path / "exp" / "callbacks").mkdir()
+    serve(tmp_path / "exp", "there", callback, False, 0.0, pytest.fail, said.append)
+    assert said == ["on_study_start raised ConnectionError: no server; it gets no more calls"]
+    assert callback.calls == []
+    serve(tmp_path / "exp", "there", Here(), True, 0.0, lambda: True, said.append)
+    assert len(said) == 1
+
+
+def test_a_promoted_trial_starts_once_its_last_process_has_ended(tmp_path):
+    made, here = Made(tmp_path / "exp", num_trials=3), Here()
+    observer = observed(made, here)
+    jobs = [made.start(worker, 0.0) for worker in range(3)]
+    for job, value in zip(jobs, (0.9, 0.1, 0.2), strict=True):
+        made.reach(job, value, 1.0)
+    made.gone(jobs[1], 1.0)
+    promoted = made.start(1, 2.0)  # trial 0, whose process still saves
+    assert made.journal_state.runs[promoted].trial == 0
+    assert [words[:2] for words in here.calls[-2:]] == [["decision", 2], ["end", 1]]
+    made.gone(promoted, 3.0)  # its worker is lost before it begins
+    assert here.calls[-1][:2] == ["end", 1]
+    described = {"trial": 0, "bracket": 0, "start": 1, "stop": 3, "attempt": 0}
+    made.write("restart", 4.0, worker=0, was=promoted, job=promoted + 1, **described)
+    made.gone(jobs[0], 5.0)
+    assert [words[:3] for words in here.calls[-2:]] == [["end", 0, "paused"], ["start", 0, 0]]
+    made.write("resume")
+    assert [words[:3] for words in here.calls[-2:]] == [["end", 2, "paused"], ["end", 0, "interrupted"]]
+    check_pairs(here.calls)
+    observer.close()
 
 
 def test_an_error_ends_no_study_where_warnings_are_errors(tmp_path, capsys):
@@ -359,6 +391,21 @@ def test_callbacks_of_a_file(tmp_path, monkeypatch):
         name_callbacks([Told(threading.Lock())])
 
 
+def test_one_that_hangs_in_its_process_is_killed_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(callback_process, "LAST", 0.2)
+    folder = tmp_path / "exp"
+    written(folder)
+    [hangs] = name_callbacks([HangsThere()])
+    study = StudyInfo(Made(tmp_path / "x").spec, folder, False, 0.0)
+    process = CallbackProcess(hangs.name, hangs.how, study)
+    process.tick()
+    with pytest.warns(
+        HbsimWarning, match=r"HangsThere: it had not ended 0\.2 s after the study, and was killed"
+    ):
+        process.__exit__(None)
+    assert process._process.returncode == -signal.SIGKILL
+
+
 def test_a_callback_that_cannot_be_loaded_there_is_named(tmp_path):
     folder = tmp_path / "exp"
     written(folder)
@@ -368,3 +415,13 @@ def test_a_callback_that_cannot_be_loaded_there_is_named(tmp_path):
         CallbackProcess("lost", {"text": str(tmp_path / "gone.py:Mine")}, study),
     ):
         pass
+
+
+def test_the_visualizer_is_short_for_a_callback():
+    pytest.importorskip("tensorboardX")
+    for before in ([], ["mine.py:Table"]):
+        options = RunOptions.checked(visualizer="tensorboard", callbacks=before)
+        assert list(callbacks_of(options)) == [*before, "tensorboard"]
+    both = RunOptions.checked(visualizer="tensorboard", callbacks=["tensorboard"])
+    assert list(callbacks_of(both)) == ["tensorboard"]
+    assert list(callbacks_of(RunOptions.checked())) == []
