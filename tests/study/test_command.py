@@ -235,9 +235,10 @@ def test_what_is_wrong_with_a_command_is_said_before_the_study(text, rule):
 
 
 def test_other_errors_of_a_command(monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(ParameterError) as caught:
+    with monkeypatch.context() as patch:
         patch.setenv("PATH", "")
-        study(hbsim.Command("python train.py --lr {lr}", {"lr": LR}))
+        with pytest.raises(ParameterError) as caught:
+            study(hbsim.Command("python train.py --lr {lr}", {"lr": LR}))
     assert caught.value.rule == f"there is no executable python on the PATH; hbsim itself runs with {PYTHON}"
     with pytest.raises(ParameterError, match="two parameters would be HBSIM_PARAM_A_B"):
         hbsim.Command("x", {"a.b": LR, "a_b": LR})
