@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -27,25 +28,31 @@ from hbsim.surrogates.table_files import RecordedCurves
 MAX_T: Final = 81
 SEEDS: Final = 2  # studies of each task
 PILOTS: Final = tuple((size, kind) for size in (10, 30) for kind in ("complete", "censored"))
-STUDIES: Final = (
-    42  # simulations of each variant that a plan with a pilot is made from; hbsim.plan takes more
-)
 QUANTITIES: Final = ("trials", "completed", "first_full_result")
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Where:
-    """Workers, and the budget as so many times of a mean full run, in which a unit takes a second."""
+    """Workers, and the budget as so many times of a mean full run, in which a unit takes a second.
+
+    Only the first `variants` of the shortlist are simulated, the default first. A plan with a pilot is made
+    from `studies`, where hbsim.plan takes up to 240.
+    """
 
     workers: int
     full_runs: float
+    variants: int = 99
+    studies: int = 30
 
     def prepare(self, tasks: Sequence[Task], pilot: Table | None = None, seed: int = 0) -> Preparation:
         """Return a plan that is not carried out yet."""
         unit = {"unit_seconds": 1.0} if pilot is None else {"pilot": pilot}
         budget = f"{self.full_runs * MAX_T:g}s"
-        return prepare(MAX_T, budget, workers=self.workers, seed=seed, tasks=tasks, **unit)
+        made = prepare(MAX_T, budget, workers=self.workers, seed=seed, tasks=tasks, most=self.studies, **unit)
+        made.shortlist = made.shortlist[: self.variants]
+        made.studies = [replace(one, scenarios=one.scenarios[: self.variants]) for one in made.studies]
+        return made
 
 
 SETTINGS: Final = (Where(8, 3.0), Where(4, 1.5), Where(32, 3.0))
@@ -133,7 +140,7 @@ def evaluate(
     tasks: Sequence[Task],
     settings: Sequence[Where] = SETTINGS,
     pilots: Sequence[tuple[int, str]] = PILOTS,
-    a_group: int = 1,
+    a_group: int = 2,
     jobs: int = 1,
     apart: Sequence[Task] = (),
     say: Callable[[str], object] = lambda line: None,
@@ -149,7 +156,7 @@ def evaluate(
     pilots : sequence of (int, str)
         Sizes and kinds.
     a_group : int
-        For how many tasks of a group pilots are tried.
+        How many pilots of each size and kind are tried of a group: of its tasks in turn.
     jobs : int
         Processes.
     """
@@ -170,7 +177,9 @@ def evaluate(
             kept = [n for n, study in enumerate(studies) if study.task in library]
             made.studies = [studies[n] for n in kept]
             plan = made.conclude([outcomes[n] for n in kept])
-            used = held[:: max(1, -(-len(held) // a_group))] if where is settings[0] else []
+            turns = (
+                [held[turn * len(held) // a_group] for turn in range(a_group)] if where is settings[0] else []
+            )
             for at in held:
                 task = everything[at]
                 truth = [outcomes[n] for n, study in enumerate(studies) if study.task == at]
@@ -183,11 +192,10 @@ def evaluate(
                     "task": task.name,
                 }
                 found.hold(plan, truth, {**about, "pilot": "none"}, worst)
-                for size, kind in pilots if at in used else ():
-                    others = [tasks[n] for n in library]
-                    one = where.prepare(others, pilot_of(task, size, kind, at))
-                    one.studies = one.studies[:STUDIES]
+                chosen = [turn for turn, one in enumerate(turns) if one == at]
+                for turn, (size, kind) in product(chosen, pilots):
                     start = time.perf_counter()
+                    one = where.prepare([tasks[n] for n in library], pilot_of(task, size, kind, turn))
                     said = one.carry_out(jobs)
                     took = time.perf_counter() - start
                     found.seconds.append({"pilot": f"{size} {kind}", "seconds": took})

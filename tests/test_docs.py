@@ -111,6 +111,12 @@ def test_the_figures_of_a_page_are_those_of_results():
     assert [figure for figure in found if figure not in known] == []
 
 
+def test_each_decision_record_is_listed():
+    folder = ROOT / "docs" / "adr"
+    listed = LINK.findall((folder / "README.md").read_text("utf-8"))
+    assert listed == sorted(path.name for path in folder.glob("0*.md"))
+
+
 def test_the_glossary_has_the_terms_of_reports():
     page = (ROOT / "docs" / "reference" / "glossary.md").read_text("utf-8")
     rows = re.findall(r"^\| \*\*(.*?)\*\* \| (.*) \|$", page, flags=re.MULTILINE)

@@ -268,6 +268,8 @@ class Preparation:
         Of all simulations.
     tasks : sequence of Task
         The library.
+    most : int
+        The most studies to simulate.
     done : int
         How many studies are simulated.
     """
@@ -277,6 +279,7 @@ class Preparation:
     others: Sequence[Setting]
     seed: int
     tasks: Sequence[Task]
+    most: int = MOST_STUDIES
     done: int = 0
     studies: list[Study] = field(default_factory=list)
 
@@ -291,7 +294,7 @@ class Preparation:
         runs = setting.simulated_runs
         runs += sum(one.simulated_runs for one in self.others) / len(self.shortlist)
         work = WORK if self.pilot is None else WORK_WITH_PILOT
-        chosen = self._chosen(int(min(MOST_STUDIES, work / max(runs, 1.0))))
+        chosen = self._chosen(int(min(self.most, work / max(runs, 1.0))))
         scenarios = [
             Scenario(one, setting.cluster, setting.max_time, setting.horizon) for one in self.shortlist
         ]
@@ -314,7 +317,7 @@ class Preparation:
         groups: dict[str, list[int]] = {}
         for at, task in enumerate(self.tasks):
             groups.setdefault(task.group, []).append(at)
-        most = 2 * len(self.tasks) if self.pilot is None else MOST_STUDIES
+        most = 2 * len(self.tasks) if self.pilot is None else self.most
         count = max(len(groups), min(count, most))
         turns = [
             np.random.default_rng([self.seed, 25, n]).permutation(at) for n, at in enumerate(groups.values())
@@ -392,8 +395,9 @@ def prepare(
     mode: Mode | None = None,
     seed: int = 0,
     tasks: Sequence[Task] | None = None,
+    most: int = MOST_STUDIES,
 ) -> Preparation:
-    """Check the arguments of `plan`, and read the pilot; `tasks` replaces the library."""
+    """Check the arguments of `plan`, and read the pilot; `tasks` replaces the library, `most` its limit."""
     from hbsim.planning.library import library
 
     checks = {**declared(SchedulerOptions), **declared(PlanOptions)}
@@ -421,4 +425,4 @@ def prepare(
         for money in wanted.get("budget", [setting.budget])
         for count in wanted.get("workers", [cluster.workers])
     ]
-    return Preparation(setting, found, others if wanted else [], seed, tasks or library())
+    return Preparation(setting, found, others if wanted else [], seed, tasks or library(), most)
