@@ -229,7 +229,8 @@ def main() -> None:
 
     def complain(text: str) -> None:
         with suppress(OSError):  # the study may be gone
-            print(" ".join(text.splitlines()), file=said, flush=True)
+            said.write(" ".join(text.splitlines()) + "\n")
+            said.flush()
 
     def is_over() -> bool:
         """Wait a little; return whether the study's process has closed stdin, or is gone."""

@@ -113,6 +113,7 @@ def test_what_mlflow_has_is_imported_as_what_the_study_has(study, tmp_path):
     history = [dict(zip(names, row, strict=True)) for row in found]
     curves = imported(study, tmp_path, history, "metrics.csv", params=tmp_path / "runs.csv")
     check_curves(study, curves, "step", tmp_path)
+    assert len({row[:2] + row[3:4] for row in found}) == len(found)  # nothing is written twice
     times = {(order[run], step): time for run, _, _, step, time in found}
     first = study.reports.unique(["trial", "resource"], keep="first").select("trial", "resource", "time")
     assert times == {(t, r): round(1000 * (1e9 + time)) for t, r, time in first.rows()}
@@ -164,6 +165,7 @@ def test_what_wandb_has_is_imported_as_what_the_study_has(study, tmp_path):
     bests = {trials[run]: one.get("hbsim/best") for run, one in summaries.items()}
     assert bests == dict(study.trials.select("trial", "best").rows())
     assert all(row["_step"] == row["epoch"] for row in history)
+    assert len({(row["run_id"], row["epoch"]) for row in history}) == len(history)  # nothing is written twice
     history.sort(key=lambda row: (trials[row["run_id"]], row["epoch"]))
     rows = [
         {**row, **{f"config.{name}": configs[row["run_id"]][name] for name in ("lr", "act")}}

@@ -208,6 +208,28 @@ def test_after_an_error_at_the_start_there_are_no_more_calls(tmp_path):
     assert len(said) == 1
 
 
+def test_a_promoted_trial_starts_once_its_last_process_has_ended(tmp_path):
+    made, here = Made(tmp_path / "exp", num_trials=3), Here()
+    observer = observed(made, here)
+    jobs = [made.start(worker, 0.0) for worker in range(3)]
+    for job, value in zip(jobs, (0.9, 0.1, 0.2), strict=True):
+        made.reach(job, value, 1.0)
+    made.gone(jobs[1], 1.0)
+    promoted = made.start(1, 2.0)  # trial 0, whose process still saves
+    assert made.journal_state.runs[promoted].trial == 0
+    assert [words[:2] for words in here.calls[-2:]] == [["decision", 2], ["end", 1]]
+    made.gone(promoted, 3.0)  # its worker is lost before it begins
+    assert here.calls[-1][:2] == ["end", 1]
+    described = {"trial": 0, "bracket": 0, "start": 1, "stop": 3, "attempt": 0}
+    made.write("restart", 4.0, worker=0, was=promoted, job=promoted + 1, **described)
+    made.gone(jobs[0], 5.0)
+    assert [words[:3] for words in here.calls[-2:]] == [["end", 0, "paused"], ["start", 0, 0]]
+    made.write("resume")
+    assert [words[:3] for words in here.calls[-2:]] == [["end", 2, "paused"], ["end", 0, "interrupted"]]
+    check_pairs(here.calls)
+    observer.close()
+
+
 def test_an_error_ends_no_study_where_warnings_are_errors(tmp_path, capsys):
     made = Made(tmp_path / "exp", num_trials=4)
     observer = observed(made, Fails())
