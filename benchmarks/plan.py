@@ -222,6 +222,11 @@ def main() -> None:
     content: dict[str, Any] = {"command": "python -m benchmarks.plan --data DIR", **conditions()}
     tasks = apart(given.data) if given.data else []
     found = evaluate(library(), SETTINGS, PILOTS, given.a_group, given.jobs, tasks, say)
+    write(found, content, given.out)
+
+
+def write(found: Evaluation, content: dict[str, Any], out: Path) -> None:
+    """Write the page, and the rows that it is made of."""
     content |= {
         "summary": summary(found.forecasts).to_dicts(),
         "calibration": list(calibration(found)),
@@ -229,15 +234,14 @@ def main() -> None:
         "variants": list(variants(found)),
         "seconds": list(seconds()),
     }
-    given.out.mkdir(parents=True, exist_ok=True)
-    pl.DataFrame(rounded(found.forecasts)).write_csv(given.out / "forecasts.csv", float_precision=4)
+    out.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame(rounded(found.forecasts)).write_csv(out / "forecasts.csv", float_precision=4)
     flat = [{**row, **row.pop("regrets")} for row in rounded(found.recommendations)]
-    pl.DataFrame(flat, infer_schema_length=None).write_csv(
-        given.out / "recommendations.csv", float_precision=4
-    )
-    write_json(given.out / "plan.json", rounded(content))
-    (given.out / "README.md").write_text(render(content), "utf-8")
-    say(f"written: {given.out}")
+    frame = pl.DataFrame(flat, infer_schema_length=None)
+    frame.write_csv(out / "recommendations.csv", float_precision=4)
+    write_json(out / "plan.json", rounded(content))
+    (out / "README.md").write_text(render(content), "utf-8")
+    say(f"written: {out}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Final
 
@@ -28,23 +28,31 @@ from hbsim.surrogates.table_files import RecordedCurves
 MAX_T: Final = 81
 SEEDS: Final = 2  # studies of each task
 PILOTS: Final = tuple((size, kind) for size in (10, 30) for kind in ("complete", "censored"))
-STUDIES: Final = 36  # studies that a plan with a pilot is made from; hbsim.plan takes up to 240
 QUANTITIES: Final = ("trials", "completed", "first_full_result")
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Where:
-    """Workers, and the budget as so many times of a mean full run, in which a unit takes a second."""
+    """Workers, and the budget as so many times of a mean full run, in which a unit takes a second.
+
+    Only the first `variants` of the shortlist are simulated, the default first. A plan with a pilot is made
+    from `studies`, where hbsim.plan takes up to 240.
+    """
 
     workers: int
     full_runs: float
+    variants: int = 99
+    studies: int = 30
 
     def prepare(self, tasks: Sequence[Task], pilot: Table | None = None, seed: int = 0) -> Preparation:
         """Return a plan that is not carried out yet."""
         unit = {"unit_seconds": 1.0} if pilot is None else {"pilot": pilot}
         budget = f"{self.full_runs * MAX_T:g}s"
-        return prepare(MAX_T, budget, workers=self.workers, seed=seed, tasks=tasks, most=STUDIES, **unit)
+        made = prepare(MAX_T, budget, workers=self.workers, seed=seed, tasks=tasks, most=self.studies, **unit)
+        made.shortlist = made.shortlist[: self.variants]
+        made.studies = [replace(one, scenarios=one.scenarios[: self.variants]) for one in made.studies]
+        return made
 
 
 SETTINGS: Final = (Where(8, 3.0), Where(4, 1.5), Where(32, 3.0))

@@ -369,6 +369,7 @@ class SearcherOfConfigs:
 
     def __init__(self, searcher: BaseSearcher) -> None:
         self.searcher, self.name = searcher, type(searcher).__name__
+        self.stands_for = (searcher, None)  # in the description of a study
         self._space, self._metric, self._sign = searcher.space, "reward", 1.0
         self._suggested: list[Config] = []  # of all runs of the study
         self._told: set[tuple[int, float, bool]] = set()

@@ -190,7 +190,7 @@ def queued(setting: StudyParameters, queue: Queue, task: SearchTask) -> dict[str
         row = [entry for _, entry in group]
         points = np.array([point for _, point in row], dtype=np.float64)
         searcher = FirstPoints(searcher, points, pending, after=row[0][0])
-    searcher.stands_for = (given, options)
+    searcher.stands_for = getattr(given, "stands_for", None) or (given, options)
     return {"searcher": searcher, "search_options": None}
 
 
@@ -314,7 +314,7 @@ class SimulatedStudy:
 def _curves(setting: StudyParameters, surrogate: object) -> Surrogate:
     """Return the learning curves of a simulated study: without a surrogate, some by a formula."""
     name = os.fspath(surrogate) if isinstance(surrogate, str | os.PathLike) else ""
-    if surrogate is not None and not StudyFolder(name).holds_study:
+    if surrogate is not None and not (name and StudyFolder(name).holds_study):
         return load(surrogate)
     function, run = _function(setting), replace(setting.run, surrogate=surrogate or "synthetic")
     if surrogate is None and setting.run.progress != "none":

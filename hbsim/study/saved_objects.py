@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def save(obj: object, path: str | os.PathLike[str]) -> None:
     except OSError as error:
         raise OutputError(str(path), f"cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def read_saved(path: str | os.PathLike[str]) -> Any:

@@ -258,6 +258,20 @@ def test_a_function_called_by_hand_gets_the_configuration():
         train_fn(train_fn.args, {"lrr": 1})
 
 
+def test_a_reporter_that_is_left_out_takes_everything():
+    @args(lr=Real(0.0, 1.0))
+    def train(args, reporter):
+        assert reporter.load() is None
+        state = reporter.get_dict()
+        reporter.on_pause(lambda: None)
+        reporter.save({"epoch": 1})
+        reporter.save_dict(epoch=1)
+        reporter(epoch=1, accuracy=args.lr)
+        return reporter.has_dict() or state
+
+    assert train(train.args) == {}
+
+
 def test_update_changes_the_space_and_goes_along_by_value():
     def train(args, reporter=None):
         return args

@@ -53,7 +53,7 @@ def test_the_library_spreads_over_what_forecasts_depend_on(tasks):
     assert max(correlations) > 0.7
     spreads = [float(np.log(task.unit_seconds).std()) for task in tasks]
     assert min(spreads) == pytest.approx(0.0, abs=1e-12)
-    assert max(spreads) > 0.75
+    assert max(spreads) > 0.6
     shares = [task.diverged for task in tasks]
     assert min(shares) == 0.0
     assert max(shares) > 0.4

@@ -215,7 +215,15 @@ class NoReporter:
     def __call__(self, **metrics: object) -> None:
         """Do nothing."""
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
+    def get_dict(self) -> dict[str, object]:
+        """Return an empty dict: nothing was saved."""
+        return {}
+
+    def on_pause(self, function: Callable[..., object]) -> Callable[..., object]:
+        """Return the function, which is never called."""
+        return function
+
+    def __getattr__(self, name: str) -> Callable[..., None]:  # load, save, ...
         if name.startswith("__"):
             raise AttributeError(name)
         return lambda *given, **named: None
