@@ -105,7 +105,7 @@ def test_what_mlflow_has_is_imported_as_what_the_study_has(study, tmp_path):
     assert [status for *_, status in runs] == [
         "FAILED" if status == "failed" else "FINISHED" for status in statuses(study).values()
     ]
-    assert [tags[run].get("hbsim.changed.lr") for run, *_ in runs] == ["0.25"] + [None] * (TRIALS - 1)
+    assert [tags[run].get("hbsim.changed/lr") for run, *_ in runs] == ["0.25"] + [None] * (TRIALS - 1)
     assert {tags[run].get("hbsim.failure") for run, *_ in runs} == {None, "error: ValueError: no"}
     order = {run: place for place, (run, *_) in enumerate(runs)}
     found.sort(key=lambda row: (order[row[0]], row[3]))
