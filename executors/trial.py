@@ -75,7 +75,7 @@ def _run(
     started: float,
 ) -> int:
     milestone = inf if task["stop"] is None else task["stop"]
-    session = TrialSession(channel, milestone, _lease(setup, channel), bool(setup.get("fenced")))
+    session = TrialSession(channel, milestone, _lease(setup, channel), bool(setup.get("saves")))
     owner = os.getpid()
     with _sigterm(session):
         error = _call(function, task, setup, session, started)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 REPORTS: Final = "HBSIM_REPORTS"  # the environment variable with the path that takes reports
@@ -15,6 +18,7 @@ GO_ON: Final = b"+"
 LEAVE: Final = b"-"
 _STATUS: Final = 143  # of a process that SIGTERM has ended
 _ALONE: Final = "checkpoints"
+_waiting: Final[set[str]] = set()  # the path of the report whose answer is waited for
 
 
 def report(**metrics: object) -> None:
@@ -36,10 +40,12 @@ def report(**metrics: object) -> None:
     """
     given = {name: _plain(value) for name, value in metrics.items()}
     path = os.environ.get(REPORTS)
+    _hold_sigterm()
     if path is None:
         print(" ".join(f"{name}={_shown(value)}" for name, value in given.items()), flush=True)
         return
     line = json.dumps({**given, WAITS: True}).encode() + b"\n"
+    _waiting.add(path)
     try:
         _send(path, line)
         answers = os.open(os.environ[ANSWERS], os.O_RDONLY)
@@ -49,6 +55,8 @@ def report(**metrics: object) -> None:
             os.close(answers)
     except OSError:  # the trial's process has ended
         answer = LEAVE
+    finally:
+        _waiting.discard(path)
     if answer != GO_ON:
         raise SystemExit(_STATUS)
 
@@ -59,9 +67,47 @@ def checkpoint_dir() -> Path:
     In a study its content is kept when the trial is paused, and is there again when the trial goes on.
     Without a study it is the folder ``checkpoints`` in the working directory.
     """
+    _hold_sigterm()
     folder = Path(os.environ.get(CHECKPOINTS, _ALONE))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _hold_sigterm() -> None:
+    """Hold SIGTERM until the next report, unless the study has sent it; without a study, do nothing.
+
+    Where a machine is taken away all processes get the signal. The study then saves the trial at its next
+    report, which ends the script. A handler of the script's own stays.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if REPORTS in os.environ and is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _look_for_leave)
+        os.register_at_fork(after_in_child=_let_sigterm_end)
+
+
+def _look_for_leave(number: int, frame: FrameType | None) -> None:
+    """End the script if the study has said so; while it waits for an answer, that answer says it."""
+    if _waiting:
+        return
+    try:
+        answers = os.open(os.environ[ANSWERS], os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            has_to_leave = os.read(answers, 1) in (LEAVE, b"")
+        finally:
+            os.close(answers)
+    except BlockingIOError:  # no answer
+        has_to_leave = False
+    except OSError:  # the trial's process has ended
+        has_to_leave = True
+    if has_to_leave:
+        _let_sigterm_end()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _let_sigterm_end() -> None:
+    """Have SIGTERM end this process: the script, or one that it has forked."""
+    if signal.getsignal(signal.SIGTERM) is _look_for_leave:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _send(path: str, line: bytes) -> None:
