@@ -33,8 +33,12 @@ from hbsim.executors.trial_session import (
     leave_process,
     write_out,
 )
+from hbsim.ranks import begin_trial
 
 _FOLDER = Path(__file__).parent
+_LOOK = 0.01  # seconds between two looks at the ranks' processes
+_SHARE = 0.45  # of the grace: for ranks that leave
+_SOON = 0.2  # seconds after which ranks are looked at where the function does not end
 _NO_MEMORY = ("out of memory", "can't allocate memory")  # PyTorch's texts in a plain RuntimeError
 
 
@@ -75,10 +79,11 @@ def _run(
 ) -> int:
     milestone = inf if task["stop"] is None else task["stop"]
     session = TrialSession(channel, milestone, _lease(setup, channel), bool(setup.get("fenced")))
-    owner = os.getpid()
-    with _sigterm(session):
-        error = _call(function, task, setup, session, started)
-        kind, reason = (None, "") if error is None else _failure(error)
+    owner, patience = os.getpid(), _SHARE * float(setup.get("grace", 0.0))
+    begin_trial()
+    with _sigterm(session, patience):
+        error = _call(function, task, setup, session, started, patience)
+        kind, reason = (None, "") if error is None or session.left else _failure(error)
         if error is not None and kind is not None:
             _print_traceback(error)
         if os.getpid() != owner:  # a process that the function has forked: it reports no end of the trial
@@ -86,7 +91,7 @@ def _run(
         write_out()  # the log is whole before the end is reported
         session.finish(kind, reason)
         if session.left or kind is not None:
-            _end_group()
+            _end_ranks(session, patience)
     return 0 if session.left or (kind is None and session.end_reason != "fatal") else 1
 
 
@@ -108,6 +113,7 @@ def _call(
     setup: Mapping[str, Any],
     session: TrialSession,
     started: float,
+    patience: float,
 ) -> BaseException | None:
     """Call the function; return the error that ended it."""
     while True:
@@ -124,6 +130,8 @@ def _call(
         except ControllerGone:
             raise
         except TrialEnd:
+            if session.end_reason == "again" and not session.is_rank:
+                _end_ranks(session, patience)
             if not session.reopen():
                 return None
         except BaseException as error:  # every error is reported
@@ -157,10 +165,16 @@ def _arguments(function: Callable[..., object], task: Mapping[str, Any], setup: 
 
 
 @contextmanager
-def _sigterm(session: TrialSession) -> Iterator[None]:
-    """Make SIGTERM end the function by `TrialEnd`; it ends processes that the function forks as usual."""
+def _sigterm(session: TrialSession, patience: float) -> Iterator[None]:
+    """Make SIGTERM end the function by `TrialEnd`; it ends processes that the function forks as usual.
+
+    Where rank 0 has sent the signal, ranks that do not leave are ended, even if the function waits for them.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
+        if session.ranks.left:
+            signal.signal(signal.SIGALRM, lambda number, frame: _end_ranks(session, patience))
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
         session.terminate()
 
     def forked() -> None:
@@ -175,8 +189,15 @@ def _sigterm(session: TrialSession) -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
-def _end_group() -> None:
-    """Send SIGTERM to processes that the function has left: waiting for them would block the worker."""
+def _end_ranks(session: TrialSession, patience: float) -> None:
+    """Send SIGTERM to processes that the function has left: waiting for them would block the worker.
+
+    Ranks that leave the function have some seconds to end. The others may hang in a collective operation.
+    """
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    deadline = time.monotonic() + patience
+    while session.ranks.left and session.ranks.run() and time.monotonic() < deadline:
+        time.sleep(_LOOK)
     if os.getpgrp() == os.getpid():  # only the trial's own group; this process ignores the signal
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch raises an error where a worker has died
         processes.kill_group(os.getpid(), signal.SIGTERM)
