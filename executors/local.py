@@ -466,6 +466,7 @@ class LocalWorkers:
             return
         if "begin" in said:
             child.begun = float(said["begin"])
+            self._messages.append(Reported(child.task.job, [], child.said, begun=child.begun))
             return
         if "end" in said:
             child.take_end(said["end"])

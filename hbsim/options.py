@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
@@ -19,10 +20,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Check: TypeAlias = Callable[[str, object], Any]
 Takes: TypeAlias = Literal[
-    "number", "whole", "wholes", "amount", "numbers", "steps", "text", "texts", "flag", "tables"
+    "number", "duration", "whole", "wholes", "amount", "numbers", "steps", "text", "texts", "flag", "tables"
 ]
 METAVARS: Final[dict[Takes, str]] = {
     "number": "NUMBER",
+    "duration": "TIME",
     "whole": "N",
     "wholes": "N",
     "amount": "DIST",
@@ -33,6 +35,8 @@ METAVARS: Final[dict[Takes, str]] = {
     "flag": "",
     "tables": "",
 }
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # of durations, in seconds
+_DURATION: Final = re.compile(r"(\d+\.?\d*|\.\d+)\s*([smhd])\s*")
 NONE: Final = "none"  # the word that stands for the default, where a file has another value
 # Names of options in other tools and earlier versions of hbsim.
 OTHER_WORDS: Final = {
@@ -54,7 +58,8 @@ class Option:
     help : str
         A sentence on its meaning, for the command line and the docs.
     takes : str
-        How a text is read as its value: ``"number"``, ``"whole"`` (a whole number), ``"amount"`` (a number or
+        How a text is read as its value: ``"number"``, ``"duration"`` (seconds, or a text as in ``30m``, see
+        `parse_duration`), ``"whole"`` (a whole number), ``"amount"`` (a number or
         the text of a distribution), ``"numbers"`` (one number, or several as in ``1,1,0.5``), ``"steps"``
         (pairs of a time and a whole number, as in ``0:4,3600:16``), ``"text"``, ``"flag"``; ``"wholes"`` and
         ``"texts"`` may be given several times; ``"tables"`` are only in files.
@@ -188,6 +193,21 @@ def one_of(*words: str) -> Check:
         return value
 
     return check
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a duration such as ``90``, ``90s``, ``30m``, ``1.5h``, ``1h 30m`` or ``2d``.
+
+    Raises
+    ------
+    ValueError
+        The text is none.
+    """
+    words = text.strip().lower()
+    parts = _DURATION.findall(words)
+    if not parts or _DURATION.sub("", words):
+        return float(words)
+    return float(sum(float(number) * UNITS[unit] for number, unit in parts))
 
 
 def flag(name: str, value: object) -> bool:

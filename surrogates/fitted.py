@@ -20,7 +20,7 @@ from hbsim.surrogates.fit_model import fit_model
 from hbsim.surrogates.fit_report import FitReport, cross_validate
 from hbsim.surrogates.options import Censored, check_number, parse_options
 from hbsim.surrogates.protocol import Floats, Ints, SurrogateBase, check_levels, check_points
-from hbsim.surrogates.table import SUFFIXES, Table
+from hbsim.surrogates.table import SHIPPED, SUFFIXES, Table
 
 PREFIX: Final = "fit:"
 SAMPLE: Final = 1000  # new configurations that are drawn for the best value
@@ -140,8 +140,8 @@ def fit(
     Parameters
     ----------
     table : path or Table
-        A ``.npz``, ``.csv`` or ``.parquet`` file, or ``"digits"``. A `Table` is fitted as it is: the
-        treatment of rows that end early was chosen when it was loaded.
+        A ``.npz``, ``.csv`` or ``.parquet`` file, or a table that ships, such as ``"digits"``. A `Table` is
+        fitted as it is: the treatment of rows that end early was chosen when it was loaded.
     seed : int
         The seed of the draws, of the trees of its models, and of the folds of the report.
     metric, mode, time, seconds_per_unit, first_level
@@ -164,7 +164,7 @@ def fit(
     """
     if isinstance(table, Table):
         return Fitted(table, seed=seed)
-    from hbsim.surrogates.registry import load  # which knows the shipped table
+    from hbsim.surrogates.registry import load  # which knows the shipped tables
 
     found = load(
         table,
@@ -188,8 +188,8 @@ def split_name(text: str) -> tuple[str, int]:
     ParameterError
         There is no table, or an option is unknown or breaks its rule.
     """
-    endings = "|".join(re.escape(suffix) for suffix in SUFFIXES)
-    found = re.fullmatch(rf"(?P<table>.*(?:{endings})|digits)(?:,(?P<options>.*))?", text)
+    endings, shipped = "|".join(map(re.escape, SUFFIXES)), "|".join(SHIPPED)
+    found = re.fullmatch(rf"(?P<table>.*(?:{endings})|{shipped})(?:,(?P<options>.*))?", text)
     if found is None:
         rule = f"needs a table of recorded curves: {PREFIX}FILE, a {', '.join(SUFFIXES)} file"
         raise ParameterError("surrogate", PREFIX + text, rule)

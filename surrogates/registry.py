@@ -14,13 +14,13 @@ from hbsim.surrogates import fitted
 from hbsim.surrogates.options import Censored, Parsers, parse_options
 from hbsim.surrogates.protocol import Surrogate
 from hbsim.surrogates.synthetic import Ideal, Synthetic
-from hbsim.surrogates.table import SUFFIXES, Table
+from hbsim.surrogates.table import SHIPPED, SUFFIXES, Table
 from hbsim.surrogates.user import Checked, load_file
 from hbsim.surrogates.wrapper import Wrapper
 from hbsim.surrogates.wrappers import wrap_all
 from hbsim.surrogates.yahpo import PREFIX, Yahpo
 
-_SHIPPED: Final = ("digits", "ideal", "synthetic")
+_SHIPPED: Final = tuple(sorted((*SHIPPED, "ideal", "synthetic")))
 _TABLES: Final = ("numpy", "pandas", "polars")
 _YAHPO: Final = ("metric", "mode", "test_metric")  # the options of recorded curves that YAHPO takes
 _SYNTHETIC: Final[Parsers] = {
@@ -114,8 +114,8 @@ def _load(
         if "test_metric" in given:
             raise ParameterError("test_metric", given["test_metric"], "is not fitted: a fit is of one metric")
         return fitted.fit(name, seed=seed, **given)
-    if text == "digits":
-        return _digits(given)
+    if text in SHIPPED:
+        return _recorded(text, given)
     if Path(text).suffix in SUFFIXES:
         return Table.load(text, **given)
     for field, value in given.items():
@@ -154,14 +154,12 @@ def _object(surrogate: object) -> Surrogate:
     return Checked(surrogate)
 
 
-def _digits(given: Mapping[str, Any]) -> Table:
-    """Return the packaged curves; they decide on val_error, minimised, unless another metric is named."""
-    packaged = files("hbsim.surrogates") / "digits.parquet"
+def _recorded(name: str, given: Mapping[str, Any]) -> Table:
+    """Return packaged curves; they decide on the metric that the file says, unless another one is named."""
+    packaged = files("hbsim.surrogates") / f"{name}.parquet"
     if not packaged.is_file():
-        raise SurrogateError("digits", "its file digits.parquet is missing from this installation")
-    if given.get("metric") in (None, "val_error"):
-        given = {"mode": "min", **given, "metric": "val_error"}
+        raise SurrogateError(name, f"its file {name}.parquet is missing from this installation")
     with as_file(packaged) as path:
         table = Table.load(path, **given)
-    table.name = "digits"
+    table.name = name
     return table

@@ -50,8 +50,9 @@ class Synthetic(SurrogateBase):
     noise : float
         Standard deviation of the noise between levels near level 0, at least 0.
     early_rank : float
-        How well ranks at level 1 predict the final ones, in [0, 1]: about their correlation without
-        noise. 1: the ranks are the final ones at every level; 0: those at level 1 are random.
+        How well ranks at level 1 predict the final ones, in [-1, 1]: about their correlation without
+        noise. 1: the ranks are the final ones at every level; 0: those at level 1 are random; -1: they
+        are the final ones in reverse.
     divergence : float
         The share of the space, with the highest learning rates, where the metric is NaN from some
         level on, in [0, 0.9].
@@ -93,7 +94,7 @@ class Synthetic(SurrogateBase):
         self.family = family
         self.max_resource = check_number("max_resource", max_resource, above=1.0)
         self.noise = check_number("noise", noise, low=0.0)
-        self.early_rank = check_number("early_rank", early_rank, low=0.0, high=1.0)
+        self.early_rank = check_number("early_rank", early_rank, low=-1.0, high=1.0)
         self.divergence = check_number("divergence", divergence, low=0.0, high=0.9)
         self.cost_spread = check_number("cost_spread", cost_spread, low=1.0)
         self.seconds = check_number("seconds", seconds, above=0.0)
@@ -123,7 +124,7 @@ class Synthetic(SurrogateBase):
         best[0] *= 1.0 - self.divergence  # outside the region that diverges
         self.best_configuration: Floats = best
         self._scales = [w / max(c, 1.0 - c) ** 2 for w, c in zip(WEIGHTS, best.tolist(), strict=True)]
-        self._early_weight = _mixing_weight(self.early_rank, _distance_std(best, self._scales))
+        self._early_weight = _mixing_weight(abs(self.early_rank), _distance_std(best, self._scales))
         self._cheapest = 2.0 * self.seconds / (1.0 + self.cost_spread)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
@@ -175,11 +176,10 @@ class Synthetic(SurrogateBase):
         """Return accuracies without noise or divergence, shape (n, m)."""
         weight, (lowest, highest) = self._early_weight, EARLY
         final = BEST - SPAN * distance
-        early = lowest + (highest - lowest) * (
-            weight * (1.0 - distance) + (1.0 - weight) * hashing.uniform(keys)
-        )
+        near = distance if self.early_rank < 0.0 else 1.0 - distance
+        early = lowest + (highest - lowest) * (weight * near + (1.0 - weight) * hashing.uniform(keys))
         # With early_rank=1 all configurations learn at the same pace, so that no two curves cross.
-        slowness = 0.5 + (0.5 - points[:, 0]) * (1.0 - self.early_rank)
+        slowness = 0.5 + (0.5 - points[:, 0]) * (1.0 - abs(self.early_rank))
         lag = early - final
         slow = lag * slowness
         fast = lag - slow

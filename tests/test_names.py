@@ -49,7 +49,7 @@ def test_record_says_num_trials():
     ("field", "value"),
     [
         ("max_time", 0),
-        ("max_time", "1h"),
+        ("max_time", "soon"),
         ("hang_timeout", -1),
         ("grace", -1),
         ("max_reward", "good"),

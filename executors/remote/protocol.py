@@ -26,7 +26,8 @@ ready    ``seconds``: the training function is loaded
 fatal    ``field``, ``value``, ``rule``: this host can run no trials, and its agent ends; but with
          ``trial`` (``"report"`` or ``"checkpoint"``) only one does not do what it has to
 beat     ``id``; ``clock``: the agent's lease clock; ``time``: its monotonic clock
-said     ``job``, ``rows``, ``first``, ``waits``: as in `Reported`, with the agent's clock in rows
+said     ``job``, ``rows``, ``first``, ``waits``, ``begun``: as in `Reported`, with the agent's clock in
+         rows and ``begun``
 ended    ``job``, ``rows``, ``first``, ``kind``, ``reason``, ``begun``, ``seconds``, ``left``: as in
          `JobEnded`; ``saved``: the job that made the trial's newest checkpoint, null if there is none;
          ``folder``: that checkpoint's folder; ``best``: that of the checkpoint with the state of the
@@ -244,7 +245,7 @@ def body_of(message: Reported | JobEnded, **more: object) -> Body:
 def message_of(body: Body, ahead: float) -> Reported | JobEnded:
     """Return the message in a body; the controller's clock is `ahead` seconds ahead of the agent's."""
     kind = Reported if body["m"] == "said" else JobEnded
-    given = {each.name: body[each.name] for each in fields(kind)}
+    given = {each.name: body[each.name] for each in fields(kind) if each.name in body}
     given["rows"] = [
         ReportRow(at + ahead, trained, resource, metrics) for at, trained, resource, metrics in given["rows"]
     ]

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias, get_type_hints
 import typer
 
 from hbsim.errors import ParameterError
-from hbsim.options import NONE, Option, Takes, declared
+from hbsim.options import NONE, Option, Takes, declared, parse_duration
 
 Given: TypeAlias = Mapping[str, Any]  # values of a group's options that were given
 
@@ -175,6 +175,15 @@ def parse_number(text: str) -> float:
     raise typer.BadParameter(f"{text!r} is not a number.")
 
 
+def _parse_duration(text: str) -> float:
+    """Parse seconds, or a text as in ``30m``; whole seconds become int."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no duration, as 90, 30m, 1.5h or 2d are.") from None
+    return int(seconds) if seconds.is_integer() else seconds
+
+
 def parse_whole(text: str) -> int:
     """Parse a whole number."""
     try:
@@ -207,6 +216,7 @@ def _parse_steps(text: str) -> tuple[Step, ...]:
 
 PARSERS: Final[Mapping[Takes, Callable[[str], Any]]] = {
     "number": parse_number,
+    "duration": _parse_duration,
     "whole": parse_whole,
     "wholes": parse_whole,
     "amount": _parse_amount,

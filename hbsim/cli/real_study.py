@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MINIMISED: Final = re.compile(r"loss|error|rmse|mse|mae|nll|perplexity|regret", re.IGNORECASE)
 FUNCTION: Final = "Training function"
 # Options of running a study, not of its definition: they may change when the study is resumed.
-HOW: Final = ("hang_timeout", "grace", "keep", "fsync", "start", "visualizer", "html")
+HOW: Final = ("hang_timeout", "trial_timeout", "grace", "keep", "fsync", "start", "visualizer", "html")
 LIMITS: Final = ("workers", "max_time", "max_reward")
 RESOURCES: Final = ("num_cpus", "num_gpus")
 REAL: Final = group(

@@ -15,7 +15,7 @@ from hbsim.core.options import TYPES
 from hbsim.core.options import Options as SchedulerOptions
 from hbsim.errors import OutputError, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
-from hbsim.options import NONE, Option, declared, one_of, option, unknown_option
+from hbsim.options import NONE, Option, declared, one_of, option, parse_duration, unknown_option
 from hbsim.simulation.cluster import Cluster
 from hbsim.study.options import RunOptions, TrialResources
 from hbsim.surrogates.options import SurrogateOptions
@@ -167,6 +167,8 @@ def _on_command_line(fields: Mapping[str, Option] | None, name: str, value: Any)
         return tuple(Step(*step) for step in value)
     if one.takes == "numbers" and isinstance(value, list):
         return tuple(value)
+    if one.takes == "duration" and isinstance(value, str):
+        return parse_duration(value)
     if one.takes == "texts" and isinstance(value, str):
         return [value]
     if name == "html" and value is True:
@@ -193,7 +195,8 @@ def _check(path: str, table: str, name: str, value: object) -> None:
     if not rule and name not in _FILES and not (one.can_be_none and value == NONE):
         check = one_of(*one.choices) if name == "executor" else one.check
         try:
-            check(name, value if name in ("hosts", "html") else _on_command_line(fields, name, value))
+            as_it_is = name in ("hosts", "html") or one.takes == "duration"
+            check(name, value if as_it_is else _on_command_line(fields, name, value))
         except ParameterError as error:
             rule = error.rule
     if rule:
@@ -218,6 +221,7 @@ def _unknown(table: str, name: str) -> str:
 
 _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "number": ((int, float), "a number"),
+    "duration": ((int, float, str), "a duration: seconds, or a text as 30m"),
     "whole": ((int,), "a whole number"),
     "amount": ((int, float, str), "a number or a distribution"),
     "numbers": ((int, float, list), "a number or a list of numbers"),

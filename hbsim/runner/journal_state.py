@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, nan
 
-from hbsim.core.types import COMPLETE, VERDICTS, Verdict
+from hbsim.core.types import COMPLETE, LOSSES, VERDICTS, Verdict
 from hbsim.runner.records import (
     EndReason,
     JobBegun,
@@ -134,9 +134,11 @@ class RunningJob(JobRow):
         The number of the job's next report; larger than `rows` if some were never received.
     ended : int or None
         The index of the verdict that ended it, or FAILED or CENSORED; None while it trains.
+    lost : bool
+        Whether it was lost with its host.
     """
 
-    __slots__ = ("best", "bracket", "ended", "heard", "resource", "rows", "stop")
+    __slots__ = ("best", "bracket", "ended", "heard", "lost", "resource", "rows", "stop")
 
     bracket: int
     stop: float
@@ -145,6 +147,7 @@ class RunningJob(JobRow):
     rows: int
     heard: int
     ended: int | None
+    lost: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,9 @@ class JournalState:
         The highest resource that each trial has reported in jobs that are over.
     earlier : dict of int to list of (int, float, int)
         The jobs of each trial that are over: number, start, and how many reports each had.
+    trained : dict of int to float
+        The seconds that each trial has trained in jobs that are over: up to the last report of a job, or to
+        its end if the trial itself has failed.
     values, bests, highest : dict of int to float
         The last value that each trial has reported in jobs that are over, the best that is a finite number,
         and the highest resource.
@@ -221,6 +227,7 @@ class JournalState:
         self.points: list[list[float]] = []
         self.best: Incumbent | None = None
         self.reached: dict[int, float] = {}
+        self.trained: dict[int, float] = {}
         self.values: dict[int, float] = {}
         self.earlier: dict[int, list[tuple[int, float, int]]] = {}
         self.bests: dict[int, float] = {}
@@ -271,7 +278,7 @@ class JournalState:
                 self._take_columns([self.runs[job] for job in record.jobs], record.reports)
             case JobFailed():
                 run = self.runs[record.job]
-                run.ended = FAILED
+                run.ended, run.lost = FAILED, record.kind in LOSSES
                 self.failures.append((run.trial, record.kind, record.reason))
             case JobReturned():
                 run = self.runs[record.job]
@@ -316,7 +323,7 @@ class JournalState:
         run.train_start = inf
         run.trained, run.value, run.best = 0.0, nan, nan
         run.rows = run.heard = 0
-        run.ended = None
+        run.ended, run.lost = None, False
         self.jobs.started = max(self.jobs.started, run.job + 1)
         self.runs[run.job] = self.workers[run.worker] = run
         self.why = None
@@ -398,9 +405,14 @@ class JournalState:
         self.gone = run.trial
         if record.begun is not None:
             run.train_start = record.begun
+            if run.ended == FAILED and not run.lost:
+                beside = sum(record.seconds.get(name, 0.0) for name in ("load", "save", "wait"))
+                rest = record.time - record.begun - beside - run.trained
+                self.trained[run.trial] = self.trained.get(run.trial, 0.0) + max(0.0, rest)
         self._end(run, CENSORED if run.ended is None else run.ended)
 
     def _end(self, run: RunningJob, verdict: int) -> None:
+        self.trained[run.trial] = self.trained.get(run.trial, 0.0) + run.trained
         self.reached[run.trial] = max(run.resource, self.reached.get(run.trial, 0.0))
         if run.rows:
             self._put_down(run, self.values, self.bests, self.highest)

@@ -35,7 +35,7 @@ MAX_FAILURES_WITHOUT_REPORT: Final = 10  # failures in a row without a report
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a study in study seconds: when it ends, and how long a trial may be silent.
+    """The limits of a study in seconds: when it ends, and how long a trial may be silent and may train.
 
     Attributes
     ----------
@@ -47,12 +47,15 @@ class Limits:
         A trial that sends no message for so long has hung, and is killed.
     grace : float
         A trial that was ordered to end at a milestone is killed if it has not ended after so long.
+    trial_timeout : float
+        A trial that trains for so long in all its jobs together fails.
     """
 
     max_time: float = inf
     max_reward: float | None = None
     hang_timeout: float = inf
     grace: float = 5.0
+    trial_timeout: float = inf
 
 
 class StopConditions:
@@ -199,6 +202,7 @@ class MessageHandler:
         if run is None:
             return
         rows = self._new(run, message)
+        self._watchdog.trains(message, rows)
         if not rows or run.ended is not None:
             return
         if message.waits:
@@ -213,7 +217,7 @@ class MessageHandler:
         rows = self._new(run, message)
         if rows and run.ended is None:
             self._note(run, rows)
-        self._end(run, message)
+        self._end(run, self._watchdog.judged(message))
 
     def _run_of(self, message: Reported | JobEnded) -> RunningJob | None:
         """Return the run that a message is about; None if it is over."""
@@ -344,7 +348,7 @@ class RealExecutor:
         self._suggest, self._done = suggest, done
         self._save_completed = save_completed
         self._writer = RecordWriter(journal, journal_state, observers, clock)
-        self._watchdog = Watchdog(workers, clock, limits.hang_timeout)
+        self._watchdog = Watchdog(workers, clock, limits.hang_timeout, limits.trial_timeout)
         self._pool = WorkerPool(workers, self._writer, self._watchdog, seed, until_return)
         self._handler = MessageHandler(
             self._writer, self._pool, self._watchdog, self.ends, geometry, until_return
@@ -510,6 +514,7 @@ class RealExecutor:
         elif self.ends.closing:
             self._workers.leave(run.job, save=True)
         else:
+            self._watchdog.goes_on(run.job, run.trained)
             self._workers.go_on(run.job, run.stop)
 
     def _above(self, at: int) -> float:

@@ -1,10 +1,10 @@
-"""The worker pool of a real study, which assigns jobs, and the watchdog, which kills hung jobs."""
+"""The worker pool of a real study, which assigns jobs, and the watchdog, which ends jobs at their limits."""
 
 from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -19,12 +19,21 @@ from hbsim.runner.records import (
     WorkerJoined,
     WorkerLeft,
 )
-from hbsim.runner.workers import NEVER, Assignment, JobEnded, WorkerBackend, WorkerClosed, WorkerOpened
+from hbsim.runner.workers import (
+    NEVER,
+    Assignment,
+    JobEnded,
+    Reported,
+    ReportRow,
+    WorkerBackend,
+    WorkerClosed,
+    WorkerOpened,
+)
 from hbsim.runner.writer import STEP, RecordWriter
 
 
 class Watchdog:
-    """Kills running jobs that hang, or that do not leave in time.
+    """Kills running jobs that hang, that train for too long, or that do not leave in time.
 
     Parameters
     ----------
@@ -34,6 +43,8 @@ class Watchdog:
         Seconds.
     hang_timeout : float
         Seconds without a message after which a job counts as hung.
+    trial_timeout : float
+        Seconds of training after which a trial fails.
 
     Attributes
     ----------
@@ -43,15 +54,56 @@ class Watchdog:
         Jobs that were killed because they did not leave.
     """
 
-    def __init__(self, workers: WorkerBackend, clock: Callable[[], float], hang_timeout: float) -> None:
+    def __init__(
+        self,
+        workers: WorkerBackend,
+        clock: Callable[[], float],
+        hang_timeout: float,
+        trial_timeout: float = inf,
+    ) -> None:
         self.last_heard: dict[int, float] = {}
         self.cut: set[int] = set()
         self._workers, self._clock, self._limit = workers, clock, hang_timeout
         self._leaving: dict[int, float] = {}  # when each job is killed
         self._until = inf  # when all jobs are killed
+        self._trial_limit = trial_timeout
+        self._earlier: dict[int, float] = {}  # seconds of training in earlier jobs of each job's trial
+        self._overdue: dict[int, float] = {}  # when each job that trains has trained for too long
+        self._too_long: set[int] = set()  # jobs that were killed for that
+
+    def begin(self, job: int, trained: float) -> None:
+        """Watch a job that begins now, and whose trial has trained for so many seconds in earlier jobs."""
+        self.heard_of(job)
+        self._earlier[job] = trained
+        if trained >= self._trial_limit:  # a retry gets no more time
+            self._overdue[job] = self._clock()
+
+    def trains(self, message: Reported, rows: Sequence[ReportRow]) -> None:
+        """Learn from a message and its new reports how long a job has trained; one that waits does not."""
+        if rows and message.waits:
+            self._overdue.pop(message.job, None)
+        elif rows:
+            last = rows[-1]
+            self._overdue[message.job] = self._end_of_training(message.job, last.at, last.trained)
+        elif message.begun is not None and message.job not in self._overdue:
+            self._overdue[message.job] = self._end_of_training(message.job, message.begun, 0.0)
+
+    def goes_on(self, job: int, trained: float) -> None:
+        """Take into account that a job that waited for an answer trains on from now."""
+        self._overdue[job] = self._end_of_training(job, self._clock(), trained)
+
+    def _end_of_training(self, job: int, at: float, trained: float) -> float:
+        return at + self._trial_limit - self._earlier[job] - trained
+
+    def judged(self, ended: JobEnded) -> JobEnded:
+        """Return how a job ended; a job that was killed since it trained for too long has an error."""
+        if ended.job in self._too_long and ended.kind == "lost":
+            reason = f"it trained for more than {self._trial_limit:g} s (trial_timeout)"
+            return replace(ended, kind="error", reason=reason)
+        return ended
 
     def heard_of(self, job: int) -> None:
-        """Record that a job began or sent a message now."""
+        """Record that a job sent a message now."""
         self.last_heard[job] = self._clock()
 
     def leave(self, job: int, save: bool, seconds: float) -> None:
@@ -65,16 +117,19 @@ class Watchdog:
 
     def forget(self, job: int) -> None:
         """Stop watching a job that has ended."""
-        self._leaving.pop(job, None)
-        self.last_heard.pop(job, None)
+        for known in (self._leaving, self.last_heard, self._earlier, self._overdue):
+            known.pop(job, None)
 
     def look(self) -> None:
-        """Kill jobs that have hung, or have not left in time."""
+        """Kill jobs that have hung, have trained for too long, or have not left in time."""
         clock, limit = self._clock(), self._limit
         for job, last_heard in list(self.last_heard.items()):
             if clock - last_heard > limit:
                 self.last_heard[job] = clock
                 self._workers.kill(job, f"nothing was reported for {limit:g} s (hang_timeout)")
+            elif clock > self._overdue.get(job, inf) and job not in self._too_long:
+                self._too_long.add(job)
+                self._workers.kill(job, "trial_timeout")
             elif job not in self.cut and min(self._leaving.get(job, inf), self._until) <= clock:
                 self.cut.add(job)
                 self._workers.kill(job, "it was told to leave and did not")
@@ -197,7 +252,7 @@ class WorkerPool:
             self._begin(worker, task)
 
     def _begin(self, worker: int, task: Assignment) -> None:
-        self._watchdog.heard_of(task.job)
+        self._watchdog.begin(task.job, self._journal_state.trained.get(task.trial, 0.0))
         earlier = list(self._journal_state.earlier.get(task.trial, ()))
         best = self._journal_state.best
         value = None if best is None else best.value

@@ -75,7 +75,7 @@ class ReportRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The message that a job has made reports.
+    """The message that a job has made reports, or that its training begins.
 
     Attributes
     ----------
@@ -88,12 +88,15 @@ class Reported:
         recognised.
     waits : bool
         Whether training waits for an answer after the last row, at or past its milestone.
+    begun : float or None
+        When the function was called, on the same clock as `ReportRow.at`, in the message that says so.
     """
 
     job: int
     rows: list[ReportRow]
     first: int
     waits: bool = False
+    begun: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

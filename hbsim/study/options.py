@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hbsim.core.numbers import exact, whole
 from hbsim.errors import HbsimWarning, ParameterError, needs
-from hbsim.options import check_options, one_of, option
+from hbsim.options import check_options, one_of, option, parse_duration
 from hbsim.study.page import page_file
 from hbsim.surrogates.options import SurrogateOptions
 
@@ -23,18 +23,27 @@ if TYPE_CHECKING:
 
 
 def seconds(name: str, value: object) -> float | None:
-    """Check seconds, which must be above 0, or None."""
+    """Return the seconds of a duration, which must be above 0, or None."""
     if value is None:
         return None
-    number = exact(name, value)
+    number = _duration(name, value)
     if number <= 0:
         raise ParameterError(name, value, "must be above 0, in seconds")
-    return float(number)
+    return number
 
 
 def _grace(name: str, value: object) -> float:
-    if exact(name, value) < 0:
+    if _duration(name, value) < 0:
         raise ParameterError(name, value, "must be 0 or more, in seconds")
+    return _duration(name, value)
+
+
+def _duration(name: str, value: object) -> float:
+    if isinstance(value, str):
+        try:
+            value = parse_duration(value)
+        except ValueError:
+            raise ParameterError(name, value, "must be seconds, or a text as 90s, 30m, 1.5h or 2d") from None
     return float(exact(name, value))
 
 
@@ -191,16 +200,28 @@ class RunOptions:
         help="Set a constant of the function's decorator: JSON, or text. May be given several times.",
     )
     max_time: float | None = option(
-        None, takes="number", check=seconds, help="Seconds of the study at which running jobs are cut."
+        None,
+        takes="duration",
+        check=seconds,
+        help="Seconds of the study at which running jobs are cut, or 8h.",
     )
     max_reward: float | None = option(
         None, takes="number", check=_max_reward, help="The study ends at a value at least as good."
     )
     hang_timeout: float | None = option(
-        None, takes="number", check=seconds, help="Seconds without a report after which a trial has hung."
+        None,
+        takes="duration",
+        check=seconds,
+        help="Seconds, or 10m, without a report after which a trial has hung.",
+    )
+    trial_timeout: float | None = option(
+        None,
+        takes="duration",
+        check=seconds,
+        help="Seconds, or 30m, of training in all its jobs after which a trial fails.",
     )
     grace: float = option(
-        5.0, takes="number", check=_grace, help="Seconds that a trial has to end before it is killed (5)."
+        5.0, takes="duration", check=_grace, help="Seconds that a trial has to end before it is killed (5)."
     )
     keep: Literal["best", "completed", "all", "none"] = option(
         "best",
@@ -287,7 +308,8 @@ class RunOptions:
         """The limits of the study: when it ends, and how long a trial may be silent."""
         from hbsim.runner.real import Limits
 
-        return Limits(self.max_time or inf, self.max_reward, self.hang_timeout or inf, self.grace)
+        times = (self.hang_timeout or inf, self.grace, self.trial_timeout or inf)
+        return Limits(self.max_time or inf, self.max_reward, *times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +357,7 @@ RECORD_ALSO_TAKES: Final = (
     "time_attr",
     "args",
     "hang_timeout",
+    "trial_timeout",
     "grace",
     "keep",
     "fsync",
@@ -343,7 +366,8 @@ RECORD_ALSO_TAKES: Final = (
 )
 # Options of `hbsim.run` without a meaning in a simulation, and without a meaning in a real study.
 REAL_ONLY: Final = (
-    *("resume", "args", "hang_timeout", "grace", "keep", "fsync", "start", "visualizer", "html"),
+    *("resume", "args", "hang_timeout", "trial_timeout", "grace", "keep", "fsync", "start"),
+    *("visualizer", "html"),
     "resource",  # beside workers: without them the number of workers follows from it
 )
 SIMULATED_ONLY: Final = ("surrogate", "surrogate_options", "cluster", "replace")

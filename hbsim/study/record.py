@@ -46,8 +46,9 @@ def record(
     seed: int = 0,
     time_attr: str = "epoch",
     args: Mapping[str, object] | None = None,
-    hang_timeout: float | None = None,
-    grace: float = 5.0,
+    hang_timeout: float | str | None = None,
+    trial_timeout: float | str | None = None,
+    grace: float | str = 5.0,
     keep: Literal["best", "completed", "all", "none"] = "best",
     fsync: Literal["second", "always", "never"] = "second",
     start: Literal["fork", "spawn"] | None = None,
@@ -79,7 +80,7 @@ def record(
         Go on with an earlier recording to `out`; an existing file is replaced.
     force : bool
         Replace an earlier recording, both the file and its folder.
-    workers, resource, seed, time_attr, args, hang_timeout, grace, keep, fsync, start, progress
+    workers, resource, seed, time_attr, args, hang_timeout, trial_timeout, grace, keep, fsync, start, progress
         As for `hbsim.run`.
 
     Returns
@@ -116,6 +117,7 @@ def record(
             metric=metric,
             args=args,
             hang_timeout=hang_timeout,
+            trial_timeout=trial_timeout,
             grace=grace,
             keep=keep,
             fsync=fsync,

@@ -79,10 +79,11 @@ def run(
     time_attr: str = "epoch",
     metric: str | None = "accuracy",
     args: Mapping[str, object] | None = None,
-    max_time: float | None = None,
+    max_time: float | str | None = None,
     max_reward: float | None = None,
-    hang_timeout: float | None = None,
-    grace: float = 5.0,
+    hang_timeout: float | str | None = None,
+    trial_timeout: float | str | None = None,
+    grace: float | str = 5.0,
     keep: Literal["best", "completed", "all", "none"] = "best",
     fsync: Literal["second", "always", "never"] = "second",
     start: Literal["fork", "spawn"] | None = None,
@@ -130,13 +131,16 @@ def run(
         all reports are kept, and there is no incumbent.
     args : mapping, optional
         Constants of the training function, in place of those of its decorator; plain JSON types.
-    max_time : float, optional
-        Study seconds after which the study ends.
+    max_time : float or str, optional
+        Study seconds after which the study ends; a text as ``"8h"`` is a duration, here and below.
     max_reward : float, optional
         The study ends at a report at least as good as this.
-    hang_timeout : float, optional
+    hang_timeout : float or str, optional
         Seconds without a report after which a trial counts as hung: it is killed, and has failed.
-    grace : float
+    trial_timeout : float or str, optional
+        Seconds of training, in all jobs of a trial together, after which the trial fails with an error that
+        names the limit. Start-up and waiting do not count. What it has reported is kept.
+    grace : float or str
         Seconds that a trial has to end after the order, before SIGTERM, and again before SIGKILL.
     keep : str
         Which checkpoints are kept at the end of a trial: the incumbent's (``"best"``), those of
@@ -217,6 +221,7 @@ def run(
         max_time=max_time,
         max_reward=max_reward,
         hang_timeout=hang_timeout,
+        trial_timeout=trial_timeout,
         grace=grace,
         keep=keep,
         fsync=fsync,

@@ -32,7 +32,7 @@ from hbsim.study.workers import count_workers
 from hbsim.surrogates import load
 from hbsim.surrogates.protocol import Floats, Ints, Surrogate
 from hbsim.surrogates.synthetic import Ideal, Synthetic
-from hbsim.surrogates.table import SUFFIXES, Table
+from hbsim.surrogates.table import SHIPPED, SUFFIXES, Table
 from hbsim.surrogates.wrapper import Wrapper
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def find_curves(function: FunctionDescription, scheduler: Scheduler, options: Ru
         curves = load(_formula(name, rest, mode, max_t), **more)
     elif text and StudyFolder(text).holds_study:
         curves = _of_study(load_study(text), function, {**read, **more})
-    elif text == "digits" or text.startswith(DECIDED) or Path(text).suffix in SUFFIXES:
+    elif text in SHIPPED or text.startswith(DECIDED) or Path(text).suffix in SUFFIXES:
         curves = _load_decided(text, read, more, function)
     else:
         curves = load(text or given, **more)

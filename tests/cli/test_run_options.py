@@ -374,3 +374,19 @@ def test_help(call):
     assert out.index("Training function:") < out.index("Real study") < out.index("Learning curves of")
     assert "--checkpoints / --no-checkpoints" in out
     assert "\n  run " in call().out
+
+
+def test_a_duration_on_the_command_line_and_in_a_file(call, tmp_path, asked):
+    words = (*TWELVE, "--trial-timeout")
+    refused = call(*words, "a while")
+    assert refused.code == 2
+    assert "'a while' is no duration, as 90, 30m, 1.5h or 2d are" in refused.err
+    call(*words, "1h 30m")
+    assert asked["trial_timeout"] == 5400
+    file = tmp_path / "study.toml"
+    text = 'train = "train.py:train_fn"\nnum_trials = 1\ntrial_timeout = "{}"\nscheduler = {{max_t = 9}}\n'
+    file.write_text(text.format("2h"))
+    call("run", "study.toml")
+    assert asked["trial_timeout"] == 7200
+    assert call("run", "study.toml", "--write-toml", "written.toml").code == 0
+    assert "trial_timeout = 7200" in Path("written.toml").read_text()

@@ -155,6 +155,7 @@ WRONG = {
     "[cluster]\nprice = -1": "cluster.price = -1: must be ",
     "[hosts]\nhosts = 'a'": 'hosts.hosts = "a": must be a list of names or addresses',
     "[args]\nday = 2020-01-01": "[args]: day=datetime.date(2020, 1, 1) is no plain value",
+    "trial_timeout = 'soon'": 'trial_timeout = "soon": must be seconds, or a text as 90s, 30m',
     "x = ": "is no TOML: ",
 }
 
@@ -187,6 +188,7 @@ def test_the_file_of_the_docs(study):
 TEXTS = ["a", 'with "quotes"', "ü\\n", "x=1"]
 CANDIDATES: dict[str, list[Any]] = {
     "number": [1, 0.5, 2.5, 7],
+    "duration": [1, 0.5, 90],
     "whole": [1, 4],
     "amount": [3, 0.5, "exponential:mean=2"],
     "numbers": [2.0, (1.0, 0.5)],

@@ -179,6 +179,8 @@ class FakeWorkers:
     def _begin(self, process: Process) -> None:
         if self._lives(process):
             process.begun = self.now
+            said = Reported(process.task.job, [], process.said, begun=self.now)
+            self.at(self.now + self._latency, partial(self._deliver, process, said))  # it never goes wrong
             self._train_on(process)
 
     def _lives(self, process: Process) -> bool:

@@ -175,11 +175,12 @@ from tests.remote.training import saving
 def test_trials_that_end_badly(tmp_path: Path) -> None:
     """Each has failed, in the way that it would have on this machine; the host and the others go on."""
     with studying(tmp_path, "ssh", 1) as study:
-        options = ["--retries", "0", "--loss-retries", "0", "--workers", "1"]
-        study.start("ends_badly", trials=4, options=options)
+        options = ["--retries", "0", "--loss-retries", "0", "--workers", "1", "--trial-timeout", "1.5s"]
+        study.start("ends_badly", trials=5, options=options)
         assert study.wait() == 1
         reasons = [(record["kind"], record["reason"]) for record in study.records("fail")]
         expected = [("oom", "no more"), ("error", "status 3"), ("error", "SIGSEGV"), ("lost", "SIGKILL")]
+        expected += [("error", "more than 1.5 s (trial_timeout)")]
         for (kind, reason), (known, words) in zip(reasons, expected, strict=True):
             assert kind == known
             assert words in reason

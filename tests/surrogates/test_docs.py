@@ -34,7 +34,9 @@ def test_the_own_surrogate_is_short_and_loads(tmp_path):
     assert (seconds[:, 1] == 81 * seconds[:, 0]).all()
 
 
-@pytest.mark.parametrize("line", re.findall(r"^\| [\d.]+ \| (?:power|exponential) \|.*$", PAGE, re.MULTILINE))
+@pytest.mark.parametrize(
+    "line", re.findall(r"^\| -?[\d.]+ \| (?:power|exponential) \|.*$", PAGE, re.MULTILINE)
+)
 def test_the_correlations_are_those_measured(line):
     early_rank, family, *found = (cell.strip() for cell in line.strip("|").split("|"))
     surrogate = Synthetic(early_rank=float(early_rank), family=family, noise=0, divergence=0)

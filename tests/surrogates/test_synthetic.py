@@ -23,7 +23,7 @@ options = st.fixed_dictionaries(
     {
         "family": st.sampled_from(["power", "exponential"]),
         "noise": st.sampled_from([0.0, 0.01, 0.5]),
-        "early_rank": st.sampled_from([0.0, 0.5, 1.0]),
+        "early_rank": st.sampled_from([-0.5, 0.0, 0.5, 1.0]),
         "divergence": st.sampled_from([0.0, 0.05, 0.9]),
         "mode": st.sampled_from(["max", "min"]),
         "seed": st.integers(0, 2**53),
@@ -121,7 +121,7 @@ def test_values_lie_between_0_and_1_and_seconds_grow(chosen):
 @pytest.mark.parametrize("family", ["power", "exponential"])
 def test_early_ranks_predict_as_well_as_asked(family):
     found = []
-    for early_rank in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
+    for early_rank in (-1.0, -0.6, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
         surrogate = Synthetic(family=family, early_rank=early_rank, noise=0, divergence=0)
         values, _ = surrogate.evaluate(POINTS, LEVELS)
         found.append(spearmanr(values[:, 0], values[:, -1])[0])
@@ -216,6 +216,7 @@ def test_no_configurations_and_no_levels():
         ("noise", -0.1),
         ("noise", math.nan),
         ("early_rank", 1.1),
+        ("early_rank", -1.1),
         ("divergence", 0.95),
         ("cost_spread", 0.5),
         ("seconds", 0),

@@ -19,7 +19,7 @@ from hbsim.errors import SurrogateError
 from hbsim.surrogates import Half, Surrogate, check_levels, fingerprint, load
 from hbsim.surrogates.description import sample
 from hbsim.surrogates.fitted import Fitted
-from hbsim.surrogates.table import SUFFIXES, Table
+from hbsim.surrogates.table import SHIPPED, SUFFIXES, Table
 from hbsim.surrogates.user import Checked
 from hbsim.surrogates.wrapper import Wrapper
 from hbsim.surrogates.yahpo import Yahpo
@@ -182,7 +182,7 @@ def absolute_surrogate(text: str, folder: str | os.PathLike[str]) -> str:
     """
     if text.startswith(FIT):
         rest = text.removeprefix(FIT)
-        return text if rest.split(",")[0] == "digits" else FIT + absolute_path(rest, folder)
+        return text if rest.split(",")[0] in SHIPPED else FIT + absolute_path(rest, folder)
     path, colon, name = text.rpartition(":")
     if colon and path.endswith(OWN):
         return f"{absolute_path(path, folder)}:{name}"
@@ -211,7 +211,7 @@ def files_of(description: Mapping[str, Any]) -> tuple[str, ...]:
         from hbsim.surrogates.fitted import split_name
 
         table = split_name(text.removeprefix(FIT))[0]
-        found += [] if table == "digits" else [table]
+        found += [] if table in SHIPPED else [table]
     elif colon and path.endswith(OWN):
         found.append(path)
     elif text.endswith(SUFFIXES):

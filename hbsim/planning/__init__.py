@@ -1,0 +1,1 @@
+"""Plans of studies: a library of tasks, forecasts from it, and recommendations."""
