@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hbsim import ranks
 from hbsim.core.space import Space, args
 from hbsim.errors import ParameterError, nearest
 from hbsim.executors import processes
@@ -172,6 +173,7 @@ class Command:
         with Pipes() as pipes:
             environment = {**os.environ, **variables, CHECKPOINTS: str(folder), "PYTHONUNBUFFERED": "1"}
             environment |= {REPORTS: pipes.path(pipes.into), ANSWERS: pipes.path(pipes.answers)}
+            environment |= {ranks.VARIABLE: pipes.ranks.path, ranks.TIME_ATTR: reporter.time_attr}
             script = Script(self._start(texts, environment, pipes), pipes, reporter, self._pattern)
             reporter.on_pause(lambda: script.state(folder))
             try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.executors import processes
+from hbsim.ranks import Ranks
 from hbsim.script import GO_ON, LEAVE, WAITS
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ _CHUNK: Final = 1 << 16
 _LOOK: Final = 0.02  # seconds between two looks at processes that nothing announces
 _HOLD: Final = 0.5  # seconds within which a signal stops processes
 _SHARE: Final = 0.9  # of the grace: the trial's process has to end within it, too
+# The rank that failed first, and what is known of it, in torchrun's summary.
+_TORCHRUN: Final = re.compile(r"Root Cause.*?\n  rank +: (\d+) .*?\n  traceback : (.*?)\n", re.DOTALL)
+_ERROR: Final = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)$", re.MULTILINE)
 _MEMORY: Final = ("out of memory", "can't allocate memory", "MemoryError")
 
 
@@ -54,11 +58,14 @@ class Pipes:
         The two ends of the pipe for reports; the second one is only kept open.
     answers, out : int
         The two ends of the pipe for answers; the first one is only kept open.
+    ranks : Ranks
+        The memory that the script's processes share.
     """
 
     def __init__(self) -> None:
         self.reports, self.into = os.pipe()
         self.answers, self.out = os.pipe()
+        self.ranks = Ranks()
 
     def __enter__(self) -> Pipes:
         return self
@@ -66,11 +73,12 @@ class Pipes:
     def __exit__(self, *error: object) -> None:
         for descriptor in (self.reports, self.into, self.answers, self.out):
             os.close(descriptor)
+        self.ranks.close()
 
     @property
     def inherited(self) -> tuple[int, ...]:
         """The descriptors that the script has to inherit, so that it can open them."""
-        return () if processes.LINUX else (self.into, self.answers)
+        return () if processes.LINUX else (self.into, self.answers, self.ranks.descriptor)
 
     def path(self, descriptor: int) -> str:
         """Return the path by which another process can open an end."""
@@ -115,8 +123,8 @@ class Script:
         status = self._process.returncode
         if status:
             what = f"killed by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
-            lines = self._last.decode("utf-8", "replace").strip().splitlines()
-            raise ScriptFailed(f"{what}: {lines[-1].strip()[:300]}" if lines else what)
+            reason = _last_words(self._last.decode("utf-8", "replace"))
+            raise ScriptFailed(f"{what}: {reason[:300]}" if reason else what)
 
     def state(self, folder: Path) -> Path | None:
         """Return the script's checkpoint folder to be copied, None if it is empty.
@@ -145,6 +153,8 @@ class Script:
             self._release()
             deadline = time.monotonic() + share
             while not (ended := self._has_ended()) and time.monotonic() < deadline:
+                if step is not _terminate_group and self._ranks_have_left():
+                    break  # others may wait for them, or a launcher may start them again
                 self._look(_LOOK)
             if ended:
                 break
@@ -167,6 +177,11 @@ class Script:
 
     def _has_ended(self) -> bool:
         return self._process.poll() is not None and not processes.descendants(os.getpid())
+
+    def _ranks_have_left(self) -> bool:
+        """Return whether the ranks that make reports have left and ended."""
+        ranks = self._pipes.ranks
+        return ranks.are_several and bool(ranks.left) and not ranks.run()
 
     @contextmanager
     def _announced(self) -> Iterator[float]:
@@ -229,6 +244,19 @@ class Script:
         """Return the lines that are complete with this data."""
         *lines, self._unfinished[stream] = (self._unfinished[stream] + data).split(b"\n")
         return lines
+
+
+def _last_words(text: str) -> str:
+    """Return the line of stderr that says best why a script has failed: the last, or that of a rank."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    if not (found := _TORCHRUN.search(text)):
+        return lines[-1] if lines else ""
+    rank, traceback = found.groups()
+    prefix = f"[rank{rank}]: "  # as PyTorch prints tracebacks of ranks
+    own = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
+    if not own and "SIG" not in traceback:
+        own = _ERROR.findall(text[: found.start()])[:1]
+    return f"rank {rank}: {own[-1] if own else traceback}"
 
 
 def _report(line: bytes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from math import inf
 from typing import Any, Final
 
 VARIABLE: Final = "HBSIM_RANKS"  # the environment variable with the path of a script's `Ranks`
+TIME_ATTR: Final = "HBSIM_TIME_ATTR"  # with the name of the resource
 STATUS: Final = 143  # of a process that has left a trial, as if SIGTERM had ended it
 _RANK: Final = ("RANK", "LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _LAUNCHER: Final = (*_RANK, "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK")
@@ -85,9 +86,15 @@ class Ranks:
     ----------
     descriptor : int, optional
         The descriptor of the memory, which this object keeps; by default that of new memory.
+
+    Attributes
+    ----------
+    reports : int
+        The number of reports of this process that a script has counted.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
+        self.reports = 0
         self.descriptor = _new_memory() if descriptor is None else descriptor
         self._bytes = mmap.mmap(self.descriptor, _SIZE)
         self._ints = memoryview(self._bytes).cast("Q")
