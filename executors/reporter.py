@@ -16,6 +16,7 @@ import numpy as np
 from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import is_overtaken
+from hbsim.executors.rank_failure import watch, watch_later
 from hbsim.executors.trial_session import TrialSession, leave_process
 from hbsim.ranks import rank_and_size
 
@@ -74,6 +75,7 @@ class Reporter:
         self._fenced = bool(setup.get("fenced"))
         self._owner = (os.getpid(), threading.get_ident())
         self._ranks, self._rank = session.ranks, 0
+        self._is_watched = False  # whether this process says how it ends
         self._on_pause: Callable[[], object] | None = None
         self._best = BestStates(setup.get("keeps_best"), task.get("best"))
         self._skipped = False  # whether a best state was not saved, since that took too long before
@@ -92,6 +94,8 @@ class Reporter:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._session.pause = self._pause
+        watch_later(self._ranks)
+        self._is_watched = True
 
     @property
     def milestone(self) -> float | None:
@@ -238,7 +242,7 @@ class Reporter:
             rule = "reports from the thread in which the function was called"
             raise ProtocolError(self.trial, "a report from elsewhere", rule)
         rank, size = rank_and_size()
-        self._session.join(rank, size)
+        self._session.join(rank, size, self._is_watched or watch(self._ranks))
         self._owner, self._rank = owner, rank
 
     def _follow(self, report: dict[str, object]) -> None:

@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import inf
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -23,6 +22,7 @@ from hbsim.core.space import Args, arguments, space_of
 from hbsim.errors import ParameterError
 from hbsim.executors import processes
 from hbsim.executors.processes import Lease
+from hbsim.executors.rank_failure import failure, reason_of, text_of
 from hbsim.executors.reporter import Reporter
 from hbsim.executors.script_process import ScriptFailed
 from hbsim.executors.trial_session import (
@@ -35,7 +35,6 @@ from hbsim.executors.trial_session import (
 )
 from hbsim.ranks import begin_trial
 
-_FOLDER = Path(__file__).parent
 _LOOK = 0.01  # seconds between two looks at the ranks' processes
 _SHARE = 0.45  # of the grace: for ranks that leave
 _SOON = 0.2  # seconds after which ranks are looked at where the function does not end
@@ -84,6 +83,8 @@ def _run(
     with _sigterm(session, patience):
         error = _call(function, task, setup, session, started, patience)
         kind, reason = (None, "") if error is None or session.left else _failure(error)
+        if session.end_reason in ("returned", "failed") and (of_rank := failure(session.ranks, error)):
+            kind, reason = of_rank
         if error is not None and kind is not None:
             _print_traceback(error)
         if os.getpid() != owner:  # a process that the function has forked: it reports no end of the trial
@@ -196,7 +197,8 @@ def _end_ranks(session: TrialSession, patience: float) -> None:
     """
     signal.setitimer(signal.ITIMER_REAL, 0.0)
     deadline = time.monotonic() + patience
-    while session.ranks.left and session.ranks.run() and time.monotonic() < deadline:
+    waits = session.ranks.left not in ("", "failed")
+    while waits and session.ranks.run() and time.monotonic() < deadline:
         time.sleep(_LOOK)
     if os.getpgrp() == os.getpid():  # only the trial's own group; this process ignores the signal
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch raises an error where a worker has died
@@ -211,11 +213,11 @@ def _failure(error: BaseException) -> tuple[str | None, str]:
         return "error", _exit_status(error)
     if isinstance(error, ScriptFailed):
         return error.kind, str(error)
-    return ("oom" if _is_out_of_memory(error) else "error"), _reason(error)
+    return ("oom" if _is_out_of_memory(error) else "error"), reason_of(error)
 
 
 def _exit_status(error: SystemExit) -> str:
-    return f"exit status {error.code}" if isinstance(error.code, int) else f"exit status 1: {_text(error)}"
+    return f"exit status {error.code}" if isinstance(error.code, int) else f"exit status 1: {text_of(error)}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -227,27 +229,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     kinds = (getattr(torch, "OutOfMemoryError", None), getattr(torch.cuda, "OutOfMemoryError", None))
     if isinstance(error, tuple(kind for kind in kinds if kind is not None)):
         return True
-    return isinstance(error, RuntimeError) and any(words in _text(error) for words in _NO_MEMORY)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the error and the innermost line outside of the reporter, in one line."""
-    text = _text(error)
-    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    with suppress(Exception):
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if Path(frame.filename).parent != _FOLDER]
-        frame = (own or frames)[-1]
-        reason += f" ({Path(frame.filename).name}:{frame.lineno})"
-    return reason
-
-
-def _text(error: BaseException) -> str:
-    """Return the first line of the error's text, or a substitute if it has no text."""
-    try:
-        return str(error).strip().partition("\n")[0][:300]
-    except BaseException:  # its __str__ is the user's
-        return "its text cannot be shown"
+    return isinstance(error, RuntimeError) and any(words in text_of(error) for words in _NO_MEMORY)
 
 
 def _print_traceback(error: BaseException) -> None:

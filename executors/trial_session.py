@@ -277,8 +277,8 @@ class TrialSession:
     seconds : dict
         The seconds without training: ``load``, ``save``, ``wait``.
     end_reason : str or None
-        Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``, ``again``; ``returned``
-        if it ended by itself.
+        Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``, ``again``, ``failed``
+        where a rank has failed; ``returned`` if it ended by itself.
     pause : callable
         Called before the function leaves for a pause.
     returned : callable
@@ -304,7 +304,6 @@ class TrialSession:
         self._saves, self._asked = saves, False
         self.ranks = Ranks() if ranks is None else ranks
         self.is_rank = False
-        self._trial_process = os.getpid()
         self.trial = 0
         self.milestone = milestone
         self.last = -inf
@@ -343,7 +342,7 @@ class TrialSession:
             print("hbsim: the lease of this trial is over; its process ends here", file=sys.stderr)
             leave_process(1)
 
-    def join(self, rank: int, size: int) -> None:
+    def join(self, rank: int, size: int, is_watched: bool) -> None:
         """Continue the session in this process, which the training function has started.
 
         Raises
@@ -351,7 +350,7 @@ class TrialSession:
         ProtocolError
             Another process of this rank runs.
         """
-        other = self.ranks.register(rank, size)
+        other = self.ranks.register(rank, size, is_watched)
         if other is not None:
             raise ProtocolError(self.trial, f"reports of two processes, {other} and {os.getpid()}", _ONE)
         self.is_rank = True
@@ -390,6 +389,9 @@ class TrialSession:
         TrialEnd
             The function has to end.
         """
+        if self.is_rank and self.ranks.left:
+            self.end_reason = self.ranks.left
+            self._raise_end()
         now = time.monotonic()
         trained = now - self._begun - self._lost
         waits = resource >= self.milestone
@@ -436,8 +438,8 @@ class TrialSession:
 
     def terminate(self) -> None:
         """Leave the function as soon as that tears no line; the handler of SIGTERM calls this."""
-        if self.ranks.left:  # rank 0, in a process that the function has started, has sent the signal
-            if self._follow_rank_0() and not self._channel.busy:
+        if self.ranks.left:  # a rank, in a process that the function has started, has sent the signal
+            if self._follow_rank() and not self._channel.busy:
                 self._raise_end()
         elif self._saves and not self._channel.killed:
             self._asked = True
@@ -450,7 +452,7 @@ class TrialSession:
     def close(self) -> None:
         """Send only the end from now on, and raise nothing any more."""
         self._channel.check = do_nothing
-        self._follow_rank_0()
+        self._follow_rank()
         self.end_reason = self.end_reason or "returned"
 
     def finish(self, kind: str | None, reason: str) -> None:
@@ -551,15 +553,17 @@ class TrialSession:
             self.last, self.milestone, self.reports, self._lost = last, milestone, int(reports), lost
             self.seconds.update(zip(_SECONDS, seconds, strict=True))
 
-    def _follow_rank_0(self) -> bool:
-        """Leave for the reason of rank 0, which is another process; return whether there is one."""
-        if self.is_rank or not self.ranks.reporter:
+    def _follow_rank(self) -> bool:
+        """Leave for the reason of a rank that is another process; return whether there is one."""
+        if self.is_rank:
             return False
-        self._adopt()
-        if self.ranks.left and self.end_reason is None:
-            self.end_reason, self._problem = self.ranks.left, self.ranks.problem
-            return True
-        return False
+        if self.ranks.reporter:
+            self._adopt()
+        if not self.ranks.left or self.end_reason is not None:
+            return False
+        self.end_reason = self.ranks.left
+        self._problem = self.ranks.problem if self.end_reason != "failed" else ""
+        return True
 
     def _tell_ranks(self) -> None:
         """Have the other processes of the trial leave, too."""
@@ -567,9 +571,11 @@ class TrialSession:
             return
         if self.is_rank:
             self._publish()
+        if self.ranks.left:
+            return
         self.ranks.leave(self.end_reason or "", self._problem)
         if self.is_rank:
-            processes.kill(self._trial_process, signal.SIGTERM)
+            processes.kill(self.ranks.trial_process, signal.SIGTERM)
 
     def _raise_end(self) -> NoReturn:
         self._raised += 1

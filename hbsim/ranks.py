@@ -25,10 +25,12 @@ _LAUNCHER: Final = (*_RANK, "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NOD
 _MOST: Final = 256  # ranks of which the memory has the process ids
 _SIZE: Final = 4096  # bytes
 # Indices of 64-bit numbers: whole ones, and floats from _RESOURCE on.
-_REPORTER, _SAVES, _ANSWERED, _LEFT, _ASKED, _COUNT = range(6)
+_REPORTER, _SAVES, _ANSWERED, _LEFT, _ASKED, _COUNT, _TRIAL = range(7)
 _RESOURCE, _STATE, _PIDS = 8, 9, 32
+_HAS_ENDED, _IS_WATCHED = 1 << 33, 1 << 32  # beside a process id
+_PID: Final = _IS_WATCHED - 1
 _TEXT: Final = 8 * (_PIDS + _MOST)  # the byte where the text begins
-_REASONS: Final = ("", "stop", "pause", "terminated", "fatal", "again")
+_REASONS: Final = ("", "stop", "pause", "terminated", "fatal", "again", "failed")
 _NAP, _LONG_NAP = 0.001, 0.02  # seconds between two looks of a rank that waits
 _LOOK: Final = 0.2  # seconds between two looks whether rank 0 runs
 _WARN: Final = 60.0
@@ -131,9 +133,10 @@ class Ranks:
     def clear(self) -> None:
         """Forget all ranks: the function is called, or called again."""
         self._bytes[:] = bytes(_SIZE)
+        self._ints[_TRIAL] = os.getpid()
         self._floats[_RESOURCE] = -inf
 
-    # Rank 0
+    # Rank 0; `leave` also another one that fails
 
     def begin(self, resource: float) -> None:
         """Say that rank 0 makes a report."""
@@ -150,8 +153,8 @@ class Ranks:
 
     def leave(self, reason: str, problem: str = "") -> None:
         """Say that the trial has to end, with the session's reason and a problem in one line."""
-        text = problem.encode("utf-8", "replace")[: _SIZE - _TEXT - 1]
-        self._bytes[_TEXT : _TEXT + len(text) + 1] = text + b"\0"
+        data = problem.encode("utf-8", "replace")[: _SIZE - _TEXT - 1]
+        self._bytes[_TEXT : _TEXT + len(data) + 1] = data + b"\0"
         self._ints[_LEFT] = _REASONS.index(reason)
 
     @property
@@ -171,19 +174,27 @@ class Ranks:
 
     # All ranks
 
-    def register(self, rank: int, size: int) -> int | None:
-        """Record the process of a rank; return another process of the same rank that runs, None without."""
+    def register(self, rank: int, size: int, is_watched: bool = False) -> int | None:
+        """Record the process of a rank; return another process of the same rank that runs, None without.
+
+        A process that is watched says by `end` that it ends, unless it is killed.
+        """
         self._ints[_COUNT] = max(self._ints[_COUNT], size)
         if rank >= _MOST:
             return None
         me, place = os.getpid(), _PIDS + rank
-        before = self._ints[place]
+        before = self._ints[place] & _PID
         if before not in (0, me) and is_running(before):
             return before
-        self._ints[place] = me
+        self._ints[place] = me | (_IS_WATCHED if is_watched else 0)
         if not rank:
             self._ints[_REPORTER] = me
         return None
+
+    @property
+    def trial_process(self) -> int:
+        """The process id of the trial's process, which has made this memory."""
+        return self._ints[_TRIAL]
 
     @property
     def reporter(self) -> int:
@@ -202,7 +213,7 @@ class Ranks:
 
     @property
     def problem(self) -> str:
-        """What rank 0 said with `leave`."""
+        """What was said with `leave`."""
         return self._bytes[_TEXT : self._bytes.find(b"\0", _TEXT)].decode("utf-8", "replace")
 
     @property
@@ -216,8 +227,29 @@ class Ranks:
 
     def run(self) -> bool:
         """Return whether a process of a rank that has made a report still runs."""
-        pids = set(self._ints[_PIDS : _PIDS + _MOST]) - {0, os.getpid()}
+        pids = {pid & _PID for pid in self._processes()} - {0, os.getpid()}
         return any(is_running(pid) for pid in pids)
+
+    def rank(self) -> int | None:
+        """Return the rank that this process has registered; None if it has none."""
+        me = os.getpid()
+        return next((rank for rank, pid in enumerate(self._processes()) if pid & _PID == me), None)
+
+    def end(self) -> None:
+        """Say that this process ends, and is not killed."""
+        rank = self.rank()
+        if rank is not None:
+            self._ints[_PIDS + rank] |= _HAS_ENDED
+
+    def killed(self) -> int | None:
+        """Return a rank that was watched and has not said how it ended, None if there is none."""
+        for rank, pid in enumerate(self._processes()):
+            if pid & _IS_WATCHED and not pid & _HAS_ENDED and not is_running(pid & _PID):
+                return rank
+        return None
+
+    def _processes(self) -> Sequence[int]:
+        return self._ints[_PIDS : _PIDS + _MOST]
 
     def follow(self, resource: float, save: Callable[[], object]) -> bool:
         """Wait until rank 0's report of a resource is answered; return whether the trial goes on.
