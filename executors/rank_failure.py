@@ -58,8 +58,9 @@ def failure(ranks: Ranks, error: BaseException | None) -> tuple[str, str] | None
         The error that has ended the training function.
     """
     reason = ranks.problem if ranks.left == "failed" else ""
-    if not reason and hasattr(error, "error_index"):  # of torch.multiprocessing, for a rank without reports
-        reason = f"rank {error.error_index}: {_of_process(error)}"
+    index = getattr(error, "error_index", None)
+    if not reason and index is not None:  # of torch.multiprocessing, for a rank without reports
+        reason = f"rank {index}: {_of_process(error)}"
     if not reason:
         killed = ranks.killed()
         reason = "" if killed is None else f"rank {killed}: {_KILLED}"

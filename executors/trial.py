@@ -82,7 +82,9 @@ def _run(
     begin_trial()
     with _sigterm(session, patience):
         error = _call(function, task, setup, session, started, patience)
-        kind, reason = (None, "") if error is None or session.left else _failure(error)
+        if session.left and session.ranks.reporter:
+            error = None  # it says that ranks, which had to leave, have ended
+        kind, reason = (None, "") if error is None else _failure(error)
         if session.end_reason in ("returned", "failed") and (of_rank := failure(session.ranks, error)):
             kind, reason = of_rank
         if error is not None and kind is not None:
