@@ -14,9 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from hbsim.errors import ParameterError
 from hbsim.executors import processes
 from hbsim.executors.trial_session import TrialEnd
-from hbsim.ranks import Ranks, rank_and_size
+from hbsim.ranks import VARIABLE, Ranks, rank_and_size
 
 NO_MEMORY: Final = ("out of memory", "can't allocate memory", "MemoryError")
 _KILLED: Final = "its process was killed"
@@ -45,6 +46,31 @@ def watch_later(ranks: Ranks) -> None:
 
     util.Finalize(None, _end, (ranks,), exitpriority=0)
     util.register_after_fork(ranks, again)
+
+
+def refuse_rank() -> None:
+    """Fail the trial where this process is another rank of it, and starts the study anew.
+
+    Raises
+    ------
+    ParameterError
+        It is one.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    is_starting = process is not None and getattr(process.current_process(), "_inheriting", False)
+    if VARIABLE not in os.environ or not (is_starting or rank_and_size()[0]):
+        return
+    what, rule = "the file is executed again for each", 'start the study under `if __name__ == "__main__":`'
+    if not is_starting:
+        what, rule = 'Lightning\'s strategy "ddp" starts it for each', 'use strategy="ddp_spawn"'
+    error = ParameterError(
+        "train", sys.argv[0], f"must not start a study in a rank of a trial: {what}; {rule}"
+    )
+    ranks = Ranks.of_script()
+    if ranks is not None and not ranks.left:
+        ranks.leave("failed", f"ParameterError: {error}")
+        processes.kill(ranks.trial_process, signal.SIGTERM)
+    raise error
 
 
 def failure(ranks: Ranks, error: BaseException | None) -> tuple[str, str] | None:

@@ -33,7 +33,7 @@ from hbsim.executors.trial_session import (
     leave_process,
     write_out,
 )
-from hbsim.ranks import begin_trial
+from hbsim.ranks import VARIABLE, begin_trial
 
 _LOOK = 0.01  # seconds between two looks at the ranks' processes
 _SHARE = 0.45  # of the grace: for ranks that leave
@@ -80,6 +80,7 @@ def _run(
     session = TrialSession(channel, milestone, _lease(setup, channel), bool(setup.get("fenced")))
     owner, patience = os.getpid(), _SHARE * float(setup.get("grace", 0.0))
     begin_trial()
+    os.environ[VARIABLE] = session.ranks.path
     with _sigterm(session, patience):
         error = _call(function, task, setup, session, started, patience)
         if session.left and session.ranks.reporter:
