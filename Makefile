@@ -9,7 +9,7 @@ BIN = $(VENV)/bin
 # The tests start hundreds of processes: what one has compiled the others need not.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test bench clean
+.PHONY: demo test docs bench clean
 
 demo: $(VENV)/.base
 	$(BIN)/hbsim compare --variant stopping --variant promotion --variant hyperband --variant fifo \
@@ -24,6 +24,9 @@ test: $(VENV)/.$(EXTRAS)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
+docs: $(VENV)/.docs
+	$(BIN)/python docs/build.py
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only
 
@@ -35,9 +38,13 @@ $(VENV)/.base: pyproject.toml $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	touch $@
+
 $(VENV)/.$(EXTRAS): pyproject.toml $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]"
 	touch $@ $(VENV)/.base
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build site .cache *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

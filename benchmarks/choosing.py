@@ -1,4 +1,4 @@
-"""The figures of two pages in docs/, made anew: `python -m benchmarks.choosing --help`.
+"""The figures of two pages in docs/, and all their tables, made anew: `python -m benchmarks.choosing --help`.
 
 Comparisons are run once, and kept in `choosing.json`, which the pages are filled from. The same pages give
 the same bytes.
@@ -174,8 +174,11 @@ def _lines(rows: list[Row], variants: Sequence[str]) -> alt.Chart:
     )
 
 
-PAGES: Final = tuple(ROOT / "docs" / "explanation" / name for name in ("choosing.md", "stopping-rules.md"))
 FOLDER: Final = ROOT / "results" / "choosing"
+PAGES: Final = (
+    *(ROOT / "docs" / "explanation" / name for name in ("choosing.md", "stopping-rules.md")),
+    FOLDER / "tables.md",
+)
 KEPT: Final = "choosing.json"
 
 

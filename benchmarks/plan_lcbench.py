@@ -21,21 +21,21 @@ OUT = Path(__file__).parents[1] / "hbsim" / "planning" / "lcbench.parquet"
 TASKS, CONFIGURATIONS, SEED = 16, 200, 0
 
 
-def packed(data: Path) -> pl.DataFrame:
+def packed(data: Path, tasks: int = TASKS, configurations: int = CONFIGURATIONS) -> pl.DataFrame:
     """Return a row an epoch: accuracy in hundredths of a percent, seconds with three figures."""
     names = sorted(instances("lcbench", data), key=int)
     chosen = [names[round(place)] for place in np.linspace(0, len(names) - 1, TASKS)]
     frames = []
-    for number, name in enumerate(chosen):
+    for number, name in enumerate(chosen[:tasks]):
         curves = load(f"yahpo:lcbench/{name}", yahpo_data=data)
-        points = curves.space.sample(CONFIGURATIONS, np.random.default_rng([SEED, number]))
+        points = curves.space.sample(configurations, np.random.default_rng([SEED, number]))
         values, seconds = curves.evaluate(points, np.array(curves.resources))
         frames.append(
             pl.DataFrame(
                 {
                     "task": np.repeat(int(name), values.size),
-                    "config": np.repeat(np.arange(CONFIGURATIONS), values.shape[1]),
-                    "epoch": np.tile(np.array(curves.resources), CONFIGURATIONS),
+                    "config": np.repeat(np.arange(configurations), values.shape[1]),
+                    "epoch": np.tile(np.array(curves.resources), configurations),
                     "val_accuracy": np.rint(values * 100).ravel(),
                     "seconds": three_figures(seconds).ravel(),
                 },

@@ -35,8 +35,8 @@ class Recording(NamedTuple):
 
 RECORDINGS = {
     "sgd": Recording("linear_sgd.py", 400, "val_log_loss", "test_log_loss"),
-    "chars": Recording("char_model.py", 220, "val_bits", "test_bits"),
-    "boosting": Recording("boosting.py", 280, "val_log_loss", "test_log_loss"),
+    "chars": Recording("char_model.py", 200, "val_bits", "test_bits"),
+    "boosting": Recording("boosting.py", 200, "val_log_loss", "test_log_loss"),
 }
 
 

@@ -1,6 +1,6 @@
 r"""Gradient boosting by rounds on scikit-learn's digits: the training function behind the `boosting` curves.
 
-    hbsim record examples/boosting.py:train_fn --trials 300 --num-cpus 1 \
+    hbsim record examples/boosting.py:train_fn --trials 200 --num-cpus 1 \
         --metric val_log_loss --mode min --test-metric test_log_loss --out curves.parquet
 
 The unit of the resource is a round: one more tree for each of the ten classes. The 1,797 images are split

@@ -1,6 +1,6 @@
 r"""A small language model of characters on the text of Python's manual: the training function behind `chars`.
 
-    hbsim record examples/char_model.py:train_fn --trials 220 --num-cpus 1 \
+    hbsim record examples/char_model.py:train_fn --trials 200 --num-cpus 1 \
         --metric val_bits --mode min --test-metric test_bits --out curves.parquet
 
 The text is that of `help()`, which ships with Python (`pydoc_data.topics`): its last tenths validate and

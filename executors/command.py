@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 KNOWN: Final = ("max_t", "trial", "seed", "checkpoint_dir")  # names that each command may use
 _NAME: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _SCRIPTS: Final = (".py", ".sh", ".bash", ".R", ".jl", ".rb", ".pl", ".js")
+# Variables of scripts: lines of Python's output come at once, and Hydra's last line is the error.
+_DEFAULTS: Final = {"PYTHONUNBUFFERED": "1", "HYDRA_FULL_ERROR": "1"}
 _SMALL: Final = 1 << 20  # bytes of files whose content belongs to the command
 
 
@@ -171,7 +173,7 @@ class Command:
         texts = {name: str(value) for name, value in known.items()}
         variables = {_variable(name, name in self.defaults): text for name, text in texts.items()}
         with Pipes() as pipes:
-            environment = {**os.environ, **variables, CHECKPOINTS: str(folder), "PYTHONUNBUFFERED": "1"}
+            environment = {**_DEFAULTS, **os.environ, **variables, CHECKPOINTS: str(folder)}
             environment |= {REPORTS: pipes.path(pipes.into), ANSWERS: pipes.path(pipes.answers)}
             environment |= {ranks.VARIABLE: pipes.ranks.path, ranks.TIME_ATTR: reporter.time_attr}
             script = Script(self._start(texts, environment, pipes), pipes, reporter, self._pattern)

@@ -474,7 +474,8 @@ class LocalWorkers:
         if "saved" in said:
             child.due = time.monotonic() + self._grace
             return
-        self._take_reports(child)  # the first report, or one at a milestone
+        while self._take_reports(child):  # the first report, or all up to one at a milestone
+            pass
 
     def _collect(self) -> None:
         """Collect all trials' reports at intervals: between milestones trials send no line."""
@@ -494,7 +495,7 @@ class LocalWorkers:
         if rows:
             child.said += len(rows)
             self._reported = True
-            self._messages.append(Reported(child.task.job, rows, first, waits))
+            self._messages.append(Reported(child.task.job, rows, first, waits, changed=child.ring.changed))
         return bool(rows)
 
     def _others_saved(self, trial: int) -> bool:

@@ -29,6 +29,12 @@ FILES: Final = (
     "/sys/fs/cgroup/memory/memory.oom_control",
     "/proc/vmstat",
 )
+# What CUDA, PyTorch, JAX, C++ and systems say of a lack of memory, in small letters.
+_NO_MEMORY: Final = (
+    *("out of memory", "outofmemoryerror", "memoryerror", "allocate memory", "bad_alloc"),
+    *("resource_exhausted", "resourceexhaustederror", "alloc_failed"),
+)
+_RECENT: Final = 1.0  # seconds in which the system may kill several processes at once
 GIVE_UP: Final = 5.0  # seconds after which a process that SIGKILL does not end is left alone
 _LONG: Final = 10.0  # seconds in which process ids do not wrap around
 _POLL: Final = 0.005
@@ -246,6 +252,12 @@ def _received(passed: Any) -> Lease:
     return Lease(passed.detach())
 
 
+def tells_of_memory(text: str) -> bool:
+    """Return whether the text of an error says that there was not enough memory."""
+    words = text.lower()
+    return any(known in words for known in _NO_MEMORY)
+
+
 class OomWatch:
     """A watch on the kernel's count of processes that it has killed for lack of memory.
 
@@ -258,11 +270,15 @@ class OomWatch:
     def __init__(self, files: tuple[str, ...] = FILES) -> None:
         self._files = files
         self._count = self._read()
+        self._rose = -inf  # when it was seen that the count had risen
 
     def happened(self) -> bool:
-        """Return whether the count has risen since the last call, or since the start."""
+        """Return whether the count has risen since the last call, or since the start, or within a second."""
+        now = time.monotonic()
         before, self._count = self._count, self._read()
-        return self._count > before
+        if self._count > before:
+            self._rose = now
+        return now - self._rose < _RECENT
 
     def _read(self) -> int:
         for file in self._files:

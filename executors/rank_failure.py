@@ -19,7 +19,6 @@ from hbsim.executors import processes
 from hbsim.executors.trial_session import TrialEnd
 from hbsim.ranks import VARIABLE, Ranks, rank_and_size
 
-NO_MEMORY: Final = ("out of memory", "can't allocate memory", "MemoryError")
 _KILLED: Final = "its process was killed"
 _FOLDER: Final = Path(__file__).parent
 
@@ -94,7 +93,7 @@ def failure(ranks: Ranks, error: BaseException | None) -> tuple[str, str] | None
         return None
     if reason.endswith(_KILLED):
         return "lost", reason
-    return ("oom" if any(words in reason for words in NO_MEMORY) else "error"), reason
+    return ("oom" if processes.tells_of_memory(reason) else "error"), reason
 
 
 def reason_of(error: BaseException) -> str:

@@ -14,7 +14,7 @@ import struct
 import tempfile
 from collections.abc import Mapping
 from math import nan
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 from hbsim.runner.workers import ReportRow
@@ -24,7 +24,7 @@ _HEAD: Final = 128
 _WRITTEN, _READ = 0, 8  # indices of the two counters, 64-bit numbers on a cache line each
 _KILLED: Final = 15  # index of the flag that the writer is being killed
 _RECORD: Final = struct.Struct("<II")  # before each record: its CRC-32 and its length
-_NAMES, _ROW, _WAITING = b"N", b"R", b"W"  # the kinds of records
+_NAMES, _CHANGED, _ROW, _WAITING = b"N", b"C", b"R", b"W"  # the kinds of records
 
 
 class ReportRing:
@@ -38,6 +38,11 @@ class ReportRing:
     ----------
     descriptor : int
         The descriptor of the shared memory, as `create` returned it. It may be closed after this call.
+
+    Attributes
+    ----------
+    changed : dict
+        What came with the reports that were read last: values that the writer has changed just before them.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -46,6 +51,8 @@ class ReportRing:
         self._bytes = mmap.mmap(descriptor, length)
         self._counters = memoryview(self._bytes)[:_HEAD].cast("Q")
         self._names: tuple[str, ...] | None = None
+        self.changed: dict[str, Any] = {}
+        self._announced: dict[str, Any] = {}  # changed values, whose report is still to come
 
     @classmethod
     def create(cls) -> tuple[ReportRing, int]:
@@ -67,15 +74,23 @@ class ReportRing:
             raise
 
     def write(
-        self, at: float, trained: float, resource: float, metrics: Mapping[str, float | None], waits: bool
+        self,
+        at: float,
+        trained: float,
+        resource: float,
+        metrics: Mapping[str, float | None],
+        waits: bool,
+        changed: Mapping[str, object] | None = None,
     ) -> bool:
-        """Write a report; return False without writing anything while there is no room.
+        """Write a report, with values that were changed just before; return False while there is no room.
 
         Raises
         ------
         ValueError
             The report is larger than the ring.
         """
+        if changed and not self._write(_CHANGED + json.dumps(changed).encode("ascii")):
+            return False
         names = tuple(metrics)
         if names != self._names:
             if not self._write(_NAMES + json.dumps(names).encode("ascii")):
@@ -107,7 +122,8 @@ class ReportRing:
         rows : list of ReportRow
             The reports.
         waits : bool
-            Whether training waits for an answer to the last report.
+            Whether training waits for an answer to the last report. A report with changed values is the
+            first of those that are returned.
         """
         position, length = self._counters[_READ], self.unread
         if not length:
@@ -122,15 +138,19 @@ class ReportRing:
         while done < length and not (found and done >= most):
             checksum, size = _RECORD.unpack_from(data, done)
             record = data[done + _RECORD.size : done + _RECORD.size + size]
-            if len(record) < size or crc32(record) != checksum:
+            if len(record) < size or crc32(record) != checksum or (found and record[:1] == _CHANGED):
                 break
             done += _RECORD.size + size
             if record[:1] == _NAMES:
                 self._names = tuple(json.loads(record[1:]))
+            elif record[:1] == _CHANGED:
+                self._announced |= json.loads(record[1:])
             else:
                 found.append(self._row(record))
                 waits = record[:1] == _WAITING
         self._counters[_READ] = position + done
+        if found:
+            self.changed, self._announced = self._announced, {}
         return found, waits
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import numpy as np
 
@@ -17,11 +17,13 @@ from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import is_overtaken
 from hbsim.executors.rank_failure import watch, watch_later
-from hbsim.executors.trial_session import TrialSession, leave_process
+from hbsim.executors.trial_session import TrialEnd, TrialSession, leave_process
 from hbsim.ranks import rank_and_size
 
 FREE: Final = 5.0  # seconds of a job that saving best states may take, whatever it has trained
 SHARE: Final = 0.1  # of its training time, beside these
+LONGEST: Final = 200  # characters of a text that is a changed value
+CLOSE: Final = 1e-6  # relative difference of a value that has not changed
 _NEEDED: Final = "every report must have it"
 Function = TypeVar("Function", bound=Callable[[], object])
 
@@ -48,6 +50,8 @@ class Reporter:
         ``fenced``, if the job has claimed it, and a later job may do so.
     parameters : sequence of str
         The names of the search space: reported again, they are no metrics.
+    given : mapping, optional
+        The values of hyperparameters and constants: one that is reported with another value has changed.
 
     Attributes
     ----------
@@ -61,6 +65,7 @@ class Reporter:
         task: Mapping[str, Any],
         setup: Mapping[str, Any],
         parameters: tuple[str, ...],
+        given: Mapping[str, object] | None = None,
     ) -> None:
         self.trial: int = task["trial"]
         self._origin = checkpoint.Origin.of(task)
@@ -71,6 +76,11 @@ class Reporter:
         self._counted = 0.0  # reports of earlier jobs up to the loaded checkpoint
         self._done = False
         self._hidden = (frozenset(parameters) | {self._time}) - {self._reward}
+        own = {self._time, self._reward}
+        self._given = {name: value for name, value in (given or {}).items() if name not in own}
+        earlier = {name: value for name, value in task.get("changed", {}).items() if name in self._given}
+        self._now = self._given | earlier  # the values that were reported last
+        self._changed: dict[str, object] = {}  # by this report
         self._folder = Path(setup["folder"]).absolute()  # the function may change the working directory
         self._fenced = bool(setup.get("fenced"))
         self._owner = (os.getpid(), threading.get_ident())
@@ -131,8 +141,11 @@ class Reporter:
             The resource must be a finite number, not below the one reported last. The metric that decides
             must be given; NaN, infinity or None mean that it is unknown. Values that are no numbers are left
             out. ``done=True`` says that this is the trial's last report; without the metric that decides,
-            the call is no report, and only says that the previous one was the last. In another rank than 0
-            only the resource matters: the call returns when rank 0's report of it has been answered.
+            the call is no report, and only says that the previous one was the last. A hyperparameter or a
+            constant that has another value than it was given, as in ``batch_size=16``, is a change that the
+            function has made: the study keeps it, and shows it beside the configuration. In
+            another rank than 0 only the resource matters: the call returns when rank 0's report of it has
+            been answered.
 
         Raises
         ------
@@ -166,7 +179,11 @@ class Reporter:
         metrics = self._metrics(report)
         if self._best.mode is not None and self._reward is not None:
             self._keep_best(resource, metrics[self._reward])
-        self._session.report(resource, metrics)
+        if self._changed:
+            changed, self._changed = self._changed, {}
+            self._session.report(resource, metrics, changed)
+        else:
+            self._session.report(resource, metrics)
         self._ranks.answer()
 
     def save(self, obj: object) -> None:
@@ -214,6 +231,31 @@ class Reporter:
         if self._counts and loaded.resource is not None:
             self._counted = loaded.resource
         return loaded.value
+
+    def save_dict(self, **state: object) -> None:
+        """Make a checkpoint of a dict: `save`, as AutoTorch calls it."""
+        self.save(state)
+
+    def get_dict(self) -> Any:
+        """Return the dict that `save_dict` saved last; an empty one if nothing was saved."""
+        loaded = self.load()
+        return {} if loaded is None else loaded
+
+    def has_dict(self) -> bool:
+        """Return whether the trial has saved something."""
+        return self.load() is not None
+
+    def terminate(self) -> NoReturn:
+        """Leave the function now, as if it returned: the trial is complete.
+
+        Raises
+        ------
+        TrialEnd
+            Always. Do not catch it.
+        """
+        self._done = True
+        self._returned()
+        raise TrialEnd
 
     def on_pause(self, function: Function) -> Function:
         """Register a function to be called just before the trial is paused or the study is interrupted.
@@ -353,8 +395,10 @@ class Reporter:
 
     def _metrics(self, report: Mapping[str, object]) -> dict[str, float | None]:
         metrics: dict[str, float | None] = {}
-        hidden = self._hidden
+        hidden, now = self._hidden, self._now
         for name, value in report.items():
+            if name in now and now[name] is not value:
+                self._compare(name, value)
             if name in hidden:
                 continue
             number = value if type(value) is float else _number(value)
@@ -367,6 +411,18 @@ class Reporter:
                 self._session.fatal("metric", reward, rule)
             metrics[reward] = None
         return metrics
+
+    def _compare(self, name: str, value: object) -> None:
+        """Note that a hyperparameter or a constant has another value than it was reported with last."""
+        given, new = self._given[name], _plain(value)
+        if new is None or isinstance(new, str) != isinstance(given, str) or _are_same(new, self._now[name]):
+            return
+        if isinstance(given, int) and isinstance(new, float) and new.is_integer():
+            new = int(new)
+        before = _plain(given)
+        before = str(given) if before is None else before
+        self._now[name] = new
+        self._changed[name] = [before, before if _are_same(new, given) else new]
 
 
 class BestStates:
@@ -447,6 +503,26 @@ def _number(value: object) -> float | None:
         return math.nan
     except (TypeError, ValueError):
         return None
+
+
+def _plain(value: object) -> bool | int | float | str | None:
+    """Return a finite number of any library, or a short text, as one of Python; None for anything else."""
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST else None
+    if isinstance(value, bool | int):
+        return value
+    number = _number(value)
+    return None if number is None or not math.isfinite(number) else number
+
+
+def _are_same(new: bool | int | float | str, old: object) -> bool:
+    """Return whether a value is the same as before, maybe after a way through single precision or text."""
+    if isinstance(new, str) or isinstance(old, str):
+        return str(new) == str(old)
+    first, second = _number(new), _number(old)
+    if first is not None and second is not None:
+        return new == old or math.isclose(first, second, rel_tol=CLOSE)
+    return str(new) == str(old)
 
 
 def _shown(report: Mapping[str, object], name: str) -> str:

@@ -17,6 +17,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hbsim.core.types import FailureKind
 from hbsim.executors import processes
 from hbsim.ranks import Ranks
 from hbsim.script import GO_ON, LEAVE, WAITS
@@ -30,8 +31,10 @@ _HOLD: Final = 0.5  # seconds within which a signal stops processes
 _SHARE: Final = 0.9  # of the grace: the trial's process has to end within it, too
 # The rank that failed first, and what is known of it, in torchrun's summary.
 _TORCHRUN: Final = re.compile(r"Root Cause.*?\n  rank +: (\d+) .*?\n  traceback : (.*?)\n", re.DOTALL)
+_KILLED: Final = re.compile(r"^rank \d+: Signal \d+ \(SIG(KILL|TERM)\)")
 _ERROR: Final = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)$", re.MULTILINE)
-_MEMORY: Final = ("out of memory", "can't allocate memory", "MemoryError")
+_LINES: Final = 40  # of stderr that may tell why a script has failed
+_SIGNALLED: Final = 128  # a shell's exit status is this much more than the signal that ended its command
 
 
 class ScriptFailed(Exception):
@@ -39,14 +42,13 @@ class ScriptFailed(Exception):
 
     Attributes
     ----------
-    kind : str
-        The kind of failure: ``"oom"`` or ``"error"``.
+    kind : FailureKind
+        The kind of failure: ``"oom"``, ``"lost"`` if a signal from elsewhere has ended it, or ``"error"``.
     """
 
-    @property
-    def kind(self) -> str:
-        """The kind of failure: out of memory, or any other error."""
-        return "oom" if any(text in str(self) for text in _MEMORY) else "error"
+    def __init__(self, reason: str, kind: FailureKind = "error") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class Pipes:
@@ -99,6 +101,7 @@ class Script:
         # Whether the script waits for an answer, is stopped by a signal, has to end.
         self._waits = self._is_held = self._is_over = False
         self._last = b""  # of stderr
+        self._oom = processes.OomWatch()
         self._unfinished = {"reports": b"", "stdout": b""}  # lines without their ends
         self._selector = selectors.DefaultSelector()
         self._add(pipes.reports, self._take_reports)
@@ -122,9 +125,23 @@ class Script:
         self._look(0.0)
         status = self._process.returncode
         if status:
-            what = f"killed by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
-            reason = _last_words(self._last.decode("utf-8", "replace"))
-            raise ScriptFailed(f"{what}: {reason[:300]}" if reason else what)
+            raise self._failure(status)
+
+    def _failure(self, status: int) -> ScriptFailed:
+        """Return why the script has failed, by its status and what it has printed on stderr."""
+        what = f"killed by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
+        text = self._last.decode("utf-8", "replace")
+        words = _last_words(text)
+        lines = [*text.strip().splitlines()[-_LINES:], words]
+        of_memory = next((line for line in reversed(lines) if processes.tells_of_memory(line)), None)
+        if of_memory is not None:  # not always the last line: launchers and loggers print after it
+            return ScriptFailed(f"{what}: {of_memory.strip()[:300]}", "oom")
+        number = -status if status < 0 else status - _SIGNALLED
+        if number == signal.SIGKILL and self._oom.happened():
+            return ScriptFailed(f"{what}: the system ran out of memory", "oom")
+        reason = f"{what}: {words[:300]}" if words else what
+        was_killed = number in (signal.SIGKILL, signal.SIGTERM) or _KILLED.search(words)
+        return ScriptFailed(reason, "lost" if was_killed else "error")
 
     def state(self, folder: Path) -> Path | None:
         """Return the script's checkpoint folder to be copied, None if it is empty.

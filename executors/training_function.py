@@ -325,6 +325,8 @@ def _of_script(function: Function) -> dict[str, Any]:
 
 def _by_name(function: Function) -> dict[str, Any] | None:
     """Return the description by module or file, if the function is found there by its name."""
+    if getattr(function, "changed", False):
+        return None  # other processes would find it as it was
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     name = _name(function)
     file = _file(module)
@@ -343,16 +345,28 @@ def _by_name(function: Function) -> dict[str, Any] | None:
 
 
 def _by_value(function: Function) -> dict[str, Any]:
-    import cloudpickle
-
-    module = sys.modules.get(getattr(function, "__module__", None) or "")
     try:
-        with _whole(module):
-            data = cloudpickle.dumps(function)
+        data = pickled(function)
     except Exception as error:  # whatever the objects that it refers to raise
         rule = f"must be a function in a file, or refer to nothing that cannot be pickled; {error}"
         raise ParameterError("train", _name(function), rule) from error
-    return {"pickled": base64.b64encode(data).decode("ascii"), "name": _name(function)}
+    return {"pickled": data, "name": _name(function)}
+
+
+def pickled(thing: object) -> str:
+    """Return an object pickled, as text; by value what other processes cannot import."""
+    import cloudpickle
+
+    with _whole(sys.modules.get(getattr(thing, "__module__", None) or "")):
+        return base64.b64encode(cloudpickle.dumps(thing)).decode("ascii")
+
+
+def unpickled(text: str) -> Any:
+    """Return the object that `pickled` has made a text of."""
+    import cloudpickle
+
+    with definitions_only():
+        return cloudpickle.loads(base64.b64decode(text))
 
 
 @contextmanager
@@ -456,12 +470,9 @@ def _find(definitions: Definitions, target: Mapping[str, Any], label: str) -> Fu
     return function
 
 
-def _unpickle(pickled: str, label: str) -> Function:
-    import cloudpickle
-
+def _unpickle(text: str, label: str) -> Function:
     try:
-        with definitions_only():
-            function: Function = cloudpickle.loads(base64.b64decode(pickled))
+        function: Function = unpickled(text)
     except (Exception, DefinitionsOnly) as error:  # whatever the objects that it refers to raise
         rule = f"cannot be loaded in another process; {type(error).__name__}: {error}"
         raise ParameterError("train", label, rule) from error

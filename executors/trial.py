@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -38,7 +39,7 @@ from hbsim.ranks import VARIABLE, begin_trial
 _LOOK = 0.01  # seconds between two looks at the ranks' processes
 _SHARE = 0.45  # of the grace: for ranks that leave
 _SOON = 0.2  # seconds after which ranks are looked at where the function does not end
-_NO_MEMORY = ("out of memory", "can't allocate memory")  # PyTorch's texts in a plain RuntimeError
+_CLASSES = ("OutOfMemoryError", "ResourceExhaustedError")  # of PyTorch and CuPy, and of TensorFlow
 
 
 def run(function: Callable[..., object], connection: socket.socket) -> int:
@@ -148,24 +149,33 @@ def _given(
     function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any], session: TrialSession
 ) -> tuple[Args, Reporter]:
     try:
-        return _arguments(function, task, setup), Reporter(session, task, setup, space_of(function).names)
+        args, given = _arguments(function, task, setup)
+        return args, Reporter(session, task, setup, space_of(function).names, given)
     except ParameterError as error:  # it would be the same for every trial
         value = error.value if isinstance(error.value, str | int | None) else repr(error.value)
         session.fatal(error.field, value, error.rule)
 
 
-def _arguments(function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any]) -> Args:
+def _arguments(
+    function: Callable[..., object], task: Mapping[str, Any], setup: Mapping[str, Any]
+) -> tuple[Args, dict[str, object]]:
+    """Return the function's arguments, and those among them that the user has given names."""
     space = space_of(function)
     point = np.asarray(task["point"], dtype=np.float64)
     args = arguments(function, {**space.mapping(point), **(setup.get("constants") or {})})
-    more = {"trial": task["trial"], "seed": task["seed"]}
+    given = dict(args)
+    more: dict[str, object] = {"trial": task["trial"], "seed": task["seed"]}
+    # AutoTorch's names. The process sees its own GPUs only, so they are numbered from 0.
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    more |= {"task_id": task["trial"], "gpu_ids": list(range(len(seen.split(",")) if seen else 0))}
     start = task["start"]
     if start > 0:
         more["resume_from"] = int(start) if start == int(start) else start
     for name, value in more.items():
         if name not in space:
             args[name] = value
-    return args
+            given.pop(name, None)
+    return args, given
 
 
 @contextmanager
@@ -224,15 +234,14 @@ def _exit_status(error: SystemExit) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
+    """Return whether an error, or the one that caused it, is a lack of memory: of the host, or of a GPU."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return False
-    kinds = (getattr(torch, "OutOfMemoryError", None), getattr(torch.cuda, "OutOfMemoryError", None))
-    if isinstance(error, tuple(kind for kind in kinds if kind is not None)):
+    if isinstance(error, RuntimeError) and processes.tells_of_memory(text_of(error)):
+        return True  # of PyTorch and JAX, which have no class of their own for all cases
+    if any(kind.__name__ in _CLASSES for kind in type(error).__mro__):
         return True
-    return isinstance(error, RuntimeError) and any(words in text_of(error) for words in _NO_MEMORY)
+    return error.__cause__ is not None and _is_out_of_memory(error.__cause__)
 
 
 def _print_traceback(error: BaseException) -> None:

@@ -25,7 +25,8 @@ from hbsim.ranks import STATUS, Ranks, is_running
 _CHUNK: Final = 256 * 1024
 _LOOK: Final = 0.005  # seconds between two checks of a full ring
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-Report: TypeAlias = tuple[float, float, float, dict[str, float | None], bool]  # as of `ReportRing.write`
+# As of `ReportRing.write`.
+Report: TypeAlias = tuple[float, float, float, dict[str, float | None], bool, dict[str, object] | None]
 _INTERVAL = 0.05  # seconds between two checks for orders of the controller
 _RAISES = 3  # how often a function may catch `TrialEnd`
 _LEFT = ("pause", "stop", "terminated")
@@ -381,8 +382,13 @@ class TrialSession:
         if self.end_reason is not None:
             self._raise_end()
 
-    def report(self, resource: float, metrics: dict[str, float | None]) -> None:
-        """Send a report. Returns at once, except at or past the milestone.
+    def report(
+        self,
+        resource: float,
+        metrics: dict[str, float | None],
+        changed: dict[str, object] | None = None,
+    ) -> None:
+        """Send a report, with the values that changed. Returns at once, except at or past the milestone.
 
         Raises
         ------
@@ -395,7 +401,7 @@ class TrialSession:
         now = time.monotonic()
         trained = now - self._begun - self._lost
         waits = resource >= self.milestone
-        report = (round(now, 6), round(trained, 6), resource, metrics, waits)
+        report = (round(now, 6), round(trained, 6), resource, metrics, waits, changed)
         # Counted before it is sent: if a signal then makes the trial save, the checkpoint counts this report.
         self.last = resource
         self.reports += 1

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hbsim.surrogates.table_files import RecordedCurves
 
 SUFFIXES: Final = (".npz", ".csv", ".parquet")
-SHIPPED: Final = ("digits", "sgd")  # tables that ship with hbsim, as NAME.parquet
+SHIPPED: Final = ("boosting", "chars", "digits", "sgd")  # tables that ship with hbsim, as NAME.parquet
 _VALIDATION: Final = ("val_", "valid_", "validation_")
 
 

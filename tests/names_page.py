@@ -1,4 +1,4 @@
-"""The page of public names, made from the code by ``python -m tests.names_page``; a test holds it equal."""
+"""The pages of public names, made from the code by ``python -m tests.names_page``; a test holds them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,46 @@ import re
 from pathlib import Path
 
 import hbsim
-from hbsim.cli.main import list_options
 from hbsim.core.options import Options
 from hbsim.options import declared
 from hbsim.study.options import RecordOptions, RunOptions
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "names.md"
+API_PAGE = PAGE.with_name("api.md")
 FUNCTIONS = ("make_scheduler", "simulate", "run", "record", "compare", "sweep", "load", "load_sweep")
 CLASSES = ("Cluster", "Command", "FIFOScheduler", "HyperbandScheduler", "Hosts", "Dask")
+# The sections of the API's page; a name that is in none comes last.
+SECTIONS = {
+    "Plan, simulate and compare": (
+        *("plan", "make_scheduler", "simulate", "compare", "sweep", "load_sweep"),
+        *("Cluster", "Result", "Sweep"),
+    ),
+    "Run for real": (
+        *("run", "record", "load", "RunResult", "SimulatedResult", "Callback", "Hosts", "Dask", "Command"),
+    ),
+    "In a training function or a script": ("args", "report", "checkpoint_dir"),
+    "Search spaces": ("Space", "Real", "Int", "Choice", "Bool", "List", "Dict", "obj", "func"),
+    "AutoTorch's classes": ("HyperbandScheduler", "FIFOScheduler", "Task", "save", "done"),
+}
+NO_MEMBERS = (
+    "Command",
+    "Real",
+    "Int",
+    "Choice",
+    "Bool",
+    "FIFOScheduler",
+)  # of use to hbsim itself, or inherited
+MEMBERS = {"Cluster": "[from_file, as_dict]", **dict.fromkeys(NO_MEMBERS, "false")}
+API_HEAD = """# Python API: `import hbsim`
+
+What `import hbsim` gives you, with signatures and docstrings. The site shows them below. Where code is hosted
+you see the names only; the [index](names.md) has a line about each. [The parts](api-parts.md) has the
+names of `hbsim.core`, `hbsim.surrogates`, `hbsim.searchers`, `hbsim.validation` and `hbsim.errors`.
+"""
 HEAD = """# Public names
 
-This page is made from the code (`python -m tests.names_page`). What is listed here stays; everything else may
-change from one version to the next.
+What is listed here stays; everything else may change from one version to the next. Each name links to its
+signature and docstring. Options of commands are in [the command line](cli.md).
 """
 
 
@@ -32,7 +60,8 @@ def names() -> list[str]:
     """Return a table of what ``import hbsim`` has."""
     rows = ["| name | what it is |", "| --- | --- |"]
     for name in sorted(hbsim.__all__, key=str.lower):
-        rows.append(f"| `hbsim.{name}` | {first_line(getattr(hbsim, name))} |")
+        link = f"[`hbsim.{name}`](api.md#hbsim.{name})"
+        rows.append(f"| {link} | {first_line(getattr(hbsim, name))} |")
     return rows
 
 
@@ -78,26 +107,24 @@ def option_table() -> list[str]:
     return rows
 
 
-def command_table() -> list[str]:
-    """Return a table of all options of commands, with the aliases of each."""
-    flags: dict[str, dict[str, None]] = {}
-    commands: dict[str, dict[str, None]] = {}
-    for one in list_options():
-        if one.names and "--help" not in one.names:
-            flags.setdefault(one.names[0], {}).update(dict.fromkeys(one.names))
-            commands.setdefault(one.names[0], {})[one.command] = None
-    rows = ["| option | commands |", "| --- | --- |"]
-    for name in sorted(flags):
-        shown = ", ".join(f"`{flag}`" for flag in flags[name])
-        rows.append(f"| {shown} | {', '.join(commands[name])} |")
-    return rows
+def api_page() -> str:
+    """Return the page from which the site makes the reference of the API."""
+    left = sorted(set(hbsim.__all__) - {name for names in SECTIONS.values() for name in names})
+    parts = [API_HEAD]
+    for title, names in {**SECTIONS, "Further names": left}.items():
+        if found := [name for name in names if name in hbsim.__all__]:
+            parts.append(f"## {title}\n")
+        for name in found:
+            options = f"    options:\n      members: {MEMBERS[name]}\n" if name in MEMBERS else ""
+            parts.append(f"::: hbsim.{name}\n{options}")
+    return "\n".join(parts)
 
 
 def page() -> str:
     """Return the page as Markdown."""
-    parts = [HEAD, "## `import hbsim`\n", *names(), "\n## Parameters in Python\n", *option_table()]
-    return "\n".join([*parts, "\n## Options of commands\n", *command_table()]) + "\n"
+    return "\n".join([HEAD, "## `import hbsim`\n", *names(), "\n## Parameters\n", *option_table()]) + "\n"
 
 
 if __name__ == "__main__":
     PAGE.write_text(page(), "utf-8")
+    API_PAGE.write_text(api_page(), "utf-8")

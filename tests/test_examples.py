@@ -1,5 +1,6 @@
 """The examples run, and print what they promise."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -31,3 +32,42 @@ def test_a_surrogate_of_ones_own():
     ]
     assert summary["surrogate"] == "sine"
     assert 0 <= summary["regret"] < 0.01
+
+
+def test_a_callback_of_ones_own(tmp_path):
+    words = (
+        "run examples/train.py:train_fn --scheduler promotion --max-t 27 --trials 9 --workers 2 --json"
+        f" --progress none --callback examples/callback.py:Table --folder {tmp_path}/exp"
+    )
+    command = [sys.executable, "-m", "hbsim", *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    summary = json.loads(done.stdout)["summary"]  # what the callback prints is not there
+    last = [line for line in done.stderr.splitlines() if line.startswith("new best: ")][-1]
+    assert last.startswith(f"new best: trial {summary['best_trial']} has {summary['best']:.4f} at epoch ")
+    rows = list(csv.DictReader((tmp_path / "exp" / "table.csv").read_text().splitlines()))
+    assert len(rows) == summary["jobs"]
+    assert {int(row["trial"]) for row in rows} == {*range(9)}
+    assert sum(row["status"] == "completed" for row in rows) == summary["completed"]
+
+
+def test_a_function_that_halves_its_batch_size(tmp_path):
+    study = ["--scheduler", "promotion", "--max-t", "9", "--num-trials", "9", "--workers", "2", "--seed", "3"]
+    how = [
+        "--metric",
+        "loss",
+        "--mode",
+        "min",
+        "--retries",
+        "2",
+        "--folder",
+        str(tmp_path),
+        "--progress",
+        "none",
+    ]
+    run("-m", "hbsim", "run", "examples/out_of_memory.py:train", *study, *how, "--json")
+    shown = json.loads(run("-m", "hbsim", "show", str(tmp_path), "--json"))
+    assert not shown["failures"]
+    sizes = {one["configuration"]["batch_size"]: one["changed"] for one in shown["top"]}
+    assert sizes == {16: {}, 64: {"batch_size": 32}, 256: {"batch_size": 32}}
+    table = run("-m", "hbsim", "show", str(tmp_path))
+    assert "256 -> 32" in table

@@ -12,11 +12,12 @@ from hbsim.options import declared
 from hbsim.study.options import RECORD_ALSO_TAKES, RecordOptions, RunOptions
 from hbsim.surrogates import load
 
-from .names_page import PAGE, page
+from .names_page import API_PAGE, PAGE, api_page, page
 
 
-def test_the_page_of_public_names_is_what_the_code_has():
+def test_the_pages_of_public_names_are_what_the_code_has():
     assert PAGE.read_text("utf-8") == page(), "python -m tests.names_page writes it"
+    assert API_PAGE.read_text("utf-8") == api_page(), "python -m tests.names_page writes it"
 
 
 def test_run_and_record_take_the_declared_options():

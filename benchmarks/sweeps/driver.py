@@ -38,7 +38,7 @@ from hbsim.bench.sweep.folder import read_results
 from hbsim.bench.sweep.plan import read_sweep
 from hbsim.bench.sweep.run import run_plan
 
-# Of each study, the figures that docs/explanation/studies.md shows: a kind, and a setting or curves.
+# Of each study, the figures that findings.md in the results shows: a kind, and a setting or curves.
 FIGURES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "brackets-eta": (("heatmap", "plain, 4 workers"), ("regret", "plain, 1000 workers")),
     "failures": (("regret", "drops, 16 workers"),),

@@ -1,4 +1,4 @@
-"""Tables of what was found, out of ``numbers.json``: what docs/explanation/studies.md shows."""
+"""Tables of what was found, out of ``numbers.json``: results/sweeps/findings.md and docs/.../studies.md."""
 
 from __future__ import annotations
 

@@ -497,6 +497,8 @@ class AgentJobs:
         """Handle a message of the workers; reports for which no trial waits are sent at intervals."""
         if isinstance(message, Reported):
             job = self._jobs[message.job]
+            if message.changed:  # from its first report on, not from an earlier one
+                self._send(job)
             said = job.said
             job.said = message if said is None else replace(said, rows=said.rows + message.rows)
             if message.waits or len(job.said.rows) > _MANY:

@@ -26,8 +26,8 @@ ready    ``seconds``: the training function is loaded
 fatal    ``field``, ``value``, ``rule``: this host can run no trials, and its agent ends; but with
          ``trial`` (``"report"`` or ``"checkpoint"``) only one does not do what it has to
 beat     ``id``; ``clock``: the agent's lease clock; ``time``: its monotonic clock
-said     ``job``, ``rows``, ``first``, ``waits``, ``begun``: as in `Reported`, with the agent's clock in
-         rows and ``begun``
+said     ``job``, ``rows``, ``first``, ``waits``, ``begun``, ``changed``: as in `Reported`, with the agent's
+         clock in rows and ``begun``
 ended    ``job``, ``rows``, ``first``, ``kind``, ``reason``, ``begun``, ``seconds``, ``left``: as in
          `JobEnded`; ``saved``: the job that made the trial's newest checkpoint, null if there is none;
          ``folder``: that checkpoint's folder; ``best``: that of the checkpoint with the state of the

@@ -1,4 +1,4 @@
-"""The plot of training curves: saved, or shown in a notebook or on a display."""
+"""Training curves: as dicts by trial, and as a plot that is saved, or shown in a notebook or on a display."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from hbsim.errors import OutputError
 from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hbsim.autotorch.options import StudyParameters
     from hbsim.study.result import RunResult
     from hbsim.study.simulated_run import SimulatedResult
 
@@ -55,6 +58,30 @@ def draw(
     save(chart, path)
     if show and not is_notebook and not (_has_display() and webbrowser.open(path.resolve().as_uri())):
         print_err(f"hbsim: there is no display; the training curves are in {path}")
+
+
+def history(
+    result: RunResult | SimulatedResult, setting: StudyParameters, configs: Mapping[int, Mapping[str, object]]
+) -> dict[int, list[dict[str, object]]]:
+    """Return the reports of each trial as AutoTorch's ``training_history`` has them."""
+    run, core = setting.run, result.scheduler
+    found: dict[int, list[dict[str, object]]] = {}
+    names = ("trial", "resource", "value", "metrics")
+    for trial, resource, value, metrics in result.reports.select(*names).iter_rows():
+        reported = {name: number for name, number in metrics.items() if number is not None}
+        report = {**configs[trial], **reported, run.time_attr: resource, run.metric: value}
+        if resource == int(resource):
+            report[run.time_attr] = int(resource)
+        if setting.type != "fifo":
+            report["bracket"] = core.bracket_of(trial)
+        found.setdefault(trial, []).append(report)
+    for trial, reports in found.items():
+        status = core.status(trial)
+        if status != "running":
+            reports[-1]["done"] = True
+        if status in ("paused", "stopped"):
+            reports[-1]["terminated"] = True
+    return dict(sorted(found.items()))
 
 
 def _has_display() -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from hbsim.autotorch.searchers import BaseSearcher, SearcherOfConfigs
 from hbsim.core.factory import make_scheduler
 from hbsim.core.numbers import exact
 from hbsim.core.space import space_of
@@ -74,16 +75,29 @@ class StudyParameters:
         with in_autotorch_words():
             check_names(self.run.time_attr, self.run.metric)
         flag("maxt_pending", self.maxt_pending)
-        if self.num_trials is None and self.run.max_time is None and not ends(self.run.searcher):
-            raise ParameterError("num_trials", None, "give num_trials or time_out: the study needs an end")
 
-    def make_scheduler(self, **rungs: Any) -> Scheduler:
+    def goal(self, num_trials: int | None, scheduled: int, time_out: float | None) -> int | None:
+        """Return how many trials a study starts, with those scheduled; None if something else ends it.
+
+        Raises
+        ------
+        ParameterError
+            Nothing ends it.
+        """
+        most = self.num_trials if num_trials is None else num_trials
+        if most is None and (time_out or self.run.max_time or ends(self.run.searcher)):
+            return None
+        if most is None and not scheduled:
+            raise ParameterError("num_trials", None, "give num_trials or time_out: the study needs an end")
+        return max(most or 0, scheduled)
+
+    def make_scheduler(self, num_trials: int | None, **rungs: Any) -> Scheduler:
         """Return a new core scheduler; `rungs` goes before the options of the same names."""
         return make_scheduler(
             self.type,
             **{**self.rungs, **rungs},
             mode=self.mode,
-            num_trials=self.num_trials,
+            num_trials=num_trials,
             retries=self.retries,
             loss_retries=self.loss_retries,
             seed=self.run.seed,
@@ -118,14 +132,16 @@ def chosen_max_reward(value: object, mode: str) -> float | None:
     return float(exact("max_reward", value))
 
 
-def chosen_searcher(searcher: str | Searcher | None, bayesopt: str) -> str | Searcher | None:
-    """Return the searcher; AutoTorch's ``"bayesopt"`` is `bayesopt` here.
+def chosen_searcher(searcher: str | Searcher | BaseSearcher | None, bayesopt: str) -> str | Searcher | None:
+    """Return the searcher; AutoTorch's ``"bayesopt"`` is `bayesopt` here, and its objects are wrapped.
 
     Raises
     ------
     ParameterError
         If the name is a misspelling of it.
     """
+    if isinstance(searcher, BaseSearcher):
+        return SearcherOfConfigs(searcher)
     if not isinstance(searcher, str):
         return searcher
     if searcher == BAYESOPT:
@@ -137,7 +153,7 @@ def chosen_searcher(searcher: str | Searcher | None, bayesopt: str) -> str | Sea
 
 
 def chosen_executor(executor: object, addresses: object) -> Hosts | Dask | str:
-    """Return where a study runs: ``"local"``, ``"sim"``, hosts, or a Dask cluster.
+    """Return where a study runs, or would run if it is simulated: ``"local"``, hosts, or a Dask cluster.
 
     Raises
     ------
@@ -148,18 +164,11 @@ def chosen_executor(executor: object, addresses: object) -> Hosts | Dask | str:
         executor = Hosts(executor)
     if not isinstance(executor, Hosts | Dask):
         one_of(*EXECUTORS)("executor", executor)
-    hosts = _hosts(addresses)
+    hosts = addresses_of("dist_ip_addrs", addresses)
+    if not hosts and isinstance(executor, Hosts | Dask):
+        return executor
     if not hosts:
-        return (
-            Dask()
-            if executor == "dask"
-            else executor
-            if isinstance(executor, Hosts | Dask)
-            else str(executor)
-        )
-    if executor == "sim":
-        rule = "are for real studies: executor='sim' simulates on this machine"
-        raise ParameterError("dist_ip_addrs", addresses, rule)
+        return Dask() if executor == "dask" else "local"
     if isinstance(executor, Hosts | Dask):
         rule = f"go without an hbsim.{type(executor).__name__}, which says where trials run"
         raise ParameterError("dist_ip_addrs", addresses, rule)
@@ -169,12 +178,30 @@ def chosen_executor(executor: object, addresses: object) -> Hosts | Dask | str:
         raise ParameterError("dist_ip_addrs", error.value, error.rule) from None
 
 
-def _hosts(addresses: object) -> tuple[str, ...]:
+def addresses_of(field: str, addresses: object) -> tuple[str, ...]:
+    """Return a list of addresses, which may be None."""
     if addresses is None:
         return ()
     if isinstance(addresses, str) or not isinstance(addresses, Sequence):
-        raise ParameterError("dist_ip_addrs", addresses, "must be a list of addresses")
+        raise ParameterError(field, addresses, "must be a list of addresses")
     return tuple(addresses)
+
+
+def with_hosts(where: object, addresses: object) -> Hosts:
+    """Return where a study runs with more hosts; a study of this machine runs on these hosts instead.
+
+    Raises
+    ------
+    ParameterError
+        `addresses` are none, or the study runs on a Dask cluster.
+    """
+    more = (addresses,) if isinstance(addresses, str) else addresses_of("ip_addrs", addresses)
+    if isinstance(where, Dask):
+        raise ParameterError("ip_addrs", addresses, "go without an hbsim.Dask, which says where trials run")
+    try:
+        return replace(where, hosts=(*where.hosts, *more)) if isinstance(where, Hosts) else Hosts(more)
+    except ParameterError as error:
+        raise ParameterError("ip_addrs", error.value, error.rule) from None
 
 
 def point_of(task: object, space: Space | None) -> list[float]:

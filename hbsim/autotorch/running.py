@@ -7,11 +7,11 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hbsim.autotorch.searchers import SearcherOfConfigs
 from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
 from hbsim.executors.local import LOG, trial_folder
 from hbsim.runner.lock import StudyLock
@@ -19,8 +19,7 @@ from hbsim.study.folder import StudyFolder
 from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
-    from hbsim.autotorch.options import StudyParameters
-    from hbsim.autotorch.studies import AutoTorchStudy
+    from hbsim.autotorch.studies import AutoTorchStudy, Queue
     from hbsim.study.result import RunResult
     from hbsim.study.simulated_run import SimulatedResult
 
@@ -30,8 +29,6 @@ class StudyRunner:
 
     Parameters
     ----------
-    setting : StudyParameters
-        The parameters of the study.
     study : AutoTorchStudy
         Runs it.
     place : CheckpointFolder
@@ -43,32 +40,58 @@ class StudyRunner:
     ----------
     result : RunResult or SimulatedResult, or None
         The result of the study so far; None before it ran.
+    goals : list of (int or None)
+        How many trials the study was to start, and then each higher number to which it was extended; empty
+        before it ran.
     begun : bool
         Whether the folder holds this study.
     over : bool
         Whether there is nothing left to run.
     """
 
-    def __init__(
-        self, setting: StudyParameters, study: AutoTorchStudy, place: CheckpointFolder, resume: bool
-    ) -> None:
+    def __init__(self, study: AutoTorchStudy, place: CheckpointFolder, resume: bool) -> None:
         self.place = place
         self.result: RunResult | SimulatedResult | None = None
+        self.goals: list[int | None] = []
         self.begun = False
         self.over = False
-        self._setting, self._study, self._resume = setting, study, resume
+        self._study, self._resume = study, resume
         self._runs = 0
 
-    def run(self, queue: Sequence[Sequence[float]], timeout: float | None) -> RunResult | SimulatedResult:
-        """Run the study, or go on with it, for `timeout` seconds at most."""
-        if self.over and self.result is not None:
+    @property
+    def goal(self) -> int | None:
+        """How many trials the study starts so far; None if there is no limit, or it has not run."""
+        return self.goals[-1] if self.goals else None
+
+    def run(
+        self, queue: Queue, goal: int | None, time_out: float | None = None, timeout: float | None = None
+    ) -> RunResult | SimulatedResult:
+        """Run the study, or go on with it.
+
+        Parameters
+        ----------
+        queue : list of (int, list of float)
+            Queued configurations: the trial that has each, and its point.
+        goal : int or None
+            How many trials it starts in all; fewer than before change nothing.
+        time_out : float, optional
+            Seconds from now after which the study is over; by default that of its parameters.
+        timeout : float, optional
+            Seconds from now after which this call is over.
+        """
+        if self.goals and goal is not None and self.goal is not None:
+            goal = max(goal, self.goal)
+        why = getattr(self.result, "why", None)
+        has_more_time = time_out is not None and why == "max_time"
+        if self.result is not None and self.over and goal == self.goal and not has_more_time:
             return self.result
         self._check_searcher()
         resume = self._open()
+        self._set_goal(goal, is_extension=why == "done")
         self._runs += 1
-        time_out = self._time_out(timeout)
+        limit, until = self._limits(time_out, timeout)
         try:
-            self.result = self._study.run(queue, self.place, resume, time_out)
+            self.result = self._study.run(queue, self.place, resume, self.goals, until)
         except KeyboardInterrupt as error:
             self.result = getattr(error, "result", self.result)
             self.place.keep()
@@ -78,7 +101,7 @@ class StudyRunner:
                 self.place.keep()
             raise
         why = getattr(self.result, "why", "done")
-        self.over = why != "interrupted" and (why != "max_time" or time_out == self._setting.run.max_time)
+        self.over = why != "interrupted" and (why != "max_time" or until == limit)
         self._note_early_returns()
         assert self.result is not None
         if self._study.surrogate is None:
@@ -90,6 +113,16 @@ class StudyRunner:
         self.place, self.result = place, result
         self.begun = True
         self.over = getattr(result, "why", None) in ("done", "max_reward")
+        if result is not None:
+            self.goals = [result.scheduler.options.num_trials]
+
+    def _set_goal(self, goal: int | None, is_extension: bool) -> None:
+        if goal == self.goal and self.goals:
+            return
+        if self.goals and self.goal is None:
+            rule = "the study began without it: it starts any number of trials, until its time is over"
+            raise ParameterError("num_trials", goal, rule)
+        self.goals = [*(self.goals if is_extension else self.goals[:-1]), goal]
 
     def _open(self) -> bool:
         if self._study.surrogate is not None:
@@ -102,28 +135,31 @@ class StudyRunner:
 
     def _check_searcher(self) -> None:
         """Refuse to resume with a searcher object: it has seen the study, and a replay would repeat it."""
-        if self._runs and not isinstance(self._setting.run.searcher, str | None):
+        if self._runs and not isinstance(self._study.setting.run.searcher, str | SearcherOfConfigs | None):
             text = "the searcher object has been used: go on in a new scheduler, with resume=True and "
             raise HbsimError(f"{text}a new searcher")
 
-    def _time_out(self, timeout: float | None) -> float | None:
-        limit = self._setting.run.max_time
+    def _limits(self, time_out: float | None, timeout: float | None) -> tuple[float | None, float | None]:
+        """Return the study seconds at which the study is over, and at which this call is over."""
+        so_far = 0.0 if self.result is None else self.result.end_time
+        limit = self._study.setting.run.max_time if time_out is None else so_far + time_out
         if timeout is None or self._study.surrogate is not None:
-            return limit
-        until = timeout + (0.0 if self.result is None else self.result.end_time)
-        return until if limit is None else min(limit, until)
+            return limit, limit
+        until = so_far + timeout
+        return limit, until if limit is None else min(limit, until)
 
     def _note_early_returns(self) -> None:
         """Write a line if no trial came to max_t: rungs may lie at resources that are never trained."""
-        if self._setting.type == "fifo" or self._setting.run.progress == "none" or self.result is None:
+        setting = self._study.setting
+        if setting.type == "fifo" or setting.run.progress == "none" or self.result is None:
             return
         summary = self.result.summary()
         if not summary.get("returned") or summary["returned"] != summary["completed"]:
             return
         last = max(self.result.trials["reached"].drop_nulls().to_list())
-        max_t = self._setting.rungs["max_t"]
+        max_t = setting.rungs["max_t"]
         text = f"all {summary['completed']} complete trials returned before max_t={max_t}, "
-        text += f"at {self._setting.run.time_attr}={last:g} at most: set max_t to what train_fn trains"
+        text += f"at {setting.run.time_attr}={last:g} at most: set max_t to what train_fn trains"
         print_err(f"hbsim: {text}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,19 +21,23 @@ from hbsim.autotorch.options import (
     chosen_max_reward,
     chosen_searcher,
     in_autotorch_words,
+    with_hosts,
 )
-from hbsim.core.numbers import exact
+from hbsim.core.numbers import exact, whole
 from hbsim.core.options import suggest_type
 from hbsim.core.types import Mode
 from hbsim.errors import HbsimError, HbsimWarning, ParameterError
 from hbsim.executors.training_function import stop_if_loading
 from hbsim.options import flag, named_options
-from hbsim.searchers import check_searcher, learns
+from hbsim.searchers import check_searcher, ends, learns
 from hbsim.study.options import RunOptions, seconds
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from hbsim.autotorch.managers import HyperbandManager
+    from hbsim.autotorch.searchers import BaseSearcher
+    from hbsim.autotorch.tasks import Task
     from hbsim.core.scheduler import Scheduler
     from hbsim.executors.remote.options import Dask, Hosts
     from hbsim.searchers import Searcher
@@ -52,6 +57,11 @@ class TaskScheduler:
     """
 
     executor: str
+    train_fn: TrainFunction
+    resource: Mapping[str, object] | None
+    num_trials: int | None
+    time_out: float | None
+    max_reward: float | None
 
     def _prepare(
         self,
@@ -69,39 +79,64 @@ class TaskScheduler:
         from hbsim.autotorch.studies import make_study
 
         self.executor = executor
-        self._setting = setting
-        flag("resume", resume)
+        self.train_fn, self.resource, self.num_trials = (
+            setting.train_fn,
+            setting.run.resource,
+            setting.num_trials,
+        )
+        self.time_out, self.max_reward = setting.run.max_time, setting.run.max_reward
+        self._resume = flag("resume", resume)
         self._study = make_study(executor, setting, surrogate, cluster)
         place = CheckpointFolder(checkpoint)
         if executor != "sim":
             place.check()
         self._options = options_of(executor, setting, self._study)
-        self._running = StudyRunner(setting, self._study, place, resume)
-        self._fresh = self._study.fresh()
-        self._queue: list[list[float]] = []
+        self._running = StudyRunner(self._study, place, resume)
+        self._fresh = self._study.fresh(setting.num_trials)
+        self._queue: list[tuple[int, list[float]]] = []
+        self._scheduled = 0  # how many trials `schedule_next` and `add_job` have asked for, in all
 
-    # StudyRunner
+    @property
+    def _setting(self) -> StudyParameters:
+        return self._study.setting
 
-    def run(self) -> RunResult | SimulatedResult:
+    # Running
+
+    def run(
+        self, num_trials: int | None = None, time_out: float | None = None
+    ) -> RunResult | SimulatedResult:
         """Run the study, and return its result; at once if it is over.
 
         After an interruption it goes on where it stopped.
+
+        Parameters
+        ----------
+        num_trials : int, optional
+            How many trials the study starts in all; by default as many as the scheduler was made with. A
+            higher number than before makes a study that is over go on.
+        time_out : float, optional
+            Seconds from now after which the study is over; by default those of the scheduler.
 
         Raises
         ------
         Interrupted
             A KeyboardInterrupt at Ctrl-C; `result` is available afterwards.
         ParameterError
-            A trial does not report `time_attr` or `reward_attr`.
+            A trial does not report `time_attr` or `reward_attr`; or nothing says when the study ends.
         OutputError
             The folder is in use by another process, or cannot be written.
         ExecutorError
             The scheduler of the Dask cluster is lost, or all hosts; the next call goes on.
         """
-        return self._running.run(self._queue, None)
+        given = None if num_trials is None else whole("num_trials", num_trials, 1)
+        seconds_left = seconds("time_out", time_out)
+        goal = self._setting.goal(given, self._scheduled, seconds_left)
+        return self._running.run(self._queue, goal, time_out=seconds_left)
 
     def join_jobs(self, timeout: float | None = None) -> None:
-        """Run the study if it has not run; return at once if it is over.
+        """Run what `schedule_next` and `add_job` have scheduled, or the whole study if it has not run.
+
+        It returns at once if there is nothing to run.
 
         Parameters
         ----------
@@ -114,28 +149,109 @@ class TaskScheduler:
         Interrupted, ParameterError, OutputError, ExecutorError
             As in `run`.
         """
-        self._running.run(self._queue, seconds("timeout", timeout))
+        waits = seconds("timeout", timeout)
+        goal = self._running.goal
+        if not (self._running.goals or (self._scheduled and not self._resume)):
+            goal = self._setting.goal(None, self._scheduled, None)
+        elif self._scheduled > (goal or 0):
+            goal = self._scheduled
+        self._running.run(self._queue, goal, timeout=waits)
 
-    def add_job(self, task: object) -> None:
-        """Queue a configuration: the next new trials take these before the searcher is asked.
+    def schedule_next(self) -> None:
+        """Schedule one more trial, with a configuration of the searcher; `join_jobs` or `run` runs it."""
+        self._scheduled = max(self._scheduled, self._core().started) + 1
+
+    def add_job(
+        self,
+        task: object,
+        *,
+        bracket: int | None = None,
+        new_config: bool = True,
+        config_key: int | None = None,
+        resume_from: float | None = None,
+        milestone: float | None = None,
+    ) -> None:
+        """Schedule one more trial, with a configuration of your own; `join_jobs` or `run` runs it.
 
         Parameters
         ----------
-        task : mapping or object
+        task : mapping or Task
             The value of every parameter by name; or a task, with them in ``task.args["config"]``.
+        bracket, config_key, resume_from, milestone : optional
+            Taken as in AutoTorch, and not used: the scheduler decides itself which bracket a new trial gets,
+            and which trial goes on.
+        new_config : bool
+            False says that a trial is promoted; the scheduler does so itself, and nothing is scheduled.
 
         Raises
         ------
         ParameterError
             A name is missing or unknown, or a value lies outside of its range.
         HbsimError
-            The study has begun.
+            The study has begun, and its searcher has a number of configurations, as a grid has.
         """
         from hbsim.autotorch.options import point_of
 
-        if self._running.begun or self._running.result is not None:
-            raise HbsimError("the study has begun: add jobs before it runs")
-        self._queue.append(point_of(task, self._study.space))
+        if self._running.goals and ends(self._setting.run.searcher):
+            raise HbsimError("the study has begun, and its searcher ends: add jobs before it runs")
+
+        point = point_of(task, self._study.space)
+        if flag("new_config", new_config):
+            self.schedule_next()
+            self._queue.append((self._scheduled - 1, point))
+
+    def add_task(self, task: object) -> None:
+        """Call `add_job`, whose name in AutoTorch this was before."""
+        self.add_job(task)
+
+    def join_tasks(self) -> None:
+        """Call `join_jobs`, whose name in AutoTorch this was before."""
+        self.join_jobs()
+
+    def shutdown(self) -> None:
+        """Run what is scheduled. No process, host or connection outlives a call of `run` or `join_jobs`."""
+        if self._running.goals or self._scheduled:
+            self.join_jobs()
+
+    def run_with_config(self, config: Mapping[str, object]) -> Any:
+        """Call the training function with a configuration in this process, and return what it returns.
+
+        It is no trial of the study: its reports go nowhere, and it trains if the study is simulated, too.
+
+        Parameters
+        ----------
+        config : mapping
+            Values by name, such as `get_best_config` returns.
+
+        Raises
+        ------
+        ParameterError
+            A name is no parameter of the training function.
+        """
+        from hbsim.autotorch.tasks import Task
+
+        constants = self._setting.run.constants
+        return self.run_job(Task(self.train_fn, {"args": constants, "config": config}, self.resource))
+
+    def run_job(self, task: Task) -> Any:
+        """Run a task in this process, and return what its function returns; see `run_with_config`."""
+        from hbsim.autotorch.tasks import run_task
+
+        return run_task(task)
+
+    def add_remote(self, ip_addrs: str | Sequence[str]) -> None:
+        """Add hosts for trials from the next call of `run` or `join_jobs` on; see `dist_ip_addrs`.
+
+        Raises
+        ------
+        ParameterError
+            The addresses are none, or the study runs on a Dask cluster.
+        """
+        setting = self._setting
+        where = with_hosts(setting.run.executor, ip_addrs)
+        self._study.setting = replace(setting, run=replace(setting.run, executor=where))
+        if self.executor == "local":
+            self.executor = "hosts"
 
     # Results
 
@@ -174,6 +290,72 @@ class TaskScheduler:
     def get_best_task_id(self) -> int:
         """Return the number of the trial with the best value reported."""
         return int(self._best()["trial"])
+
+    def get_best_state(self) -> Any:
+        """Return what the best trial had saved at its best report; None if nothing was saved.
+
+        Raises
+        ------
+        HbsimError
+            The study has not run.
+        OutputError
+            It cannot be read.
+        """
+        best = self.result.best
+        return None if best is None or best.checkpoint is None else best.load()
+
+    @property
+    def num_finished_tasks(self) -> int:
+        """How many trials have ended or paused."""
+        return self._core().started - self._core().status_counts()["running"]
+
+    @property
+    def config_history(self) -> dict[int, dict[str, object]]:
+        """The configuration of each trial, by number."""
+        if self._running.result is None:
+            return {}
+        return {trial: self.result.configuration(trial) for trial in range(self._core().started)}
+
+    @property
+    def training_history(self) -> dict[int, list[dict[str, object]]]:
+        """The reports of each trial, by number: dicts of the names and values reported.
+
+        A report has the trial's configuration, too; with `HyperbandScheduler` its ``bracket``; and the last
+        one ``done=True`` if the trial has ended or paused, with ``terminated=True`` if the scheduler did it.
+        """
+        from hbsim.autotorch.curves import history
+
+        return (
+            {} if self._running.result is None else history(self.result, self._setting, self.config_history)
+        )
+
+    @property
+    def searcher(self) -> BaseSearcher | Searcher:
+        """The searcher, with the results so far: the object that was given, or a new one for a name.
+
+        Rewards are maximised: with ``mode="min"`` they are the negative of the values.
+        """
+        from hbsim.autotorch.searchers import searcher_of
+
+        return searcher_of(self._setting.run.searcher, self._study.task, self._results())
+
+    def _results(self) -> list[tuple[dict[str, object], float]]:
+        """Return the configuration and the best value of each trial that has reported a number."""
+        if self._running.result is None:
+            return []
+        best = dict(self.result.trials.select("trial", "best").drop_nulls().iter_rows())
+        return [(config, best[trial]) for trial, config in self.config_history.items() if trial in best]
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        """The search space, the searcher, what ends the study, and what a trial needs."""
+        setting = self._setting
+        return {
+            "search_space": {} if self._study.space is None else dict(self._study.space.parameters),
+            "search_strategy": getattr(setting.run.searcher, "searcher", setting.run.searcher) or "random",
+            "stop_criterion": {"time_limits": setting.run.max_time, "max_reward": setting.run.max_reward},
+            "resources_per_trial": setting.run.resource,
+        }
 
     def _best(self) -> Mapping[str, Any]:
         better = self.result.incumbent()
@@ -260,12 +442,12 @@ class TaskScheduler:
 
         if self._running.begun or self._running.result is not None:
             raise HbsimError("this study has begun: load the state into a new scheduler")
-        core = self._study.fresh()
-        state = read_state(state_dict, self._options, core, self._study.space)
+        state, core = read_state(state_dict, self._options, self._study.fresh, self._study.space)
         if core.started and self.executor != "sim":
             adopt(self._running, self._study, state)
         self._fresh = core
-        self._queue = [list(point) for point in state.queue]
+        self._queue = list(state.queue)
+        self._scheduled = max((trial + 1 for trial, _ in state.queue), default=0)
 
     def save(self, checkpoint: str | os.PathLike[str] | None = None) -> Path:
         """Write the state into a JSON file atomically.
@@ -317,9 +499,9 @@ class FIFOScheduler(TaskScheduler):
     resource : dict, optional
         What a trial needs: ``{"num_cpus": 2, "num_gpus": 1}``. As many trials run at the same time as fit
         on the machine.
-    searcher : str or Searcher, optional
+    searcher : str, Searcher or BaseSearcher, optional
         Chooses configurations; by default ``"random"``. ``"bayesopt"`` is ``"gp"`` here, and ``"mobster"`` in
-        `HyperbandScheduler`. An object goes on from its present state.
+        `HyperbandScheduler`. An object goes on from its present state. AutoTorch's are in `hbsim.searcher`.
     search_options : dict, optional
         Of a searcher by name: see `hbsim.searchers.make_searcher`.
     checkpoint : path or None
@@ -328,7 +510,8 @@ class FIFOScheduler(TaskScheduler):
     resume : bool
         Go on with the study in the folder. If there is none, a new one begins, with a warning.
     num_trials : int, optional
-        How many trials are started. This or `time_out` is needed, unless the searcher is a grid.
+        How many trials are started. This or `time_out` is needed here or by `run`, unless the searcher is a
+        grid.
     time_out : float, optional
         Seconds after which the study ends.
     max_reward : float, optional
@@ -343,7 +526,7 @@ class FIFOScheduler(TaskScheduler):
         one of them only if it is named.
     executor : "local", "dask", "sim", list of str, Hosts or Dask
         Run for real, on this machine or on others (see `hbsim.run`); or simulate: then `surrogate` stands for
-        `train_fn`, `time_out` is in simulated seconds, and nothing is written.
+        `train_fn`, `time_out` is in simulated seconds, nothing is written, and hosts are machines like this.
     mode : "max" or "min"
         Whether the metric is maximised or minimised.
     seed : int
@@ -359,7 +542,8 @@ class FIFOScheduler(TaskScheduler):
     keep : str
         Which checkpoints are kept: ``"best"``, ``"completed"``, ``"all"`` or ``"none"``.
     surrogate : str or Surrogate, optional
-        Learning curves for ``executor="sim"``; see `hbsim.simulate`.
+        Learning curves for ``executor="sim"``: see `hbsim.simulate`; or the folder of an earlier study of
+        `train_fn`. By default curves by a formula, at random, with the search space of `train_fn`.
     cluster : Cluster, optional
         The simulated cluster.
     progress : str
@@ -381,7 +565,7 @@ class FIFOScheduler(TaskScheduler):
         train_fn: TrainFunction,
         args: object = None,
         resource: Mapping[str, object] | None = None,
-        searcher: str | Searcher | None = None,
+        searcher: str | Searcher | BaseSearcher | None = None,
         search_options: Mapping[str, object] | None = None,
         checkpoint: str | os.PathLike[str] | None = "./exp/",
         resume: bool = False,
@@ -408,7 +592,9 @@ class FIFOScheduler(TaskScheduler):
     ) -> None:
         stop_if_loading()
         where = chosen_executor(executor, dist_ip_addrs)
-        kind = where if isinstance(where, str) else type(where).__name__.lower()
+        kind = (
+            "sim" if executor == "sim" else where if isinstance(where, str) else type(where).__name__.lower()
+        )
         searcher = chosen_searcher(searcher, self._bayesopt)
         check_searcher(searcher, search_options, resumes=kind != "sim")
         with in_autotorch_words():
@@ -429,7 +615,7 @@ class FIFOScheduler(TaskScheduler):
                 until_return=self._rungs()["type"] == "fifo",
                 visualizer=visualizer,
                 progress=progress,
-                executor="local" if isinstance(where, str) else where,
+                executor=where,
             )
         setting = StudyParameters(
             **self._rungs(),
@@ -443,7 +629,7 @@ class FIFOScheduler(TaskScheduler):
         self._prepare(setting, kind, surrogate, cluster, checkpoint, resume)
 
     def _searching(
-        self, searcher: str | Searcher | None, options: Mapping[str, object] | None
+        self, searcher: str | Searcher | BaseSearcher | None, options: Mapping[str, object] | None
     ) -> dict[str, object]:
         """Return the options of the searcher."""
         return dict(options or {})
@@ -509,7 +695,7 @@ class HyperbandScheduler(FIFOScheduler):
         train_fn: TrainFunction,
         args: object = None,
         resource: Mapping[str, object] | None = None,
-        searcher: str | Searcher | None = None,
+        searcher: str | Searcher | BaseSearcher | None = None,
         search_options: Mapping[str, object] | None = None,
         checkpoint: str | os.PathLike[str] | None = "./exp/",
         resume: bool = False,
@@ -576,8 +762,21 @@ class HyperbandScheduler(FIFOScheduler):
             start=start,
         )
 
+    @property
+    def terminator(self) -> HyperbandManager:
+        """A `HyperbandStopping_Manager` or `HyperbandPromotion_Manager` whose rungs stand as the study's.
+
+        It is a copy: what you tell it changes nothing in the study.
+        """
+        from hbsim.autotorch.managers import manager_of
+
+        core = self._study.fresh(self._core().options.num_trials)
+        core.load_state_dict(self._core().state_dict())
+        run = self._setting.run
+        return manager_of(core, run.time_attr, str(run.metric), self.config_history)
+
     def _searching(
-        self, searcher: str | Searcher | None, options: Mapping[str, object] | None
+        self, searcher: str | Searcher | BaseSearcher | None, options: Mapping[str, object] | None
     ) -> dict[str, object]:
         found = dict(options or {})
         if self.maxt_pending and isinstance(searcher, str) and learns(searcher):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,7 @@ from hbsim.study.folder import StudyFolder
 if TYPE_CHECKING:
     from hbsim.autotorch.options import StudyParameters
     from hbsim.autotorch.running import StudyRunner
-    from hbsim.autotorch.studies import AutoTorchStudy
+    from hbsim.autotorch.studies import AutoTorchStudy, Queue
     from hbsim.core.scheduler import Scheduler
 
 SCHEMA: Final = 1
@@ -57,8 +57,8 @@ class SchedulerState:
         Of the core scheduler; its own options are part of it.
     folder : str
         The study's.
-    queue : list of list of float
-        All points of `add_job`, in their order; the first trials have had the first of them.
+    queue : list of (int, list of float)
+        All points of `add_job`, in their order, with the trial that has each.
     trials : mapping
         How many have started, and how many there are of each status.
     """
@@ -66,7 +66,7 @@ class SchedulerState:
     options: Mapping[str, object]
     core: dict[str, object]
     folder: str
-    queue: Sequence[Sequence[float]]
+    queue: Queue
     trials: Mapping[str, int]
 
     def as_dict(self) -> dict[str, object]:
@@ -75,24 +75,26 @@ class SchedulerState:
             "schema": SCHEMA,
             "options": dict(self.options),
             "folder": self.folder,
-            "queue": [list(point) for point in self.queue],
+            "queue": [list(point) for _, point in self.queue],
+            "queued_trials": [trial for trial, _ in self.queue],
             "trials": dict(self.trials),
             "scheduler": self.core,
         }
 
 
-def make_state(
-    options: Mapping[str, object], core: Scheduler, folder: str, queue: Sequence[Sequence[float]]
-) -> SchedulerState:
+def make_state(options: Mapping[str, object], core: Scheduler, folder: str, queue: Queue) -> SchedulerState:
     """Make the state of a study from that of its core scheduler."""
     trials = {"started": core.started, **core.status_counts()}
     return SchedulerState(options, core.state_dict(), folder, queue, trials)
 
 
 def read_state(
-    data: Mapping[str, Any], options: Mapping[str, object], core: Scheduler, space: Space | None
-) -> SchedulerState:
-    """Read a state that `SchedulerState.as_dict` returned, and restore it in a new core scheduler.
+    data: Mapping[str, Any],
+    options: Mapping[str, object],
+    fresh: Callable[[int | None], Scheduler],
+    space: Space | None,
+) -> tuple[SchedulerState, Scheduler]:
+    """Read a state that `SchedulerState.as_dict` returned, and restore its core scheduler, made by `fresh`.
 
     Raises
     ------
@@ -103,16 +105,19 @@ def read_state(
         shown = data.get("schema") if isinstance(data, Mapping) else data
         raise ParameterError("state_dict", shown, "must be what state_dict() returned")
     try:
-        state = SchedulerState(
-            data["options"], data["scheduler"], str(data["folder"]), data["queue"], data["trials"]
-        )
+        points = data["queue"]
+        queue = list(zip(data.get("queued_trials", range(len(points))), map(list, points), strict=True))
+        state = SchedulerState(data["options"], data["scheduler"], str(data["folder"]), queue, data["trials"])
         _check_same(options, state.options)
         _check_queue(state.queue, space)
-    except (KeyError, TypeError, AttributeError) as error:
+        core = fresh(data["scheduler"].get("options", {}).get("num_trials"))
+    except ParameterError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         problem = f"{type(error).__name__}: {error}"
         raise ParameterError("state_dict", problem, "must be what state_dict() returned") from None
     core.load_state_dict(state.core)
-    return state
+    return state, core
 
 
 def _check_same(ours: Mapping[str, object], theirs: Mapping[str, object]) -> None:
@@ -122,8 +127,8 @@ def _check_same(ours: Mapping[str, object], theirs: Mapping[str, object]) -> Non
             raise ParameterError(name, ours.get(name), rule)
 
 
-def _check_queue(queue: Sequence[Sequence[float]], space: Space | None) -> None:
-    for point in queue:
+def _check_queue(queue: Queue, space: Space | None) -> None:
+    for _, point in queue:
         if space is None:
             raise ParameterError("queue", point, "there are no configurations to queue here, only rows")
         space.mapping(np.array(point, dtype=np.float64))

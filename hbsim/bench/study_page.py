@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
@@ -23,6 +25,7 @@ from hbsim.bench.chart_style import (
     legend_below,
     log_scale,
     number,
+    svg_of,
     time_unit,
 )
 from hbsim.bench.formatting import plural
@@ -32,13 +35,14 @@ from hbsim.bench.study_charts import BARS, curves_beyond, training_curves, worke
 from hbsim.core.space import Bool, Choice, Int, Real
 from hbsim.errors import needs
 from hbsim.runner.summaries import rung_texts
-from hbsim.study.progress_summary import amount, plain, value_text
+from hbsim.study.progress_summary import amount, plain, value_text, value_texts
 from hbsim.study.progress_summary import number as number_text
-from hbsim.study.status import StudyStatus, best_resources
+from hbsim.study.status import StudyStatus, TopTrial, best_resources
 
 if TYPE_CHECKING:
     from hbsim.surrogates.protocol import Floats
 
+BEST: Final = 5  # trials in the table of a notebook
 CURVES: Final = 300  # the most trials with a learning curve, or a line over the hyperparameters
 POINTS: Final = 50  # the most points of a learning curve
 DOTS: Final = 1500  # the most trials in a chart of one hyperparameter
@@ -98,7 +102,7 @@ def render_study(status: StudyStatus, refresh: int | None = None, every: float |
             written,
         ],
         answer=status.summary.best() or (NO_METRIC if result.spec.metric is None else NO_NUMBER),
-        configuration={plain(k): value_text(v) for k, v in best[0].configuration.items()} if best else {},
+        configuration={plain(name): text for name, text in page.values(best[0]).items()} if best else {},
         sections=sections,
         rungs=rung_texts(result.rungs()) if has_rungs else [],
         failures=failures[:FAILURES],
@@ -107,6 +111,34 @@ def render_study(status: StudyStatus, refresh: int | None = None, every: float |
         data=packed({**specs(charts), "tables": [page.trial_table()]}),
         refresh=refresh,
         **frame(),
+    )
+
+
+def notebook(status: StudyStatus) -> str:
+    """Return what a notebook shows of a study: how it stands, its best trials, and learning curves.
+
+    The curves are an image in the text, which shows in every notebook and on every page made from one.
+    """
+    spec, best = status.result.spec, status.top(BEST)
+    lines = (status.summary.name(), status.state_text, status.summary.trials(), status.summary.best())
+    text = "<br>".join(escape(line) for line in lines if line)
+    if not best:
+        return str(text)
+    names = list(spec.space)
+    head = ["trial", status.summary.metric, spec.time_attr, "status", *names]
+    rows = [
+        [one.trial, number_text(one.best), amount(one.resource), one.status]
+        + [value_text(one.configuration[name]) if name in one.configuration else "" for name in names]
+        for one in best
+    ]
+    table = "".join(f"<th>{escape(name)}</th>" for name in head)
+    for row in rows:
+        table += "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row)
+    drawn = StudyPage(status).drawn(CURVES)
+    svg = svg_of(training_curves(status.result, trials=drawn, points=POINTS))
+    image = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode('ascii')}"
+    return (
+        f'{text}<table><tr>{table}</table><img alt="learning curves" src="{image}" style="max-width: 100%">'
     )
 
 
@@ -119,11 +151,15 @@ class StudyPage:
         self._sign = 1.0 if self._result.scheduler.mode == "max" else -1.0
         self._best_trial = self._result.summary()["best_trial"]
 
+    def values(self, best: TopTrial) -> dict[str, str]:
+        """Return the values of the best trial's hyperparameters, as text."""
+        return value_texts(best.configuration, self._result.changed(best.trial, best.resource))
+
     def sections(self, charts: dict[str, Chart]) -> Iterator[PageSection]:
         """Yield the sections, and add their charts to `charts`."""
         found = self._trials
         if len(found):
-            drawn = self._drawn(CURVES)
+            drawn = self.drawn(CURVES)
             charts["curves"] = training_curves(self._result, trials=drawn, points=POINTS)
             beyond = curves_beyond(self._result, drawn, POINTS)
             text = f"Vertical lines are the rung levels.{self._of(CURVES)}"
@@ -135,7 +171,7 @@ class StudyPage:
         if len(found) > 1 and self._varied:
             charts["parallel"] = self._parallel()
             text = f"A line a trial; the redder, the better its {self._metric}."
-            text += self._of(CURVES) + self._beyond(self._drawn(CURVES), self._ends[0], "drawn at its end")
+            text += self._of(CURVES) + self._beyond(self.drawn(CURVES), self._ends[0], "drawn at its end")
             yield PageSection("Hyperparameters", [("parallel", "parallel coordinates")], [text])
             yield self._importance(charts)
             names = list(self._varied)
@@ -143,7 +179,7 @@ class StudyPage:
                 charts[f"slice{place}"] = self._slice(name)
             text = f"The best {self._metric} of each trial; the redder, the further it came.{self._of(DOTS)}"
             worst = self._slice_ends[0 if self._sign > 0 else 1]
-            text += self._beyond(self._drawn(DOTS), worst, "not drawn")
+            text += self._beyond(self.drawn(DOTS), worst, "not drawn")
             slices = [(f"slice{place}", f"slice of {name}") for place, name in enumerate(names)]
             yield PageSection("Slices", slices, [text])
         if not self._result.spec.until_return and (parts := self._segments()) is not None:
@@ -176,7 +212,7 @@ class StudyPage:
             if not (isinstance(one, Choice) and len(one.choices) < 2)
         }
 
-    def _drawn(self, most: int) -> list[int]:
+    def drawn(self, most: int) -> list[int]:
         """Return the trials to draw: all, or the best quarter of `most` and others evenly."""
         trials = self._trials.sort(self._sign * pl.col("best"), descending=True)["trial"].to_list()
         if len(trials) <= most:
@@ -227,7 +263,7 @@ class StudyPage:
         names, values = [*self._varied, self._metric], dict(self._trials.select("trial", "best").iter_rows())
         axes = {name: f"{place}" for place, name in enumerate(names)}
         rows: list[Row] = []
-        for trial in reversed(self._drawn(CURVES)):
+        for trial in reversed(self.drawn(CURVES)):
             value = values[trial]
             height = float(np.clip((value - worst) / (best - worst), 0, 1)) if best != worst else 0.5
             places = [*(float(self._points[trial, at]) for at in self._varied.values()), height]
@@ -309,7 +345,7 @@ class StudyPage:
         )
         which = dict(zip(self._trials["trial"].to_list(), reached.tolist(), strict=True))
         values = dict(self._trials.select("trial", "best").iter_rows())
-        active = [trial for trial in self._drawn(DOTS) if self._points[trial, at] == self._points[trial, at]]
+        active = [trial for trial in self.drawn(DOTS) if self._points[trial, at] == self._points[trial, at]]
         names = [f"below {levels[0]}", *(f"reached {level}" for level in levels)]
         shown = [names[index] for index in sorted({which[trial] for trial in active})]
         rows: list[Row] = [
@@ -462,7 +498,8 @@ class StudyPage:
         made = ["<table><thead><tr>", *cells, "</tr></thead><tbody>"]
         reasons = self._reasons(trials["trial"].to_list())
         for row in trials.iter_rows(named=True):
-            configuration = result.configuration(row["trial"])
+            changed = result.changed(row["trial"], at.get(row["trial"], inf))
+            values = value_texts(result.configuration(row["trial"]), changed)
             why = reasons.get(row["trial"], "")
             status = "interrupted" if row["status"] == "running" and self._status.over else row["status"]
             value = "" if row["best"] is None else number_text(row["best"])
@@ -471,13 +508,7 @@ class StudyPage:
             texts += [(str(row["bracket"]), "number")] if several else []
             best_at = amount(at[row["trial"]]) if row["trial"] in at else ""
             texts += [(status, "status"), (value, "number"), (best_at, "number"), (reached, "number")]
-            texts += [
-                (
-                    value_text(configuration[name]) if name in configuration else "",
-                    "number" if name in numeric else "",
-                )
-                for name in names
-            ]
+            texts += [(values.get(name, ""), "number" if name in numeric else "") for name in names]
             made.append("<tr>")
             made += [_table_cell(text, kind) for text, kind in texts]
             made += [_table_cell(why, "long"), "</tr>"]

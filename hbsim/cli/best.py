@@ -38,7 +38,7 @@ def best(
       hbsim best exp --copy-to model
     """
     import hbsim
-    from hbsim.study.progress_summary import plain, value_text
+    from hbsim.study.progress_summary import plain, value_texts
     from hbsim.study.status import plain_value
 
     with warnings.catch_warnings():  # the last line may be half written
@@ -56,7 +56,8 @@ def best(
         return
     report = f"trial {found.trial} at {result.spec.time_attr} {found.resource:g}"
     print_out(f"best {result.spec.metric} {found.value:g}: {report}")
-    shown = [(plain(name), value_text(value, digits=6)) for name, value in found.config.items()]
+    texts = value_texts(found.config, result.changed(found.trial, found.resource), digits=6)
+    shown = [(plain(name), text) for name, text in texts.items()]
     wide_console(WIDTH).print(facts([*shown, ("checkpoint", str(found.checkpoint or NOT_KEPT))]))
     if copy_to is not None:
         print_out(f"copied to {copy_to}")

@@ -20,6 +20,7 @@ from hbsim.terminal import print_out
 
 # Each command is the function NAME in the module hbsim.cli.NAME.
 COMMANDS: Final = {
+    "plan": "Say what a budget buys, what to run and what to avoid.",
     "simulate": "Simulate one study.",
     "compare": "Compare variants of schedulers over seeds.",
     "sweep": "Run many studies from a file.",

@@ -7,8 +7,9 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 MINIMISED: Final = re.compile(r"loss|error|rmse|mse|mae|nll|perplexity|regret", re.IGNORECASE)
 FUNCTION: Final = "Training function"
 # Options of running a study, not of its definition: they may change when the study is resumed.
-HOW: Final = ("hang_timeout", "trial_timeout", "grace", "keep", "fsync", "start", "visualizer", "html")
+HOW: Final = (
+    *("hang_timeout", "trial_timeout", "grace", "keep", "fsync", "start"),
+    *("visualizer", "callbacks", "html"),
+)
 LIMITS: Final = ("workers", "max_time", "max_reward")
 RESOURCES: Final = ("num_cpus", "num_gpus")
 REAL: Final = group(
@@ -260,6 +264,8 @@ def earlier_options(ctx: typer.Context, folder: StudyFolder) -> dict[str, Any]:
             path = values.pop("train")
             file = read_study(path).values if Path(path).is_file() else {}
             values = merged({name: file[name] for name in KEPT if name in file}, values)
+        if "callbacks" in values:
+            values["callbacks"] = [placed_callback(text, start) for text in values["callbacks"]]
         if "search_options" in values:
             values["search_options"] = [_placed(text, start) for text in values["search_options"]]
         given = merged(given, values)
@@ -278,6 +284,11 @@ def _placed(text: str, folder: str) -> str:
     """Return a searcher's option, with the absolute path of a constraint."""
     name, equals, value = text.partition("=")
     return f"{name}={Path(folder, value)}" if name == "constraints" and equals else text
+
+
+def placed_callback(text: str, folder: str) -> str:
+    """Return the name of a callback; of one in a file, with the file's path from a folder."""
+    return str(Path(folder, os.path.expanduser(text))) if ".py:" in text else text
 
 
 def executor_of(values: Mapping[str, Any]) -> str | None:
@@ -330,7 +341,8 @@ def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> Any:
     signal.siginterrupt(signal.SIGINT, True)
     try:
         if not simulates:
-            return run(**study, folder=folder)
+            with redirect_stdout(sys.stderr):  # what callbacks print; stdout is for the result
+                return run(**study, folder=folder)
         with bar if shows else nullcontext():
             return _simulate(**study, folder=folder)
     except Interrupted as interrupted:

@@ -127,7 +127,7 @@ def picture(status: StudyStatus, folder: Path, console: Console) -> Iterator[Ren
     """Yield the parts of the picture of a study, fitted to the console's width."""
     from rich.text import Text
 
-    from hbsim.study.progress_summary import amount, number, plain
+    from hbsim.study.progress_summary import amount, number, plain, value_texts
     from hbsim.study.status import short_span
 
     result, width = status.result, console.width
@@ -147,7 +147,8 @@ def picture(status: StudyStatus, folder: Path, console: Console) -> Iterator[Ren
         }
         if result.scheduler.brackets == 1:
             del columns["bracket"]
-        yield _trial_table(columns, [one.configuration for one in running], width)
+        values = [value_texts(one.configuration, result.changed(one.trial)) for one in running]
+        yield _trial_table(columns, values, width)
     if top := status.top():
         yield ""
         yield Text(f"Best {'trial' if len(top) == 1 else f'{len(top)} trials'}", "bold")
@@ -158,7 +159,8 @@ def picture(status: StudyStatus, folder: Path, console: Console) -> Iterator[Ren
             "reached": [amount(one.reached) for one in top],
             "status": [one.status for one in top],
         }
-        yield _trial_table(columns, [one.configuration for one in top], width)
+        values = [value_texts(one.configuration, result.changed(one.trial, one.resource)) for one in top]
+        yield _trial_table(columns, values, width)
     if not result.spec.until_return and len(result.rungs()):
         yield ""
         yield Text("Rungs", "bold")
@@ -190,16 +192,16 @@ def _far(resource: float, stop: float | None) -> str:
 
 
 def _trial_table(
-    columns: Mapping[str, Sequence[str]], configurations: Sequence[Mapping[str, object]], width: int
+    columns: Mapping[str, Sequence[str]], values: Sequence[Mapping[str, str]], width: int
 ) -> RenderableType:
     """Return a table of trials: a column for each hyperparameter, or one for all where room is short.
 
-    The column ``reached`` is left out first.
+    The column ``reached`` is left out first. `values` has the texts of each trial's hyperparameters.
     """
-    from hbsim.study.progress_summary import plain, value_text
+    from hbsim.study.progress_summary import plain
 
-    names = list(dict.fromkeys(name for one in configurations for name in one))
-    cells = {name: [value_text(one[name]) if name in one else "" for one in configurations] for name in names}
+    names = list(dict.fromkeys(name for one in values for name in one))
+    cells = {name: [one.get(name, "") for one in values] for name in names}
     without = {name: texts for name, texts in columns.items() if name != "reached"}
     for some in (columns, without):
         apart = {**some, **{plain(name): cells[name] for name in names}}
@@ -208,7 +210,7 @@ def _trial_table(
             return table(list(apart), zip(*apart.values(), strict=True), left=("status",))
     together = [
         " ".join(f"{name}={cells[name][place]}" for name in names if name in one)
-        for place, one in enumerate(configurations)
+        for place, one in enumerate(values)
     ]
     taken = sum(max(map(len, (name, *texts))) + 2 for name, texts in columns.items())
     if width - taken < NARROWEST:

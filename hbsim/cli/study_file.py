@@ -351,6 +351,8 @@ def _place(given: StudyValues, place: Callable[[str], str]) -> None:
         cluster["cluster"] = placed(cluster["cluster"])
     if isinstance(cluster.get("trace"), str):
         cluster["trace"] = placed(cluster["trace"])
+    if "callbacks" in values:
+        values["callbacks"] = [placed(one) if ".py:" in one else one for one in values["callbacks"]]
     texts = values.get("search_options", ())
     if texts:
         values["search_options"] = [_placed_constraint(text, placed) for text in texts]

@@ -221,6 +221,8 @@ def _facts(result: Result, summary: Summary) -> list[tuple[str, str]]:
 
 
 def _run_facts(result: RunResult | SimulatedResult, summary: Summary) -> list[tuple[str, str]]:
+    from hbsim.study.result import RunResult
+
     running = "running" if result.why is None else "interrupted"
     ending = "" if result.why is None else result.why.ending
     counts, until_return = _counts(summary, running), result.spec.until_return
@@ -243,7 +245,9 @@ def _run_facts(result: RunResult | SimulatedResult, summary: Summary) -> list[tu
         lines.append((f"best {summary['metric']} ({summary['mode']})", _incumbent(result, "any")))
     best = _last_incumbent(result, "any")
     if best is not None:
-        lines.append(("its configuration", _configuration(result.configuration(best["trial"]))))
+        found = (best["trial"], best["resource"])
+        changed = result.changed(*found) if isinstance(result, RunResult) else {}
+        lines.append(("its configuration", _configuration(result.configuration(best["trial"]), changed)))
         if not until_return:
             lines.append(("best completed", _incumbent(result, "max_t")))
     return lines
@@ -300,11 +304,12 @@ def _incumbent(result: Result | RunResult, at: str) -> str:
     return f"{row['value']:.6g} at {row['resource']:g}, trial {row['trial']}, after {duration(row['time'])}"
 
 
-def _configuration(configuration: Mapping[str, object]) -> str:
-    parts = [
-        f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in configuration.items()
-    ]
+def _configuration(configuration: Mapping[str, object], changed: Mapping[str, tuple[object, object]]) -> str:
+    values = {name: (value,) for name, value in configuration.items()} | dict(changed)
+    parts = []
+    for name, several in values.items():
+        texts = (f"{value:.6g}" if isinstance(value, float) else str(value) for value in several)
+        parts.append(f"{name}={' -> '.join(texts)}")
     return ", ".join(parts) or "it has no parameters"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,6 +12,7 @@ import typer
 from hbsim.cli.output import output_folder, print_json, table, wide_console
 
 if TYPE_CHECKING:
+    from hbsim.planning.check import ForecastCheck
     from hbsim.validation import Validation
 
 WIDTH: Final = 200  # columns, where stdout is no terminal
@@ -32,13 +34,15 @@ def validate(
     """Hold the simulator against real runs, and measure the cluster's parameters from them.
 
     Each run's trials are simulated again, with parameters measured elsewhere: with several folders in every
-    other one of them, with one in the first half of its jobs.
+    other one of them, with one in the first half of its jobs. Where hbsim plan kept a forecast in a run's
+    folder, it is said how it did.
 
     For example:
       hbsim run train.py:train_fn --scheduler promotion --max-t 27 --trials 50 --workers 2 --out real
       hbsim validate real --out validation
       hbsim simulate --scheduler promotion --max-t 27 --trials 500 --cluster validation/cluster.toml
     """
+    from hbsim.planning.check import check_forecast
     from hbsim.validation import validate as hold
     from hbsim.validation.report import as_dict, write
 
@@ -49,17 +53,21 @@ def validate(
         with output_folder(folder, force) as temporary:
             validation = hold(folders)
             write(validation, temporary, {"command": command})
+    forecasts = [found for one in folders if (found := check_forecast(one)) is not None]
     files = [] if folder is None else sorted(path.name for path in folder.iterdir())
     if as_json:
         out = None if folder is None else str(folder)
-        print_json({"command": command, **as_dict(validation), "out": out, "files": files})
+        checked = [one.as_dict() for one in forecasts]
+        print_json(
+            {"command": command, **as_dict(validation), "forecasts": checked, "out": out, "files": files}
+        )
     else:
-        _show(validation)
+        _show(validation, forecasts)
         if folder is not None:
             wide_console(WIDTH).print(f"\n{folder}: {', '.join(files)}", soft_wrap=True)
 
 
-def _show(validation: Validation) -> None:
+def _show(validation: Validation, forecasts: Sequence[ForecastCheck]) -> None:
     from hbsim.validation.report import cluster_call, order_lines, tables
 
     console = wide_console(WIDTH)
@@ -68,4 +76,9 @@ def _show(validation: Validation) -> None:
     for one in tables(validation):
         console.print(f"\n{one.title}", style="bold")
         console.print(table(one.columns, one.rows, one.columns[: one.texts]))
+    for found in forecasts:
+        console.print(f"\nThe forecast in {found.folder}, and what came", style="bold")
+        console.print(table(("", "forecast, 80 %", "came", "interval"), found.rows(), ("", "interval")))
+        for note in found.notes:
+            console.print(note, soft_wrap=True)
     console.print(f"\n{cluster_call(validation)}", soft_wrap=True)

@@ -14,7 +14,7 @@ from hbsim.core.options import Options
 from hbsim.core.rungs import TopRung
 from hbsim.core.scheduler import Scheduler
 from hbsim.core.state import check_rungs, integers, pack_rungs, unpack_rungs
-from hbsim.core.types import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, RETURNED, RUNNING, WAITING
+from hbsim.core.types import COMPLETE, CONTINUE, FAILED, PAUSE, PAUSED, RETURNED, RUNNING, WAITING, Job
 
 
 class Promotion(Scheduler):
@@ -50,17 +50,35 @@ class Promotion(Scheduler):
         if found is None:
             if self.started < self._limit:
                 self._sampler.take()
-                trial = self._start(bracket)
-                self._rungs[bracket][self._at[trial]].targeted += 1
-                return trial
+                return self._start(bracket)
             found = next(filter(None, map(self._find, range(self.brackets))), None)
             if found is None:
                 return -1
         self._sampler.take()
+        return self._take(found)
+
+    def _start(self, bracket: int) -> int:
+        trial = super()._start(bracket)
+        self._rungs[bracket][self._at[trial]].targeted += 1
+        return trial
+
+    def _take(self, found: tuple[int, TopRung, TopRung]) -> int:
         trial, rung, above = found
         rung.paused -= 1
         above.targeted += 1
         return trial
+
+    def promote(self, bracket: int) -> Job | None:
+        """Return the job of the paused trial that goes on next in a bracket, or None."""
+        self._changes += 1
+        found = self._find(bracket)
+        return None if found is None else self._begin(self._take(found))
+
+    def rung_counts(self, bracket: int) -> dict[float, int]:
+        """Return by level how many trials have reached it, or are on their way there, in a bracket."""
+        first = self.geometry.first[bracket]
+        rungs = self._rungs[bracket][first:]
+        return {level: rung.targeted for level, rung in zip(self.levels[first:], rungs, strict=True)}
 
     def _find(self, bracket: int) -> tuple[int, TopRung, TopRung] | None:
         """Find the trial that is promoted next in a bracket; return it, its rung and the next rung."""

@@ -187,15 +187,44 @@ class Scheduler(ABC):
         """Whether no trial is running and `ask` will never return a job again."""
         return not (self.running or self._retries or self._has_work())
 
+    # The steps of `ask`, for a caller that chooses brackets itself: sample, then promote or else start.
+
+    def sample_bracket(self) -> int:
+        """Return a random bracket, the one in which `ask` would look next."""
+        bracket = self._sampler.peek()
+        self._sampler.take()
+        return bracket
+
+    def promote(self, bracket: int) -> Job | None:
+        """Return the job of the paused trial that goes on next in a bracket, or None."""
+        return None
+
+    def start(self, bracket: int) -> Job:
+        """Return the job of a new trial in a bracket, whatever else waits; `num_trials` does not limit it.
+
+        Not for the synchronous types, which plan all trials of a bracket together.
+
+        Raises
+        ------
+        ParameterError
+            There is no such bracket.
+        """
+        if isinstance(bracket, bool) or bracket not in range(self.brackets):
+            raise ParameterError("bracket", bracket, f"must be one of 0 ... {self.brackets - 1}")
+        return self._begin(self._start(bracket))
+
+    def _begin(self, trial: int) -> Job:
+        self._status[trial] = RUNNING
+        self.running += 1
+        return self._job(trial)
+
     def _choose(self) -> int:
         """Return the trial that goes on or starts, or -1. `ask` handles retries before it calls this."""
         if self.started >= self._limit:
             return -1
         if self.brackets == 1:
             return self._start(0)
-        bracket = self._sampler.peek()
-        self._sampler.take()
-        return self._start(bracket)
+        return self._start(self.sample_bracket())
 
     def _has_work(self) -> bool:
         """Return whether `_choose` would return a trial."""

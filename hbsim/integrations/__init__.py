@@ -1,1 +1,1 @@
-"""Callbacks that report from the training loops of other libraries."""
+"""Callbacks of training loops, which report to a study, and callbacks of a study, which log it elsewhere."""

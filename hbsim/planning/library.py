@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import as_file, files
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -27,20 +28,32 @@ from hbsim.surrogates.table_files import RecordedCurves
 SECONDS: Final = "seconds"
 CONFIGURATIONS: Final = 400  # of a surrogate with any number of them
 # Recorded curves, each a group by itself: the name of the surrogate, and the unit of its resource.
-RECORDED: Final = {"digits": "epoch", "sgd": "epoch"}
-# Groups of synthetic curves, by how well ranks at level 1 predict those at R; each task has other noise,
-# divergence and costs.
+RECORDED: Final = {"boosting": "round", "chars": "unit of 3 batches", "digits": "epoch", "sgd": "epoch"}
+# Groups of synthetic curves, by how well ranks at level 1 foretell those at R. The tasks of a group differ in
+# all else: options of `Synthetic`, the standard deviation of the logarithm of costs, and how many units more
+# the first one takes, as where a run prepares its data in it.
 SYNTHETIC: Final = {
-    "early ranks good": 0.9,
-    "early ranks middling": 0.5,
-    "early ranks misleading": 0.0,
-    "early ranks inverted": -0.5,
+    "early ranks good": (
+        ("early_rank=0.9,noise=0.005,divergence=0.02", 0.0, 0.0),
+        ("early_rank=0.8,noise=0.02,divergence=0.3,seed=1", 0.3, 2.0),
+        ("early_rank=0.9,noise=0.05,divergence=0.1,family=exponential,seed=2", 0.5, 0.0),
+    ),
+    "early ranks middling": (
+        ("early_rank=0.5,noise=0.005,divergence=0.1,seed=3", 0.2, 0.0),
+        ("early_rank=0.4,noise=0.02,divergence=0,family=exponential,seed=4", 0.4, 1.0),
+        ("early_rank=0.5,noise=0.05,divergence=0.5,seed=5", 0.0, 0.0),
+    ),
+    "early ranks misleading": (
+        ("early_rank=0.1,noise=0.005,divergence=0.3,seed=6", 0.7, 0.0),
+        ("early_rank=0,noise=0.02,divergence=0.05,seed=7", 0.15, 3.0),
+        ("early_rank=0,noise=0.05,divergence=0.15,family=exponential,seed=8", 0.4, 0.5),
+    ),
+    "early ranks inverted": (
+        ("early_rank=-0.4,noise=0.005,divergence=0.15,family=exponential,seed=9", 0.4, 1.0),
+        ("early_rank=-0.6,noise=0.02,divergence=0.5,seed=10", 0.3, 0.0),
+        ("early_rank=-0.5,noise=0.05,divergence=0,seed=11", 0.0, 0.0),
+    ),
 }
-VARIED: Final = (
-    "noise=0.005,divergence=0.02,cost_spread=1",
-    "noise=0.02,divergence=0.1,cost_spread=4,seed=1",
-    "noise=0.05,divergence=0.25,cost_spread=16,family=exponential,seed=2",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +65,8 @@ class Task:
     name, group : str
         The task, and the group of tasks of its kind.
     surrogate : str
-        The text from which `hbsim.surrogates.load` makes the curves; empty where it knows none.
+        The text from which `hbsim.surrogates.load` makes the curves, for synthetic ones with other costs;
+        empty where it knows none.
     unit : str
         The unit of the resource: ``epoch``, ``round``.
     metric : str
@@ -164,12 +178,18 @@ def task_of(surrogate: Surrogate, group: str, unit: str, text: str = "") -> Task
 def library() -> tuple[Task, ...]:
     """Return all tasks, those of a group beside each other; loaded once."""
     tasks = [task_of(load(name), name, unit, name) for name, unit in RECORDED.items()]
-    tasks += [
-        task_of(load(text), f"synthetic, {group}", "unit", text)
-        for group, early_rank in SYNTHETIC.items()
-        for text in (f"synthetic:early_rank={early_rank},{options}" for options in VARIED)
-    ]
+    for group, varied in SYNTHETIC.items():
+        for options, std, first in varied:
+            text = f"synthetic:{options}"
+            tasks.append(_with_costs(task_of(load(text), f"synthetic, {group}", "unit", text), std, first))
     return (*_lcbench(), *tasks)
+
+
+def _with_costs(task: Task, std: float, first: float) -> Task:
+    """Return a task with log-normal costs, ranked as its own are; its first unit takes `first` units more."""
+    places = np.argsort(np.argsort(task.unit_seconds, kind="stable"))
+    normal = np.array([NormalDist().inv_cdf((place + 0.5) / len(places)) for place in places.tolist()])
+    return replace(task, seconds=np.exp(std * normal)[:, None] * (task.levels + first))
 
 
 def _lcbench() -> list[Task]:

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, nan
+from typing import Any
 
 from hbsim.core.types import COMPLETE, LOSSES, VERDICTS, Verdict
 from hbsim.runner.records import (
@@ -24,6 +25,7 @@ from hbsim.runner.records import (
     SessionEnded,
     StudyClosed,
     StudyResumed,
+    ValuesChanged,
     WorkerJoined,
     WorkerLeft,
 )
@@ -209,6 +211,9 @@ class JournalState:
         The trial of the last job that left its worker.
     returned : dict of int to float
         The trials whose function returned below R, and the last resource of each.
+    changes : dict of int to list of (float, dict)
+        The hyperparameters and constants that each trial has reported with other values than it was given,
+        and later changes: from which resource on, and the given and the present value of each.
     failures : list of (trial, kind, reason)
         The failures in order.
     why : EndReason or None
@@ -238,6 +243,7 @@ class JournalState:
         self.lost_rows = 0
         self.gone = -1
         self.returned: dict[int, float] = {}
+        self.changes: dict[int, list[tuple[float, dict[str, tuple[Any, Any]]]]] = {}
         self.failures: list[tuple[int, str, str]] = []
         self.why: EndReason | None = None
         self.closing = False
@@ -260,6 +266,14 @@ class JournalState:
         """Return the index of a run's next milestone in the levels; the last index if it waits at none."""
         return min(bisect_left(self._levels, run.stop), len(self._levels) - 1)
 
+    def changed(self, trial: int, resource: float = inf) -> dict[str, tuple[Any, Any]]:
+        """Return the given and the present value of what a trial had changed at a resource."""
+        found: dict[str, tuple[Any, Any]] = {}
+        for since, values in self.changes.get(trial, ()):
+            if since <= resource:
+                found |= {name: (given, now) for name, (given, now) in values.items()}
+        return {name: (given, now) for name, (given, now) in found.items() if given != now}
+
     def apply(self, record: Record) -> None:  # noqa: C901 - a case for each kind of record
         """Update the state by a record."""
         self.now = record.time
@@ -276,6 +290,9 @@ class JournalState:
                 self._gone(record)
             case ReportBatch():
                 self._take_columns([self.runs[job] for job in record.jobs], record.reports)
+            case ValuesChanged():
+                change = (record.resource, record.values)
+                self.changes.setdefault(self.runs[record.job].trial, []).append(change)
             case JobFailed():
                 run = self.runs[record.job]
                 run.ended, run.lost = FAILED, record.kind in LOSSES

@@ -10,7 +10,7 @@ from math import inf, nan
 from typing import Final
 
 from hbsim.core.levels import Levels
-from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, VERDICTS, Job
+from hbsim.core.types import COMPLETE, CONTINUE, PAUSE, RETRY, VERDICTS, Job
 from hbsim.errors import HbsimWarning
 from hbsim.runner.journal_state import JournalState, RunningJob, value_of
 from hbsim.runner.loop import END, FAILURE, FREE, MILESTONE, NOTHING, Event
@@ -25,6 +25,7 @@ from hbsim.runner.records import (
     ReportsReceived,
     StudyClosed,
     StudyResumed,
+    ValuesChanged,
 )
 from hbsim.runner.worker_pool import Watchdog, WorkerPool
 from hbsim.runner.workers import JobEnded, Message, Reported, ReportRow, WorkerBackend, WorkerOpened
@@ -205,6 +206,11 @@ class MessageHandler:
         self._watchdog.trains(message, rows)
         if not rows or run.ended is not None:
             return
+        if message.changed:
+            values = {name: (given, now) for name, (given, now) in message.changed.items()}
+            self._writer.write(
+                ValuesChanged(time=self._writer.time(), job=run.job, resource=rows[0].resource, values=values)
+            )
         if message.waits:
             self.due.append(PendingEvent(MILESTONE, run, self._index[run.stop], rows))
         else:
@@ -427,6 +433,8 @@ class RealExecutor:
                     verdict=VERDICTS[code],
                 )
             )
+            if ended.kind == "oom" and code == RETRY:
+                self._pool.ran_out_of_memory(due.run)
             with_host = ended.kind == "lost" and job in self._pool.stranded
             self.ends.failed(ended.reason, job if with_host else None)
         else:
@@ -471,9 +479,11 @@ class RealExecutor:
         return self.ends.over(self._writer.time())
 
     def _waits_for_workers(self) -> bool:
-        """Return whether there is work but no worker yet, and no job is running."""
+        """Return whether there is work but no worker yet, or only postponed work, and no job is running."""
         pool = self._pool
-        return not (self.ends.closing or pool.free) and (bool(pool.restarts) or not self._done())
+        if self.ends.closing:
+            return False
+        return bool(pool.postponed) or (not pool.free and (bool(pool.restarts) or not self._done()))
 
     def _close(self) -> None:
         """Order all jobs to leave at their next report; no job starts, but events are still decided."""

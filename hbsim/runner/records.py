@@ -169,6 +169,18 @@ class ReportsReceived(JobReports):
     """A job has made reports below its milestone."""
 
 
+@record("change")
+class ValuesChanged(Record):
+    """A job reports hyperparameters or constants with other values than before, from a resource on.
+
+    `values` has the given value and the present one of each; both are the same once it is as it was given.
+    """
+
+    job: Index
+    resource: float
+    values: dict[str, tuple[Any, Any]]
+
+
 @record("reach")
 class MilestoneReached(JobReports):
     """A job has reached the level with index `at` at a value, and the scheduler has decided."""

@@ -26,6 +26,7 @@ from hbsim.runner.records import (
     Record,
     ReportBatch,
     StudyResumed,
+    ValuesChanged,
 )
 from hbsim.searchers import Searcher
 
@@ -169,7 +170,7 @@ class Replay:
                 self._check_begun(record)
             case ReportBatch():
                 jobs = record.jobs
-            case JobReports() | JobFailed() | JobReturned():
+            case JobReports() | ValuesChanged() | JobFailed() | JobReturned():
                 jobs = [record.job]
             case ProcessEnded() | MissingReports():
                 jobs = [record.job]

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
+from typing import Final
 
 from hbsim.core.streams import trial_seed
 from hbsim.core.types import Job
@@ -135,11 +136,16 @@ class Watchdog:
                 self._workers.kill(job, "it was told to leave and did not")
 
 
+PAUSE: Final = 1.0  # seconds after which a postponed job starts where no other runs
+
+
 class WorkerPool:
     """The workers of a study, which may come and go, and the jobs on them.
 
     If the last process of a job's trial still runs because it saves, the job is held on its worker until
-    that process has ended.
+    that process has ended. The retry of a trial that ran out of memory is postponed until another trial has
+    left its worker, so that memory is free again, and its worker takes other jobs; it then starts on another
+    host, GPU or worker if one is free.
 
     Parameters
     ----------
@@ -160,6 +166,8 @@ class WorkerPool:
         The open workers without a job, in order.
     restarts : deque of (RunningJob or None, Job)
         Jobs that start again as soon as a worker is free, each with its last run.
+    postponed : deque of (float, RunningJob, Job)
+        Retries of trials that ran out of memory, each with the time on the clock and with its last run.
     stranded : set of int
         Jobs on workers that were shut while they ran.
     """
@@ -169,7 +177,10 @@ class WorkerPool:
     ) -> None:
         self.free = list(range(workers.count))
         self.restarts: deque[tuple[RunningJob | None, Job]] = deque()
+        self.postponed: deque[tuple[float, RunningJob, Job]] = deque()
         self.stranded: set[int] = set()
+        self._no_memory: dict[int, int] = {}  # where trials that wait for a retry ran out of memory
+        self._released = 0  # how many postponed jobs may start
         self._workers, self._writer, self._watchdog = workers, writer, watchdog
         self._journal_state = writer.journal_state
         self._seed, self._until_return = seed, until_return
@@ -180,21 +191,60 @@ class WorkerPool:
 
     def start(self, worker: int, job: Job, point: list[float] | None) -> None:
         """Start a job on a free worker; `point` is the configuration if the trial is new."""
-        self._launch(worker, job, point=point)
+        if job.trial in self._no_memory:
+            self._postpone(worker, job)
+        else:
+            self._launch(worker, job, point=point)
 
     def start_again(self) -> None:
-        """Start waiting restarts on free workers, each on its earlier worker if possible."""
+        """Start restarts on free workers, each on its earlier worker if possible; then postponed jobs."""
         while self.restarts and self.free:
             before, job = self.restarts.popleft()
             worker = before.worker if before is not None and before.worker in self.free else self.free[0]
             was = -1 if before is None else before.job
             self._launch(worker, job, was=was)
+        while self.postponed and self.free and self._may_resume(self.postponed[0][0]):
+            _, last, job = self.postponed.popleft()
+            self._released = max(0, self._released - 1)
+            self._launch(self._elsewhere(self._no_memory.pop(job.trial)), job, was=last.job)
+
+    def ran_out_of_memory(self, run: RunningJob) -> None:
+        """Record that a trial ran out of memory, and is going to be tried again."""
+        self._no_memory[run.trial] = run.worker
+
+    def _postpone(self, worker: int, job: Job) -> None:
+        """Record that a job is the scheduler's answer, without starting it yet."""
+        task = self._assign(worker, job)
+        run = self._journal_state.runs[task.job]
+        self.gone(JobEnded(task.job))
+        self.postponed.append((self._writer.clock(), run, job))
+
+    def _may_resume(self, since: float) -> bool:
+        """Return whether the first postponed job may start: another trial has left, or none runs."""
+        is_quiet = not self._watchdog.last_heard and self._writer.clock() >= since + PAUSE
+        return self._released > 0 or is_quiet
+
+    def _elsewhere(self, worker: int) -> int:
+        """Return a free worker on another host than this one, or with other GPUs, or another, if possible."""
+        machines = self._journal_state.machines
+        place = machines.get(worker)
+
+        def shared(other: int) -> tuple[bool, bool, bool, int]:
+            there = machines.get(other)
+            if place is None or there is None:
+                return False, False, other == worker, other
+            has_same_host = there.host == place.host
+            return has_same_host, has_same_host and there.gpus == place.gpus, other == worker, other
+
+        return min(self.free, key=shared)
 
     def gone(self, ended: JobEnded) -> None:
         """Write a record that a job's process has ended, and free its worker and trial."""
         begun = None if ended.begun is None else self._writer.since(ended.begun)
         seconds = {name: round(value, STEP) for name, value in ended.seconds.items()}
         run = self._journal_state.runs[ended.job]
+        if ended.begun is not None and ended.kind != "oom":
+            self._released = min(self._released + 1, len(self.postponed))
         failed_to_leave = ended.kind is None and ended.reason
         if failed_to_leave:
             text = f"trial {run.trial} left with an error, and may have no checkpoint: {ended.reason}"
@@ -225,6 +275,17 @@ class WorkerPool:
         self, worker: int, job: Job, was: int | None = None, point: list[float] | None = None
     ) -> None:
         """Start a job, or with `was` start it again, as soon as no earlier process of its trial runs."""
+        task = self._assign(worker, job, was, point)
+        runs = self._journal_state.runs.values()
+        if any(run.trial == job.trial and run.job != task.job for run in runs):
+            self._held[worker] = task
+        else:
+            self._begin(worker, task)
+
+    def _assign(
+        self, worker: int, job: Job, was: int | None = None, point: list[float] | None = None
+    ) -> Assignment:
+        """Write a record that a free worker gets a job, and return the data that it needs."""
         self.free.remove(worker)
         journal_state = self._journal_state
         number = journal_state.jobs.started
@@ -245,18 +306,15 @@ class WorkerPool:
         point, seed = journal_state.points[job.trial], trial_seed(self._seed, job.trial)
         stop = NEVER if self._until_return else job.stop
         key = (journal_state.study, journal_state.runs[number].start_time)
-        task = Assignment(number, job.trial, job.attempt, job.start, stop, point, seed, *key)
-        if any(run.trial == job.trial and run.job != number for run in journal_state.runs.values()):
-            self._held[worker] = task
-        else:
-            self._begin(worker, task)
+        return Assignment(number, job.trial, job.attempt, job.start, stop, point, seed, *key)
 
     def _begin(self, worker: int, task: Assignment) -> None:
         self._watchdog.begin(task.job, self._journal_state.trained.get(task.trial, 0.0))
         earlier = list(self._journal_state.earlier.get(task.trial, ()))
         best = self._journal_state.best
         value = None if best is None else best.value
-        self._workers.start(worker, replace(task, earlier=earlier, best=value))
+        changed = {name: now for name, (_, now) in self._journal_state.changed(task.trial).items()}
+        self._workers.start(worker, replace(task, earlier=earlier, best=value, changed=changed))
 
     # Workers
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -36,6 +36,9 @@ class Assignment:
         The trial's earlier jobs: number, start, and how many reports of each the journal has.
     best : float or None
         The study's best value when the job starts, if there is one.
+    changed : dict of str to object
+        The present values of hyperparameters and constants that the trial has reported with other values
+        than it was given.
     """
 
     job: int
@@ -49,6 +52,7 @@ class Assignment:
     started: float = 0.0
     earlier: list[tuple[int, float, int]] = field(default_factory=list)
     best: float | None = None
+    changed: dict[str, object] = field(default_factory=dict)
 
 
 class ReportRow(NamedTuple):
@@ -90,6 +94,9 @@ class Reported:
         Whether training waits for an answer after the last row, at or past its milestone.
     begun : float or None
         When the function was called, on the same clock as `ReportRow.at`, in the message that says so.
+    changed : mapping of str to (object, object)
+        Hyperparameters and constants that have other values than before from the first of these reports on:
+        the given value and the present one.
     """
 
     job: int
@@ -97,6 +104,7 @@ class Reported:
     first: int
     waits: bool = False
     begun: float | None = None
+    changed: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from hbsim.core.numbers import whole
+from hbsim.core.numbers import exact, whole
 from hbsim.core.streams import Purpose, block_generator
 from hbsim.errors import ParameterError, needs
 from hbsim.searchers.encoding import Encoding
@@ -136,6 +136,8 @@ class Observations(NamedTuple):
 class GaussianSearch(ModelBased):
     """A searcher that models values by a Gaussian process, and takes what it expects to improve most.
 
+    With `kappa` it takes what has the highest upper confidence bound.
+
     Improvement is over the values that all configurations may have that were tried or run, at the level that
     counts (`gp_model.ExpectedImprovement`), whatever level a trial runs to.
 
@@ -150,6 +152,9 @@ class GaussianSearch(ModelBased):
         How many trials are random; by default twice the dimension, from 8 to 20. 1 or more.
     max_observations : int
         Of how many observations the model is at most made, 10 or more; see `keep`.
+    kappa : float, optional
+        If given, the upper confidence bound counts, the mean plus so many deviations, and not the expected
+        improvement. 0 or more.
 
     Attributes
     ----------
@@ -170,8 +175,12 @@ class GaussianSearch(ModelBased):
         *,
         num_init: int | None = None,
         max_observations: int = 1000,
+        kappa: float | None = None,
     ) -> None:
         checked = _check_init(num_init, task)
+        self._kappa = None if kappa is None else float(exact("search_options.kappa", kappa))
+        if self._kappa is not None and self._kappa < 0:
+            raise ParameterError("search_options.kappa", kappa, "must be 0 or more")
         self._limit = _whole("max_observations", max_observations, 10)
         super().__init__(task, checked)
         _need_botorch(self.name)
@@ -220,7 +229,7 @@ class GaussianSearch(ModelBased):
 
     def _target(self, draws: np.random.Generator) -> tuple[ExpectedImprovement, Floats]:
         """Return the function to maximise, and the model's configurations, the best first, shape (n, d)."""
-        from hbsim.searchers.gp_model import ExpectedImprovement, Predictor, at_level
+        from hbsim.searchers.gp_model import ConfidenceBound, ExpectedImprovement, Predictor, at_level
 
         seen = self.observations(self.known)
         seen = seen.some(keep(seen.levels, seen.values, self._limit))
@@ -231,9 +240,10 @@ class GaussianSearch(ModelBased):
         means = predictor.means(at_level(columns, level))
         if not np.isfinite(means).all():
             raise ArithmeticError("the model predicts no numbers")
-        return ExpectedImprovement(predictor, columns, level, draws), points[
-            np.argsort(-means, kind="stable")
-        ]
+        best_first = points[np.argsort(-means, kind="stable")]
+        if self._kappa is not None:
+            return ConfidenceBound(predictor, columns, level, draws, self._kappa), best_first
+        return ExpectedImprovement(predictor, columns, level, draws), best_first
 
     def _fit(self) -> Fit:
         """Return the hyperparameters in use; fitted unless they are at hand."""

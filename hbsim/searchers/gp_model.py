@@ -417,11 +417,45 @@ class ExpectedImprovement:
         return value.item(), slope.numpy()[:, : columns.shape[1]]
 
     def _at(self, columns: torch.Tensor) -> torch.Tensor:
+        by_draw = log_improvement(self._predicted(columns), self._best)
+        return torch.logsumexp(by_draw, 1) - log(DRAWS)
+
+    def _predicted(self, columns: torch.Tensor) -> Predicted:
+        """Return the mean of each draw, shape (n, DRAWS), and the deviation, shape (n, 1)."""
         cross = _covariance(self._fitted, self._x, columns)
         means = self._fitted.mean + cross.T @ self._weights
-        deviation = _deviation(self._fitted, columns, self._root, cross)[:, None]
-        by_draw = log_improvement(Predicted(means, deviation), self._best)
-        return torch.logsumexp(by_draw, 1) - log(DRAWS)
+        return Predicted(means, _deviation(self._fitted, columns, self._root, cross)[:, None])
+
+
+class ConfidenceBound(ExpectedImprovement):
+    """The upper confidence bound: the mean plus `kappa` deviations, given all tried configurations.
+
+    Srinivas, Krause, Kakade and Seeger, "Gaussian Process Optimization in the Bandit Setting" (2010), with
+    pending configurations as in Desautels, Krause and Burdick, "Parallelizing Exploration-Exploitation
+    Tradeoffs in Gaussian Process Bandit Optimization" (2014): they lower the deviation.
+
+    Parameters
+    ----------
+    predictor, tried, level, draws
+        As for `ExpectedImprovement`.
+    kappa : float
+        0 or more.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        tried: Floats,
+        level: Sequence[float],
+        draws: np.random.Generator,
+        kappa: float,
+    ) -> None:
+        super().__init__(predictor, tried, level, draws)
+        self._kappa = kappa
+
+    def _at(self, columns: torch.Tensor) -> torch.Tensor:
+        found = self._predicted(columns)
+        return found.mean.mean(1) + self._kappa * found.deviation[:, 0]
 
 
 def log_improvement(found: Predicted, best: torch.Tensor | float) -> torch.Tensor:

@@ -29,15 +29,25 @@ class FirstPoints:
         The queue: points of the unit cube, shape (n, d), or rows, shape (n,). It may be empty.
     maxt_pending : bool, optional
         Whether new trials are pending at R, too; the searcher's own unless given.
+    after : int
+        How many configurations the searcher gives before the queue.
 
     Attributes
     ----------
     searcher : Searcher
         The one behind.
+    stands_for : tuple of (object, mapping or None), or None
+        A searcher, by name or made, and its options: a study's description has these in place of the queue.
     """
 
+    stands_for: tuple[object, Mapping[str, object] | None] | None = None
+
     def __init__(
-        self, searcher: Searcher, configurations: Configurations, maxt_pending: bool | None = None
+        self,
+        searcher: Searcher,
+        configurations: Configurations,
+        maxt_pending: bool | None = None,
+        after: int = 0,
     ) -> None:
         self.model_based = searcher.model_based
         self.listens = getattr(searcher, "listens", True)
@@ -47,6 +57,7 @@ class FirstPoints:
         self.searcher = searcher
         self._queue = configurations
         self._given = len(configurations)
+        self._after = after
 
     @property
     def limit(self) -> int | None:
@@ -62,6 +73,11 @@ class FirstPoints:
 
     def suggest(self, n: int) -> Configurations:
         """Return the next n configurations, queued ones first."""
+        before = min(n, self._after)
+        if before:
+            self._after -= before
+            first = self.searcher.suggest(before)
+            return first if before == n else np.concatenate([first, self.suggest(n - before)])
         queued, self._queue = self._queue[:n], self._queue[n:]
         if not len(queued):
             return self.searcher.suggest(n)
@@ -73,6 +89,11 @@ class FirstPoints:
 
     def resume(self, configurations: Configurations) -> None:
         """Go on after these configurations: the first of them were queued."""
+        before = min(self._after, len(configurations))
+        if before:
+            self._after -= before
+            self.searcher.resume(configurations[:before])
+            configurations = configurations[before:]
         queued = min(len(self._queue), len(configurations))
         self._queue = self._queue[queued:]
         self._hand_out(configurations[:queued])

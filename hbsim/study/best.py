@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ class BestTrial:
         The folder of the checkpoint with the state at this report; None if there is none: the training
         function offered no state, ``keep`` was ``"none"``, or saving it took too long (see
         `hbsim.executors.reporter.Reporter.on_pause`).
+    changed : dict
+        The hyperparameters and constants that the training function had changed by then, as it reported
+        them: ``{"batch_size": 16}``. Empty for most functions.
     """
 
     trial: int
@@ -37,6 +40,7 @@ class BestTrial:
     value: float
     resource: float
     checkpoint: Path | None
+    changed: Mapping[str, object] = field(default_factory=dict)
 
     def load(self) -> Any:
         """Return what the training function saved; tensors are on the CPU.

@@ -28,6 +28,8 @@ from hbsim.runner.lock import StudyLock
 JOURNAL: Final = "journal.jsonl"
 REMOTE: Final = "remote.json"
 EARLIER_REMOTE: Final = "dask.json"  # the name of that file in studies of earlier versions
+FORECAST: Final = "forecast.json"
+LOGS: Final = ("callbacks", "tensorboard", "wandb")  # folders that callbacks write
 # Files that may exist before a study begins: of a study without a journal, or of its scheduler.
 OURS: Final = frozenset(
     {
@@ -40,8 +42,10 @@ OURS: Final = frozenset(
             "scheduler.json",
             "curves.png",
             "study.html",
+            FORECAST,
         ),
         "trials",
+        *LOGS,
     }
 )
 EARLIER: Final = "earlier-"  # prefix of the names of folders with files of earlier studies
@@ -59,7 +63,9 @@ class StudyFolder:
         trials/000012/     log.txt, checkpoint/, files/
         earlier-1/         files of an earlier study that were in the folder when this one began
         study.html         the page of the study, with the option html=True
-        tensorboard/       event files, with the option visualizer="tensorboard"
+        forecast.json      what `hbsim plan` forecast, if it was asked to
+        callbacks/         log and progress of callbacks in a process of their own
+        tensorboard/       event files of the callback tensorboard
         *.parquet, summary.json    results, written at the end
 
     Parameters
@@ -182,8 +188,9 @@ class StudyFolder:
 
     def discard(self) -> None:
         """Remove the files of a study without results, and the folder if it is empty then."""
-        shutil.rmtree(self.trials, ignore_errors=True)
-        for path in (self.journal, *(self.path / name for name in OURS - {"trials"})):
+        for folder in ("trials", *LOGS):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+        for path in (self.journal, *(self.path / name for name in OURS - {"trials", FORECAST, *LOGS})):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             self.path.rmdir()

@@ -26,6 +26,10 @@ class Interrupted(KeyboardInterrupt):
         self.result = result
         super().__init__(text)
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that a notebook shows of it."""
+        return [f"Interrupted: {self}"]
+
 
 @contextmanager
 def interruptible(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from math import inf
@@ -124,6 +124,12 @@ def _cluster(name: str, value: object) -> object:
     if value is not None and not isinstance(value, Cluster):
         raise ParameterError(name, value, "must be an hbsim.Cluster")
     return value
+
+
+def _callbacks(name: str, value: object) -> object:
+    from hbsim.study.callbacks import check_callbacks
+
+    return check_callbacks(name, value)
 
 
 def _visualizer(name: str, value: object) -> str:
@@ -246,7 +252,16 @@ class RunOptions:
         "none",
         choices=("none", "tensorboard"),
         check=_visualizer,
-        help="tensorboard writes event files into the folder.",
+        help="tensorboard is short for the callback tensorboard.",
+    )
+    callbacks: Sequence[Any] = option(
+        (),
+        takes="texts",
+        metavar="NAME",
+        flags=("--callback",),
+        check=_callbacks,
+        help="What is told about every event: tensorboard, wandb, mlflow or FILE.py:NAME, an hbsim.Callback. "
+        "May be given several times.",
     )
     html: bool | Path | str = option(
         False,
@@ -362,12 +377,13 @@ RECORD_ALSO_TAKES: Final = (
     "keep",
     "fsync",
     "start",
+    "callbacks",
     "progress",
 )
 # Options of `hbsim.run` without a meaning in a simulation, and without a meaning in a real study.
 REAL_ONLY: Final = (
     *("resume", "args", "hang_timeout", "trial_timeout", "grace", "keep", "fsync", "start"),
-    *("visualizer", "html"),
+    *("visualizer", "callbacks", "html"),
     "resource",  # beside workers: without them the number of workers follows from it
 )
 SIMULATED_ONLY: Final = ("surrogate", "surrogate_options", "cluster", "replace")

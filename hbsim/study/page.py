@@ -15,7 +15,7 @@ from hbsim.study.interrupts import Interrupted
 
 PAGE: Final = "study.html"  # in the study's folder
 PAGES: Final = (".html", ".htm")
-GENERATOR: Final = '<meta name="generator" content="hbsim show">'
+GENERATOR: Final = '<meta name="generator" content="hbsim '
 SHOW: Final = f"""import sys
 sys.path.append({str(Path(__file__).parents[2])!r})
 from hbsim.cli.main import main
@@ -44,7 +44,7 @@ def check_page(name: str, path: Path) -> Path:
     if path.exists():
         with path.open("rb") as file:
             if GENERATOR.encode() not in file.read(1000):
-                raise ParameterError(name, str(path), "is no page of hbsim show; choose another name")
+                raise ParameterError(name, str(path), "is no page of hbsim; choose another name")
     return path
 
 

@@ -59,7 +59,7 @@ def shown(
     spec, state, study_folder
         The study's description, state and folder.
     options : RunOptions
-        The options, of which `visualizer` and `progress` count.
+        The options, of which `progress` counts.
     workers : StudyWorkers
         The study's workers.
     """
@@ -70,12 +70,6 @@ def shown(
     if kind != "none":
         count = None if workers.hosts() else len(workers.slots)
         observers.append(_progress(kind, stack, ProgressSummary(spec, state, study_folder, count), workers))
-    if options.visualizer == "tensorboard":
-        from hbsim.study.tensorboard import TensorBoard
-
-        board = TensorBoard(spec, state, study_folder)
-        stack.callback(board.close)
-        observers.append(board)
     return observers
 
 
@@ -304,7 +298,7 @@ class NotebookLine:
         text = {"text/plain": f"[{hms(summary.elapsed)}] {'; '.join(part for part in parts if part)}"}
         with suppress(Exception):  # a notebook that is gone does not end the study
             if self._line is None:
-                self._line = display(text, raw=True, display_id=True)
+                self._line = display(text, raw=True, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
             else:
                 self._line.update(text, raw=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from math import inf, isfinite
@@ -18,6 +18,7 @@ from hbsim.runner.journal_state import JournalState, RunningJob
 from hbsim.runner.records import (
     JobFailed,
     JobReports,
+    JobRestarted,
     JobReturned,
     MilestoneReached,
     NothingToRun,
@@ -77,6 +78,26 @@ def value_text(value: object, digits: int = 4) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
+def value_texts(
+    configuration: Mapping[str, object], changed: Mapping[str, tuple[object, object]], digits: int = 4
+) -> dict[str, str]:
+    """Return hyperparameters' values as text, with what the training function has changed: ``64 -> 16``.
+
+    Parameters
+    ----------
+    configuration : mapping
+        The hyperparameters.
+    changed : mapping
+        The given and the present value of those that have changed, and of constants that have.
+    digits : int
+        Of floats.
+    """
+    texts = {name: value_text(value, digits) for name, value in configuration.items()}
+    for name, pair in changed.items():
+        texts[name] = " -> ".join(value_text(value, digits) for value in pair)
+    return texts
+
+
 def near(path: Path) -> str:
     """Return a path relative to the working directory if it lies below it, else unchanged."""
     here = os.getcwd()
@@ -84,6 +105,7 @@ def near(path: Path) -> str:
 
 
 NO_ANSWER: Final = "no answer"
+NO_MEMORY: Final = "waiting for memory"
 # Follows the name of a host that does not answer, so that the state of its jobs is unknown.
 _SILENT: Final = " does not answer"
 _GONE: Final = ": "
@@ -269,6 +291,7 @@ class ProgressSummary:
         self._configurations: dict[int, str] = {}
         self._in_vain = False  # whether the scheduler had no job since the last event
         self._said: dict[int, float] = {}  # study seconds of each job's last report
+        self._no_memory: set[int] = set()  # trials to be tried again that ran out of memory
 
     def record(self, record: Record) -> None:
         """Handle a record that the journal state has applied."""
@@ -284,6 +307,10 @@ class ProgressSummary:
             case JobFailed():
                 self._in_vain = False
                 self._fail(record)
+                if record.kind == "oom" and record.verdict is Verdict.RETRY:
+                    self._no_memory.add(self.journal_state.runs[record.job].trial)
+            case JobRestarted():
+                self._no_memory.discard(record.trial)
             case MilestoneReached() | JobReturned():
                 self._in_vain = False
 
@@ -319,9 +346,11 @@ class ProgressSummary:
         """Count trials: ``"37 of 100 started: 4 running, 8 paused, 20 stopped, 3 completed, 2 failed"``."""
         limit, counts = self.scheduler.num_trials, self.scheduler.status_counts()
         of = "" if limit is None else f" of {limit:,}"
-        names = ("running", NO_ANSWER, "paused", "stopped", "completed", "failed")
+        names = ("running", NO_ANSWER, NO_MEMORY, "paused", "stopped", "completed", "failed")
         counts[NO_ANSWER] = self._unknown()
-        counts["running"] -= counts[NO_ANSWER]
+        runs = self.journal_state.runs.values()
+        counts[NO_MEMORY] = len(self._no_memory.difference(run.trial for run in runs))
+        counts["running"] -= counts[NO_ANSWER] + counts[NO_MEMORY]
         said = {} if self.journal_state.why is None else {"running": "interrupted"}  # no trial runs any more
         parts = [f"{counts[name]:,} {said.get(name, name)}" for name in names if counts[name]]
         return f"{self.scheduler.started:,}{of} started{': ' if parts else ''}{', '.join(parts)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from math import nan
 from pathlib import Path
@@ -26,6 +26,7 @@ from hbsim.study.run import run_study
 from hbsim.surrogates.table_files import check_out, fitting_space, free_name, write_curves
 
 if TYPE_CHECKING:
+    from hbsim.study.callbacks import Callback
     from hbsim.study.result import RunResult
 
 
@@ -52,6 +53,7 @@ def record(
     keep: Literal["best", "completed", "all", "none"] = "best",
     fsync: Literal["second", "always", "never"] = "second",
     start: Literal["fork", "spawn"] | None = None,
+    callbacks: Sequence[str | Callback] = (),
     progress: Literal["auto", "table", "lines", "none"] = "auto",
 ) -> RunResult:
     """Train `num_trials` random configurations to their ends, and write their learning curves to a file.
@@ -80,7 +82,9 @@ def record(
         Go on with an earlier recording to `out`; an existing file is replaced.
     force : bool
         Replace an earlier recording, both the file and its folder.
-    workers, resource, seed, time_attr, args, hang_timeout, trial_timeout, grace, keep, fsync, start, progress
+    workers, resource, seed, time_attr, args, hang_timeout, trial_timeout, grace, keep, fsync, start
+        As for `hbsim.run`.
+    callbacks, progress
         As for `hbsim.run`.
 
     Returns
@@ -122,6 +126,7 @@ def record(
             keep=keep,
             fsync=fsync,
             start=start,
+            callbacks=callbacks,
             until_return=max_t is None,
             progress=progress,
         )

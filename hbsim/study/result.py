@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from hbsim.runner.journal_state import JournalState
 from hbsim.runner.records import SessionEnded, WorkerJoined, WorkerLeft
 from hbsim.runner.tables import DecisionTable, numbers
 from hbsim.study.folder import StudyFolder
+from hbsim.study.saved_objects import read_saved
 from hbsim.study.spec import StudySpec, new_state, replay
 
 if TYPE_CHECKING:
@@ -171,7 +173,9 @@ class RunResult:
             return None
         report = (best.trial, best.resource, best.value)
         found = find_checkpoint(self._trials, self.spec.study, *report)
-        return BestTrial(best.trial, self.configuration(best.trial), best.value, best.resource, found)
+        configuration = self.configuration(best.trial)
+        changed = {name: now for name, (_, now) in self.changed(best.trial, best.resource).items()}
+        return BestTrial(best.trial, configuration, best.value, best.resource, found, changed)
 
     @property
     def best_config(self) -> dict[str, object] | None:
@@ -191,6 +195,16 @@ class RunResult:
         if not 0 <= trial < count:
             raise ParameterError("trial", trial, f"must be one of the trials 0 ... {count - 1}")
         return self.spec.space.mapping(np.array(self.journal_state.points[trial]))
+
+    def changed(self, trial: int, resource: float = math.inf) -> dict[str, tuple[object, object]]:
+        """Return what a trial's training function had changed by its report at a resource, or by its last.
+
+        Returns
+        -------
+        dict
+            By the name of a hyperparameter or constant: its given value and the one that was reported last.
+        """
+        return self.journal_state.changed(trial, resource)
 
     def incumbent(self, at: Literal["any", "max_t"] = "any") -> pl.DataFrame:
         """Return the strict improvements of the best value so far, by the time of reports.
@@ -320,23 +334,11 @@ class RunResult:
         return text
 
     def _repr_html_(self) -> str:
-        """Return the HTML that a notebook shows: how the study stands, and its best trials."""
-        from html import escape
-
+        """Return the HTML that a notebook shows: how the study stands, its best trials, and its curves."""
+        from hbsim.bench.study_page import notebook
         from hbsim.study.status import read_status
 
-        status = read_status(self.folder, forecast=False)
-        names = list(self.spec.space)
-        head = ["trial", status.summary.metric, self.spec.time_attr, "status", *names]
-        rows = [
-            [one.trial, f"{one.best:.5g}", f"{one.resource:g}", one.status]
-            + [one.configuration.get(name, "") for name in names]
-            for one in status.top()
-        ]
-        cells = ["".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in rows]
-        table = "".join(f"<th>{escape(name)}</th>" for name in head) + "".join(f"<tr>{row}" for row in cells)
-        lines = (status.summary.name(), status.state_text, status.summary.trials(), status.summary.best())
-        return "<br>".join(map(escape, lines)) + f"<table><tr>{table}</table>"
+        return notebook(read_status(self.folder, forecast=False))
 
     def write(self) -> None:
         """Write the tables as Parquet files and the summary into the study's folder.
@@ -366,17 +368,17 @@ def unicode(text: str) -> str:
 
 
 def load(folder: Path | str) -> RunResult:
-    """Read a real study from its folder, whether it is over or not.
+    """Read a real study from its folder, whether it is over or not; or a file that `hbsim.save` wrote.
 
     Parameters
     ----------
     folder : path
-        The study's folder.
+        The study's folder, or the file.
 
     Returns
     -------
     RunResult
-        The result by the journal so far.
+        The result by the journal so far. Of a file, the object that was saved.
 
     Raises
     ------
@@ -384,7 +386,11 @@ def load(folder: Path | str) -> RunResult:
         The folder holds no study.
     JournalError
         The journal is damaged, or of another version.
+    OutputError
+        The file cannot be read, or `hbsim.save` has not written it.
     """
+    if os.path.isfile(folder):
+        return cast("RunResult", read_saved(folder))
     study_folder = StudyFolder(folder)
     study_folder.check_holds_study()
     records = read_records(study_folder.journal, together=True)

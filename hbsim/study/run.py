@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,8 @@ from hbsim.searchers import (
     limit_trials,
     make_searcher,
 )
+from hbsim.study.callback_process import call_callbacks, name_callbacks
+from hbsim.study.callbacks import Callback, StudyInfo
 from hbsim.study.checkpoint_retention import CheckpointRetention
 from hbsim.study.folder import RemoteRuns, StudyFolder, environment
 from hbsim.study.interrupts import Interrupted, interruptible
@@ -89,6 +92,7 @@ def run(
     start: Literal["fork", "spawn"] | None = None,
     until_return: bool = False,
     visualizer: Literal["none", "tensorboard"] = "none",
+    callbacks: Sequence[str | Callback] = (),
     html: bool | Path | str = False,
     progress: Literal["auto", "table", "lines", "none"] = "auto",
     surrogate: str | os.PathLike[str] | Surrogate | None = None,
@@ -154,7 +158,11 @@ def run(
     until_return : bool
         A trial is complete when its function returns, and is never interrupted: for fifo without max_t.
     visualizer : str
-        ``"tensorboard"`` writes event files into the folder (extra ``tensorboard``).
+        ``"tensorboard"`` is short for this callback.
+    callbacks : sequence of Callback or str
+        What is told about every event, once it is in the journal: objects of classes derived from
+        `hbsim.Callback`; texts ``"FILE.py:NAME"``; ``"tensorboard"``, ``"wandb"`` and ``"mlflow"`` (extras of
+        the same names), a run for each trial.
     html : bool or path
         Keep a page of the study up to date while it runs, in this file or in ``study.html`` in the folder:
         learning curves, hyperparameters, workers, and all trials. A process of low priority writes it.
@@ -228,6 +236,7 @@ def run(
         start=start,
         until_return=until_return,
         visualizer=visualizer,
+        callbacks=callbacks,
         html=html,
         progress=progress,
         surrogate=surrogate,
@@ -254,6 +263,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
     train = _with_options(train, scheduler, options, is_local=remote is None)
     target = make_target(train, by_value=remote is None)
     check_share(remote, options.workers, options.resource)
+    callbacks = name_callbacks(callbacks_of(options))
     say = printer(options.progress)
     with ExitStack() as stack:
         stack.enter_context(study_folder.entered())
@@ -291,6 +301,9 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
                 say(f"{count} no checkpoint: if promoted they train from zero (keep=all keeps checkpoints)")
         page.start()
         observers: list[Observer] = [retention]
+        info = StudyInfo(study.spec, study_folder.path, resume, time.time() - state.journal_state.now)
+        called = stack.enter_context(ExitStack())
+        observers += call_callbacks(called, callbacks, info, state)
         observers += shown(stack, study.spec, state, study_folder, options, made)
         save_completed = options.keep in ("completed", "all")
         try:
@@ -310,11 +323,18 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
             return result
         except ParameterError:
             if not resume and not state.journal_state.reports:
+                called.__exit__(*sys.exc_info())  # no process writes into the folder any more
                 made.discard()  # its files on hosts as well
                 made.close()
                 journal.close()
                 study_folder.discard()  # an option was wrong, and there are no results yet
             raise
+
+
+def callbacks_of(options: RunOptions) -> Sequence[str | Callback]:
+    """Return the callbacks of a study, with the one that `visualizer` names."""
+    also = options.visualizer
+    return options.callbacks if also == "none" or also in options.callbacks else (*options.callbacks, also)
 
 
 def _with_options(
@@ -519,7 +539,8 @@ def check_constants(
     function: Callable[..., object] | FunctionDescription, constants: Mapping[str, object]
 ) -> None:
     """Check that `constants` are arguments of the function, and not parameters of its space."""
+    searched = {name.partition(".")[0] for name in space_of(function)}  # a nested space has names with dots
     for name, value in constants.items():
-        if name in space_of(function):
+        if name in space_of(function) or name in searched:
             raise ParameterError(name, value, "is searched over: the searcher sets it")
     arguments(function, constants)

@@ -16,6 +16,7 @@ from hbsim.runner.loop import SearcherNotifier, drive
 from hbsim.runner.records import Record
 from hbsim.runner.replay import Replay
 from hbsim.runner.tables import DecisionTable
+from hbsim.searchers import FirstPoints
 from hbsim.searchers.factory import plain_options
 
 if TYPE_CHECKING:
@@ -134,18 +135,20 @@ class StudySpec:
         study: str = "",
     ) -> StudySpec:
         """Return the description of a study of a training function with checked options."""
+        given = (options.searcher, options.search_options)
+        searcher, search_options = getattr(options.searcher, "stands_for", None) or given
         return cls(
             train=function.label,
             digest=function.digest,
             space=function.space,
             scheduler=scheduler.options.as_dict(),
             seed=options.seed,
-            searcher=searcher_name(options.searcher),
+            searcher=searcher_name(searcher),
             time_attr=options.time_attr,
             metric=options.metric,
             until_return=options.until_return,
             constants=options.constants,
-            search_options=plain_options(options.search_options),
+            search_options=plain_options(search_options),
             limit=limit,
             study=study,
         )
@@ -211,6 +214,8 @@ class StudySpec:
         """
         ours, theirs = self.as_dict(), new.as_dict()
         for name in SAME:
+            if name.startswith("search") and self.searcher == FirstPoints.__name__:
+                continue  # of an earlier version, where a queue hid the searcher's name
             if name != "scheduler" and ours[name] != theirs[name]:
                 rule = f"the study began with {ours[name]!r}; it goes on with the same, or in another folder"
                 if name == "space":  # too long to be shown

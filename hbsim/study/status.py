@@ -86,6 +86,8 @@ class TopTrial:
         running, interrupted, paused, stopped, completed or failed.
     configuration : mapping
         Its hyperparameters.
+    changed : mapping
+        The values that its training function had changed at its best report.
     """
 
     trial: int
@@ -95,6 +97,7 @@ class TopTrial:
     reached: float
     status: str
     configuration: Mapping[str, object]
+    changed: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +200,12 @@ class StudyStatus:
         if self.over:
             columns = columns.with_columns(status=pl.col("status").replace("running", "interrupted"))
         at = best_resources(self.result, columns)
-        return [
-            TopTrial(**row, resource=at[row["trial"]], configuration=self._configuration(row["trial"]))
-            for row in columns.iter_rows(named=True)
-        ]
+        return [self._top(row, at[row["trial"]]) for row in columns.iter_rows(named=True)]
+
+    def _top(self, row: Mapping[str, Any], resource: float) -> TopTrial:
+        configuration = self._configuration(row["trial"])
+        changed = {name: now for name, (_, now) in self.result.changed(row["trial"], resource).items()}
+        return TopTrial(**row, resource=resource, configuration=configuration, changed=changed)
 
     def failures(self) -> list[dict[str, object]]:
         """Return the last failure of each trial that failed: trial, kind, reason, log, count, final."""

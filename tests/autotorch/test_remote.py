@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import hbsim
-from hbsim.errors import ExecutorError
+from hbsim.errors import ExecutorError, ParameterError
 from tests.doubles.fake_remote import FakeRemote, standing_in
 
 from .functions import climb
@@ -36,6 +36,24 @@ def test_addresses_of_the_seed_are_hosts(cluster: type[FakeRemote], tmp_path: Pa
     assert made.asked == (2, {"num_cpus": 1})
     assert scheduler.get_best_reward() > 0
     assert (tmp_path / "exp" / "remote.json").is_file()
+
+
+def test_hosts_are_added_between_calls(cluster: type[FakeRemote], tmp_path: Path) -> None:
+    scheduler = hyperband(tmp_path / "exp", workers=1)
+    scheduler.add_remote("a")
+    scheduler.add_remote(["b"])
+    assert scheduler.executor == "hosts"
+    scheduler.run(num_trials=1)
+    scheduler.add_remote(["c", "a"])
+    scheduler.run()
+    assert [made.options for made in cluster.made] == [hbsim.Hosts(("a", "b")), hbsim.Hosts(("a", "b", "c"))]
+    assert scheduler.num_finished_tasks == 4
+    for addresses in (3, [3], ["me @a"]):
+        with pytest.raises(ParameterError) as caught:
+            scheduler.add_remote(addresses)  # type: ignore[arg-type]
+        assert caught.value.field == "ip_addrs"
+    with pytest.raises(ParameterError, match=r"hbsim\.Dask"):
+        hyperband(None, executor="dask").add_remote("a")
 
 
 def test_hosts_that_are_lost_keep_the_study_and_the_next_call_goes_on(cluster: type[FakeRemote]) -> None:

@@ -162,8 +162,14 @@ def test_queued_configurations_come_first(tmp_path: Path) -> None:
     assert isinstance(plain.result, RunResult)
     for trial in (0, 1):  # then those of the searcher, from its first
         assert result.configuration(trial + 2) == plain.result.configuration(trial)
-    with pytest.raises(HbsimError, match="before it runs"):
-        scheduler.add_job({"lr": 0.5, "kind": "a"})
+    scheduler.add_job({"lr": 0.5, "kind": "a"})  # after the study: one more trial
+    scheduler.schedule_next()
+    scheduler.join_jobs()
+    result = scheduler.result
+    assert result.summary()["trials"] == scheduler.num_finished_tasks == 6
+    assert result.configuration(4) == {"lr": pytest.approx(0.5), "kind": "a"}
+    third = hyperband(tmp_path / "third", num_trials=3).run()
+    assert result.configuration(5) == third.configuration(2)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +228,80 @@ def test_after_a_time_it_goes_on_where_it_stood(tmp_path: Path) -> None:
     scheduler.join_jobs()
     assert scheduler.result.summary()["running"] == 0
     assert scheduler.result.summary()["trials"] == 2
+
+
+def test_a_queue_after_the_study_began_keeps_its_journal_readable(tmp_path: Path) -> None:
+    """The searcher keeps its name in the journal, and a new scheduler goes on with the study."""
+    options = {"searcher": "sobol", "search_options": {"constraints": in_the_middle}, "num_trials": None}
+    scheduler = hyperband(tmp_path / "exp", **options)
+    for _ in range(2):
+        scheduler.schedule_next()
+    scheduler.join_jobs()
+    scheduler.add_job({"lr": 0.5, "kind": "b"})
+    scheduler.join_jobs()
+    read = load(tmp_path / "exp")
+    assert (read.spec.searcher, read.spec.search_options) == (
+        "sobol",
+        {"constraints": "in_the_middle"},
+    )
+    assert read.configuration(2) == {"lr": pytest.approx(0.5), "kind": "b"}
+    state = json.loads(json.dumps(scheduler.state_dict(), allow_nan=False))
+    assert (state["queued_trials"], len(state["queue"])) == ([2], 1)
+    other = hyperband(tmp_path / "other", **options)
+    other.load_state_dict(state)
+    other.schedule_next()
+    other.join_jobs()
+    plain = hyperband(tmp_path / "plain", **{**options, "num_trials": 3}).run()
+    assert isinstance(plain, RunResult)
+    configs = other.config_history
+    assert [configs[trial] for trial in (0, 1, 3)] == [plain.configuration(trial) for trial in range(3)]
+    assert {name: value for name, value in state.items() if name != "queued_trials"}["queue"] == state[
+        "queue"
+    ]
+
+
+def in_the_middle(config: dict[str, Any]) -> bool:
+    return bool(config["lr"] < 0.9)
+
+
+def test_a_time_of_a_call_ends_the_study(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    scheduler = HyperbandScheduler(
+        wait_at_gate,
+        {"gate": str(gate)},
+        num_trials=2,
+        max_t=2,
+        grace_period=1,
+        checkpoint=tmp_path / "exp",
+        **QUICK,
+    )
+    scheduler.run(time_out=1)
+    ended = scheduler.result
+    scheduler.join_jobs()
+    assert scheduler.result is ended  # it is over, as in AutoTorch
+    assert ended.summary()["why"] == "max_time"
+    gate.touch()
+    assert scheduler.run(time_out=60).summary()["why"] == "done"
+    assert scheduler.num_finished_tasks == 2
+    with pytest.raises(ParameterError) as caught:
+        scheduler.run(num_trials=0)
+    assert caught.value.field == "num_trials"
+
+
+def test_objects_in_files(tmp_path: Path) -> None:
+    import hbsim
+
+    obj = {"weights": [1.5, None], "names": ("a", "b"), "bytes": b"\0"}
+    hbsim.save(obj, tmp_path / "new" / "object.ag")
+    assert hbsim.load(tmp_path / "new" / "object.ag") == obj
+    with pytest.raises(ParameterError):
+        hbsim.save({"what": object()}, tmp_path / "new" / "object.ag")
+    assert hbsim.load(tmp_path / "new" / "object.ag") == obj  # it stays as it was
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["object.ag"]
+    (tmp_path / "text").write_text("no object")
+    for call in (lambda: hbsim.load(tmp_path / "text"), lambda: hbsim.save(1, tmp_path / "text" / "file")):
+        with pytest.raises(OutputError):
+            call()
 
 
 INTERRUPTED = """

@@ -156,7 +156,6 @@ ERRORS = [
         {"searcher": "grid", "search_options": {"constraints": lambda c: False}},
         "it is empty",
     ),
-    ("num_trials", {"searcher": "sobol", "num_trials": None}, "the study needs an end"),
 ]
 
 

@@ -69,6 +69,63 @@ def test_workers_are_as_many_as_fit_on_this_machine(tmp_path: Path) -> None:
     assert simulated(tmp_path / "exp", workers=None, cluster=Cluster(workers=6)).run().workers == 6
 
 
+def test_hosts_are_simulated_as_machines_like_this(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"workers": None, "resource": {"num_cpus": 1}}
+    here = count_workers(None, {"num_cpus": 1})
+    scheduler = simulated(tmp_path / "exp", dist_ip_addrs=["a", "b"], **options)
+    assert scheduler.run().workers == 2 * here
+    scheduler = simulated(tmp_path / "exp", **options)
+    scheduler.add_remote(["a", "b", "c"])
+    assert (scheduler.run().workers, scheduler.executor) == (3 * here, "sim")
+
+
+def test_a_simulation_goes_on_in_steps(tmp_path: Path) -> None:
+    """A study of more trials goes on from where it stood; a time is that of the call."""
+    scheduler = simulated(tmp_path / "exp", num_trials=None)
+    first = scheduler.run(num_trials=10)
+    scheduler.add_job({"quality": 0.999})
+    scheduler.schedule_next()
+    scheduler.join_jobs()
+    again = scheduler.result
+    count = len(first.jobs)
+    assert again.jobs.head(count).drop("verdict").equals(first.jobs.drop("verdict"))
+    assert again.configuration(10) == {"quality": pytest.approx(0.999)}
+    assert scheduler.num_finished_tasks == 12
+    plain = simulated(tmp_path / "exp", num_trials=11).run()
+    assert again.configuration(11) == plain.configuration(10)
+    timed = simulated(tmp_path / "exp", num_trials=40)
+    assert timed.run(time_out=5).end_time == 5
+    timed.join_jobs()
+    assert timed.result.end_time == 5
+    assert timed.run(time_out=7).end_time == 12
+    assert timed.run(time_out=1e6).why == "done"
+    unlimited = simulated(tmp_path / "exp", num_trials=None, time_out=5)
+    unlimited.run()
+    unlimited.schedule_next()
+    with pytest.raises(ParameterError, match="any number of trials"):
+        unlimited.join_jobs()
+
+
+def test_without_a_surrogate_curves_are_by_a_formula(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    scheduler = HyperbandScheduler(
+        climb, executor="sim", num_trials=5, checkpoint=tmp_path / "exp", workers=2
+    )
+    assert "curves by a formula, at random, stand for those of functions.py:climb" in capsys.readouterr().err
+    scheduler.join_jobs()
+    assert set(scheduler.get_best_config()) == {"lr", "kind"}
+    assert not (tmp_path / "exp").exists()
+    real = FIFOScheduler(
+        climb, num_trials=3, checkpoint=tmp_path / "exp", resource={"num_cpus": 1}, progress="none"
+    )
+    real.run()
+    options: dict[str, Any] = {"surrogate": str(tmp_path / "exp"), "max_reward": None, "checkpoint": None}
+    recorded = FIFOScheduler(climb, num_trials=3, executor="sim", **options)
+    assert set(recorded.run().trials["final"]) == set(real.result.trials["final"])
+    assert recorded.get_best_config() == real.get_best_config()
+
+
 def test_a_table_has_rows_with_names_and_none_to_queue(tmp_path: Path) -> None:
     scheduler = simulated(tmp_path / "exp", "digits", mode="min")
     scheduler.run()

@@ -102,10 +102,20 @@ def test_without_optuna_a_line_says_what_to_install(folder, monkeypatch):
     assert "pip install" in page
 
 
+def test_what_a_notebook_shows_is_drawn(browser, folder):  # noqa: F811
+    browser.size(900)
+    browser.open(browser.write(hbsim.load(folder)._repr_html_()), is_drawn=False)
+    assert browser.complaints() == []
+    assert browser.run("return document.images[0].decode().then(() => document.images[0].naturalWidth)") > 500
+    assert browser.run("return document.querySelectorAll('td').length") == 5 * len(
+        browser.run("return [...document.querySelectorAll('th')].map(one => one.textContent)")
+    )
+
+
 def test_notebooks_show_a_table_and_plots(folder):
     result = hbsim.load(folder)
     shown = result._repr_html_()
-    assert shown.count("<tr>") == 11
+    assert shown.count("<tr>") == 6
     assert f"trial {result.summary()['best_trial']} at epoch" in shown
     assert isinstance(result.plot(), alt.LayerChart)
 

@@ -14,7 +14,7 @@ from benchmarks.pages import rounded
 from tests.profile import thorough
 
 CONTENT = json.loads((FOLDER / KEPT).read_text("utf-8"))
-CHOOSING = PAGES[0].read_text("utf-8")
+TABLES = PAGES[2].read_text("utf-8")
 QUICK = "hbsim compare --variant fifo --trials 3 --seeds 2 --surrogate ideal"
 PAGE = f"""\
 ## A question
@@ -77,8 +77,8 @@ def test_a_picture_shows_what_comparisons_come_to():
 
 @thorough
 def test_the_python_of_the_page_prints_what_it_says(capsys):
-    (block,) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", CHOOSING, flags=re.DOTALL)
-    exec(compile(block[0], "choosing.md", "exec"), {"__name__": "page"})
+    (block,) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", TABLES, flags=re.DOTALL)
+    exec(compile(block[0], "tables.md", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out == block[1]
 
 

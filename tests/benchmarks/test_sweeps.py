@@ -23,6 +23,7 @@ from tests.profile import thorough
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 PAGE = (ROOT / "docs" / "explanation" / "studies.md").read_text("utf-8")
+TABLES = (FOLDER / "findings.md").read_text("utf-8")
 WITH_DATA = ("lcbench", "tables")
 FORMULAS = tuple(name for name in NAMES if name not in WITH_DATA)
 MANY = ("brackets-eta", "failures")  # cells
@@ -232,10 +233,11 @@ def test_requests_that_make_no_sense(arguments, text, capsys):
 
 
 @thorough
-def test_the_page_shows_what_the_results_hold():
-    assert len(commands(PAGE)) > 10
-    assert filled(PAGE, show) == PAGE
-    assert list(loose_figures(PAGE)) == []
+@pytest.mark.parametrize("page", [PAGE, TABLES], ids=["studies", "findings"])
+def test_a_page_shows_what_the_results_hold(page: str):
+    assert len(commands(page)) > 10
+    assert filled(page, show) == page
+    assert list(loose_figures(page)) == []
 
 
 def test_the_page_names_each_study_and_its_command():

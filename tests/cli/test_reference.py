@@ -1,4 +1,4 @@
-"""The tables of options in docs/reference, ``cli.md`` and ``cluster.md``, made from the declarations.
+"""The tables of options in docs/reference, and of the journal's records, made from the declarations.
 
 ``python -m tests.cli.test_reference`` writes them anew.
 """
@@ -12,12 +12,15 @@ from pathlib import Path
 from hbsim.cli.main import COMMANDS, list_options
 from hbsim.cli.study_file import FIELDS
 from hbsim.options import declared
+from hbsim.runner.records import KINDS
 from hbsim.simulation import Cluster, Machines
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 PAGE = REFERENCE / "cli.md"
 CLUSTER_PAGE = REFERENCE / "cluster.md"
 STUDY_FILE_PAGE = REFERENCE / "study-file.md"
+JOURNAL_PAGE = REFERENCE / "journal.md"
+RECORDS = re.compile(r"(?<=<!-- records: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 TABLE = re.compile(r"(?<=<!-- options: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 
 
@@ -71,6 +74,24 @@ def study_file_table() -> str:
     return "\n".join(lines) + "\n\n"
 
 
+def journal_table() -> str:
+    """Return a table of the kinds of records, each with its fields in their order."""
+    lines = ["", "| `e` | meaning | fields |", "| --- | --- | --- |"]
+    for tag, kind in KINDS.items():
+        meaning = " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
+        names = [
+            f"`{key}`" if default is dataclasses.MISSING else f"`{key}`*"
+            for name, key, default in kind.line
+            if name != "time"
+        ]
+        lines.append(f"| `{tag}` | {meaning} | {', '.join(names)} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def test_the_page_of_the_journal_has_all_records():
+    assert RECORDS.findall(JOURNAL_PAGE.read_text("utf-8")) == [journal_table()], f"python -m {__name__}"
+
+
 def test_the_pages_have_all_options():
     assert TABLE.findall(PAGE.read_text("utf-8")) == [make_table()], f"python -m {__name__} writes it"
     found = TABLE.findall(CLUSTER_PAGE.read_text("utf-8"))
@@ -98,3 +119,5 @@ if __name__ == "__main__":
     CLUSTER_PAGE.write_text(TABLE.sub(lambda match: next(tables), text), "utf-8")
     text = STUDY_FILE_PAGE.read_text("utf-8")
     STUDY_FILE_PAGE.write_text(TABLE.sub(lambda match: study_file_table(), text), "utf-8")
+    text = JOURNAL_PAGE.read_text("utf-8")
+    JOURNAL_PAGE.write_text(RECORDS.sub(lambda match: journal_table(), text), "utf-8")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,7 @@ def test_every_option_comes_to_the_library(call, asked):
         "--brackets 2 --retries 1 --seed 5 --max-time 9.5 --max-reward 0.75 --searcher random --metric f1"
         " --mode min --time-attr step --workers 2 --num-cpus 1 --num-gpus 0.5 --hang-timeout 60 --grace 1.5"
         " --keep none --fsync always --start spawn --visualizer tensorboard --progress lines --out x"
+        " --callback mlflow --callback x.py:Mine"
         " --set a=1 --set b=text --set c='[1, null]' --set a=2.5 --set d=NaN --set e=x=y"
     )
     call(*START.split(), "12", *shlex.split(words))
@@ -71,6 +74,7 @@ def test_every_option_comes_to_the_library(call, asked):
         "start": "spawn",
         "until_return": False,
         "visualizer": "tensorboard",
+        "callbacks": ["mlflow", "x.py:Mine"],
         "progress": "lines",
     }
 
@@ -302,7 +306,7 @@ def test_curves_of_a_function_that_has_changed(call, tmp_path, whole):
 
 IGNORED = (
     "--keep all --fsync never --grace 1 --hang-timeout 60 --start spawn --visualizer none --num-cpus 1"
-    " --set pause=1 --hosts a,b --lease 5"
+    " --callback tensorboard --set pause=1 --hosts a,b --lease 5"
 )
 
 
@@ -384,9 +388,37 @@ def test_a_duration_on_the_command_line_and_in_a_file(call, tmp_path, asked):
     call(*words, "1h 30m")
     assert asked["trial_timeout"] == 5400
     file = tmp_path / "study.toml"
-    text = 'train = "train.py:train_fn"\nnum_trials = 1\ntrial_timeout = "{}"\nscheduler = {{max_t = 9}}\n'
-    file.write_text(text.format("2h"))
+    file.write_text(
+        'train = "train.py:train_fn"\nnum_trials = 1\ntrial_timeout = "2h"\nscheduler = {type = "fifo"}'
+    )
     call("run", "study.toml")
     assert asked["trial_timeout"] == 7200
     assert call("run", "study.toml", "--write-toml", "written.toml").code == 0
     assert "trial_timeout = 7200" in Path("written.toml").read_text()
+
+
+def test_callbacks_are_known_when_a_study_is_resumed(call, asked, whole, tmp_path):
+    folder = tmp_path / "exp"
+    shutil.copytree(whole, folder)
+    path = folder / "environment.json"
+    content = json.loads(path.read_text())
+    content["runs"][-1]["argv"] += ["--callback", "wandb", "--callback", "mine.py:Table"]
+    path.write_text(json.dumps(content))
+    call("run", "--resume", "--out", str(folder))
+    assert asked["callbacks"] == ["wandb", f"{whole.parent}/mine.py:Table"]
+    call("run", "--resume", "--out", str(folder), "--callback", "mlflow")
+    assert asked["callbacks"] == ["mlflow"]
+
+
+def test_callbacks_in_a_file_of_a_study(call, asked, tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine.py").write_text("import hbsim\nclass Table(hbsim.Callback): pass\n")
+    text = 'train = "train.py:train_fn"\nnum_trials = 1\ncallbacks = {}\n'
+    text += '[scheduler]\ntype = "promotion"\nmax_t = 9\n'
+    (tmp_path / "there" / "study.toml").write_text(text.format('["tensorboard", "mine.py:Table"]'))
+    call("run", "there/study.toml")
+    assert asked["callbacks"] == ["tensorboard", "there/mine.py:Table"]
+    assert call("run", "there/study.toml", "--write-toml", "written.toml").code == 0
+    assert 'callbacks = ["tensorboard", "there/mine.py:Table"]' in Path("written.toml").read_text()
+    (tmp_path / "there" / "study.toml").write_text(text.format('"wanb"'))
+    assert 'callbacks = "wanb": must be mlflow, tensorboard, wandb or' in call("run", "there/study.toml").err

@@ -87,6 +87,36 @@ def test_the_argparse_example(call, tmp_path):
     assert json.loads((best.load() / "state.json").read_text())[0] == best.resource
 
 
+def test_the_hydra_example(call, tmp_path):
+    pytest.importorskip("hydra", reason="the example is a Hydra script")
+    shutil.copy(EXAMPLES / "hydra_script.py", tmp_path)
+    shutil.copytree(EXAMPLES / "hydra_config", tmp_path / "hydra_config")
+    before = {path.name for path in tmp_path.iterdir()}
+    command = f"{sys.executable} hydra_script.py lr={{lr}} model.width={{model.width}} epochs={{max_t}}"
+    params = ("--param", "lr=choice:0.1,fast", "--param", "model.width=int:1:64")
+    how = ("--metric", "loss", "--mode", "min", "--scheduler", "fifo", "--max-t", "3", "--trials", "3")
+    done = call("run", "--command", command, *params, *how, "--workers", "2", "--progress", "none", "--json")
+    assert done.code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*before, "exp"}  # Hydra leaves no folder
+    result = load(tmp_path / "exp")
+    values = dict(result.configurations.select("trial", "lr").rows())
+    fast = [trial for trial, value in values.items() if value == "fast"]
+    assert 0 < len(fast) < 3
+    assert [row["trial"] for row in result.failures.to_dicts()] == fast
+    assert "multiply" in result.failures["reason"][0]  # the error, and not Hydra's hint
+    best = result.best
+    assert best.config["lr"] == 0.1
+    assert (
+        best.value
+        == 1 / best.config["model.width"] + json.loads((best.load() / "state.json").read_text())[1] ** 2
+    )
+    log = tmp_path / "exp" / "trials" / f"{best.trial:06}" / "log.txt"
+    assert (
+        f"from epoch 0 with {{'lr': 0.1, 'epochs': 3, 'model': {{'width': {best.config['model.width']}}}}}"
+        in log.read_text()
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [

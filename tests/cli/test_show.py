@@ -164,7 +164,7 @@ def test_a_page_in_the_folder_or_elsewhere(whole, tmp_path, call, monkeypatch):
     (tmp_path / "other.html").write_text("mine")
     ran = call("show", "exp", "--html", "other.html")
     assert ran.code == 2
-    assert "is no page of hbsim show" in ran.err
+    assert "is no page of hbsim" in ran.err
     assert (tmp_path / "other.html").read_text() == "mine"
     assert "must end in .html" in call("show", "exp", "--html=page.txt").err
     assert "there is no folder" in call("show", "exp", "--html=nothing/page.html").err

@@ -47,7 +47,10 @@ def test_the_function_stays_the_same_function():
     def plain(args):
         return args
 
-    assert args(lr=Real(0, 1))(plain) is plain
+    decorated = args(lr=Real(0, 1))(plain)
+    assert decorated.__wrapped__ is plain
+    assert decorated(3) == plain(3) == 3
+    assert space_of(decorated) is space_of(plain)
     assert tuned.__name__ == "tuned"
     assert pickle.loads(pickle.dumps(tuned)) is tuned
 

@@ -1,4 +1,4 @@
-"""Leases: seen by every process that has the file, renewed forwards only."""
+"""Leases, seen by every process that has the file; and the system's count of kills for lack of memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.executors import processes
-from hbsim.executors.processes import Lease, lease_clock
+from hbsim.executors.processes import Lease, OomWatch, lease_clock
 from tests.profile import examples
 
 TIMES = st.floats(-1e6, 1e12)
@@ -79,3 +79,18 @@ def test_its_file_is_new_and_of_nobody_else(path):
     assert path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):
         Lease.create(path, 1.0)
+
+
+def test_a_rise_of_the_count_explains_all_kills_within_a_second(tmp_path, monkeypatch):
+    file = tmp_path / "memory.events"
+    file.write_text("low 0\noom 9\noom_kill 4\n")
+    clock = [50.0]
+    monkeypatch.setattr(processes.time, "monotonic", lambda: clock[0])
+    watch = OomWatch((str(tmp_path / "missing"), str(file)))
+    assert not watch.happened()
+    file.write_text("low 0\noom 9\noom_kill 6\n")
+    assert watch.happened()
+    clock[0] += 0.9
+    assert watch.happened()  # of another process that was killed at the same time
+    clock[0] += 0.2
+    assert not watch.happened()

@@ -100,3 +100,13 @@ def test_a_report_that_was_written_outlives_its_writer(ends):
             returned = len(pipe.read())
         assert reader.read() == as_read([make(count) for count in range(returned)])
         assert returned == number + 1
+
+
+def test_a_report_with_changed_values_is_the_first_of_those_that_are_read(ends):
+    writer, reader = ends
+    for number, changed in enumerate(({"a": [1, 2]}, None, {"b": [3, 4], "ü": ["x", "y"]}, {"b": [3, 5]})):
+        assert writer.write(0.0, 0.0, number, {}, number == 3, changed)
+    read = []
+    while rows := reader.read()[0]:
+        read.append(([row.resource for row in rows], reader.changed))
+    assert read == [([0, 1], {"a": [1, 2]}), ([2], {"b": [3, 4], "ü": ["x", "y"]}), ([3], {"b": [3, 5]})]

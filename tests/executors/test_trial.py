@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import hbsim
+from hbsim.executors import trial
 from hbsim.executors.trial import seed_everything
 from hbsim.executors.trial_session import TrialEnd
 from tests.executors.child import LEFT, RETURNED, SETUP, endless, linger, outcome, start
@@ -172,6 +174,34 @@ def test_gpu_and_cpu_memory_of_pytorch(start):
     kind, reason, _, _ = outcome(start(train))
     assert kind == "oom"
     assert reason.startswith("RuntimeError: ")
+
+
+class ResourceExhaustedError(Exception):
+    """As that of TensorFlow."""
+
+
+def caused(cause):
+    """Return an error that another one has caused."""
+    error = ValueError("training failed")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "oom"),
+        (OSError(errno.ENOSPC, "No space left on device"), "error"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes."), "oom"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "oom"),
+        (ResourceExhaustedError("OOM when allocating tensor"), "oom"),
+        (caused(MemoryError()), "oom"),
+        (caused(KeyError()), "error"),
+        (ValueError("ran out of memory slots"), "error"),
+    ],
+)
+def test_what_is_a_lack_of_memory(error, kind):
+    assert trial._failure(error)[0] == kind
 
 
 def test_a_function_that_ends_its_process_says_nothing_more(start):

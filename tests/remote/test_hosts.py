@@ -238,5 +238,7 @@ print(study.get_best_reward())
         )
         assert done.returncode == 0, done.stderr
         assert 0 < float(done.stdout) <= 1
-        assert set(hbsim.load(tmp_path / "seed").hosts["host"]) == {"lab0", "lab1"}
+        result = hbsim.load(tmp_path / "seed")
+        assert set(result.hosts["host"]) == {"lab0", "lab1"}
+        assert result.best.changed == {"seconds": 1}  # what the function changed comes from hosts as well
         eventually(lambda: not left(tmp_path), f"an end of {left(tmp_path)}")

@@ -86,7 +86,8 @@ def steady(args: Any, reporter: Any) -> None:
         trace(args, reporter, epoch, "trains")
         with notes.open("a") as file:
             file.write(f"{epoch}\n")
-        reporter(epoch=epoch, accuracy=round(args.x * (1 - 0.5**epoch), 9))
+        accuracy = round(args.x * (1 - 0.5**epoch), 9)
+        reporter(epoch=epoch, accuracy=accuracy, x=args.x, seconds=args.seconds + 1)
 
 
 @hbsim.args(x=hbsim.Real(0.0, 1.0), traces="")

@@ -198,6 +198,7 @@ def test_a_line_is_written_as_it_was_read():
     hosts = [Host(1, 0.5, (Absence(3.0, 12.0, 5.0, 0.0, True, False),))]
     records += small("promotion", trials=3, hosts=hosts).run().records
     records.append({"n": 0, "e": "resume", "t": 1.0, "trials": 9})
+    records.append({"n": 0, "e": "change", "t": 1.0, "job": 0, "resource": 3, "values": {"size": [64, 16]}})
     for number, record in enumerate(records):
         fields = {name: value for name, value in record.items() if name != "n"}
         read = typed(fields)

@@ -15,7 +15,9 @@ import pytest
 
 import hbsim
 from hbsim.errors import ParameterError
+from hbsim.executors.processes import OomWatch
 from hbsim.executors.remote.code import localise, make_bundle
+from hbsim.executors.script_process import Script
 from hbsim.executors.training_function import describe, load_target, make_target
 
 PYTHON = sys.executable
@@ -130,7 +132,6 @@ def test_any_language_reports_by_json_lines():
     [
         ("printf 'one\\n 5%%\\rtwo words\\n' >&2; exit 3", "exit status 3: two words"),
         ("exit 4", "exit status 4"),
-        ("kill -9 $$", "killed by SIGKILL"),
         ("echo no > $HBSIM_REPORTS; sleep 60", "a report must be a JSON object in a line, and is b'no'"),
         ("echo 'epoch=x'; sleep 60", "the report pattern finds epoch='x', which is no number"),
     ],
@@ -142,9 +143,35 @@ def test_why_a_script_has_failed(body, reason):
     assert log().splitlines()[-1] == f"hbsim: the script failed: {reason}"
 
 
-def test_lack_of_memory_is_a_kind_of_its_own():
-    result = study(shell("echo 'torch.OutOfMemoryError: CUDA out of memory.' >&2; exit 1"))
-    assert result.failures["kind"].to_list() == ["oom"]
+@pytest.mark.parametrize(
+    ("body", "kind", "reason"),
+    [
+        (
+            "echo 'torch.OutOfMemoryError: CUDA out of memory.' >&2; echo 'uploading logs' >&2; exit 1",
+            "oom",
+            "exit status 1: torch.OutOfMemoryError: CUDA out of memory.",
+        ),
+        (f"{PYTHON} -c 'bytearray(1 << 60)'", "oom", "exit status 1: MemoryError"),
+        ("kill -9 $$", "lost", "killed by SIGKILL"),
+        ("exit 143", "lost", "exit status 143"),
+    ],
+)
+def test_lack_of_memory_and_a_signal_from_elsewhere_are_kinds_of_their_own(body, kind, reason):
+    result = study(shell(body))
+    assert result.failures.select("kind", "reason").rows() == [(kind, reason)]
+
+
+def test_a_script_that_the_system_kills_for_lack_of_memory(tmp_path):
+    events = tmp_path / "memory.events"
+    events.write_text("oom_kill 4\n")
+    script = Script.__new__(Script)
+    script._last, script._oom = b"\n", OomWatch((str(events),))
+    assert script._failure(-9).kind == "lost"
+    events.write_text("oom_kill 5\n")
+    for status, says in ((-9, "killed by SIGKILL"), (137, "exit status 137")):
+        failure = script._failure(status)
+        assert (failure.kind, str(failure)) == ("oom", f"{says}: the system ran out of memory")
+    assert script._failure(1).kind == "error"
 
 
 def test_a_stopped_script_ends_within_the_grace_with_all_that_it_started():

@@ -102,3 +102,35 @@ def test_durations(text, seconds):
 def test_no_durations(text):
     with pytest.raises(ValueError, match="could not convert"):
         parse_duration(text)
+
+
+MEMORY = """
+import time
+from pathlib import Path
+
+import hbsim
+
+
+@hbsim.args(x=hbsim.Real(0.0, 1.0))
+def hungry(args, reporter):
+    tried = reporter.folder / "tried"
+    if args.trial == 0 and not tried.exists():
+        tried.touch()
+        raise MemoryError("no more")
+    while args.trial == 1 and not Path("exp/trials/000002/files").exists():
+        time.sleep(0.02)
+    reporter.folder.touch()
+    reporter(epoch=1, accuracy=args.x)
+"""
+
+
+def test_a_trial_that_ran_out_of_memory_is_tried_again_when_another_has_left():
+    Path("train.py").write_text(MEMORY)
+    scheduler = hbsim.make_scheduler("fifo", max_t=1, num_trials=3, retries=1)
+    result = hbsim.run("train.py:hungry", scheduler, workers=2, progress="none")
+    assert result.failures["kind"].to_list() == ["oom"]
+    assert set(result.trials["status"]) == {"completed"}
+    jobs = result.jobs.filter(result.jobs["train_start"].is_not_null())
+    assert jobs.filter(trial=0)["attempt"].to_list() == [0, 1]
+    again = jobs.filter(trial=0, attempt=1).row(0, named=True)
+    assert again["start_time"] >= jobs.filter(jobs["trial"] > 0)["end_time"].min()

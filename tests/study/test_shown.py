@@ -25,9 +25,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def kinds(made, visualizer, progress):
+def kinds(made, progress):
     with ExitStack() as stack:
-        options = RunOptions.checked(visualizer=visualizer, progress=progress)
+        options = RunOptions.checked(progress=progress)
         observers = shown(stack, made.spec, made.state, made.study_folder, options, WORKERS)
     return [type(observer).__name__ for observer in observers]
 
@@ -46,14 +46,7 @@ def kinds(made, visualizer, progress):
 def test_progress(tmp_path, monkeypatch, progress, stream, term, expected):
     monkeypatch.setattr(sys, "stderr", stream())
     monkeypatch.setenv("TERM", term)
-    assert kinds(Made(tmp_path / "exp"), "none", progress) == expected
-
-
-def test_tensorboard_comes_beside(tmp_path):
-    pytest.importorskip("tensorboardX")
-    made = Made(tmp_path / "exp")
-    assert kinds(made, "tensorboard", "none") == ["TensorBoard"]
-    assert kinds(made, "tensorboard", "lines") == ["PlainLines", "TensorBoard"]
+    assert kinds(Made(tmp_path / "exp"), progress) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,6 +63,9 @@ def test_tensorboard_that_is_not_installed_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ParameterError, match=r'pip install -e "\.\[tensorboard\]"'):
         RunOptions.checked(visualizer="tensorboard")
+    with pytest.raises(ParameterError, match=r'pip install -e "\.\[tensorboard\]"') as caught:
+        RunOptions.checked(callbacks=["tensorboard"])
+    assert caught.value.field == "callbacks"
 
 
 def test_a_notebook_has_one_line_that_is_updated(tmp_path, monkeypatch):

@@ -169,7 +169,7 @@ def test_the_head_says_where_the_study_stands(made, monkeypatch):
     assert head == [
         "study   promotion of train.py:train_fn, some workers",
         "time    0:00:40, workers busy 50%",
-        "trials  2 of 20 started: 1 running, 1 paused",
+        "trials  2 of 20 started: 1 waiting for memory, 1 paused",
         "best    accuracy 0.5: trial 0 at epoch 1, after 0:00:20",
         "lr=0.0001 act=relu",
         "failed  1 time; last trial 1 (oom, tried again): ValueError: [bold]no[/bold]\\x1b[31m and more",

@@ -53,7 +53,7 @@ def curves(path, **arrays):
 
 
 def test_available_names_load_or_say_what_is_missing():
-    assert available() == ["digits", "ideal", "sgd", "synthetic"]
+    assert available() == ["boosting", "chars", "digits", "ideal", "sgd", "synthetic"]
     assert isinstance(load("synthetic"), Synthetic)
     assert isinstance(load("ideal"), Ideal)
 

@@ -47,10 +47,20 @@ def whole(field: str, value: object) -> int:
     return int(number)
 
 
+def bound(field: str, value: float | None, alias: str, other: float | None) -> float:
+    """Return the bound that was given by one of its two names."""
+    if value is not None and other is not None:
+        raise ParameterError(alias, other, f"is another name of {field}: give one of them")
+    given = other if value is None else value
+    if given is None:
+        raise ParameterError(field, None, "is missing")
+    return given
+
+
 def check_range(low: float, high: float, log: bool) -> None:
     """Check a range and its scale."""
     if not isinstance(log, bool | np.bool_):
-        raise ParameterError("log", log, "must be True or False")
+        raise ParameterError("log", log, "must be True or False (a default goes by name: default=...)")
     if not low < high:
         raise ParameterError("low", low, f"must be below high={high!r}")
     if log and low <= 0:
@@ -205,6 +215,11 @@ class Parameter(ABC):
     def initial(self) -> object:
         """The default, as a plain Python value."""
 
+    @property
+    def rand(self) -> object:
+        """A random value, another one each time; for trying things out, not for studies."""
+        return plain(self.decode(np.random.default_rng().random(1))[0])
+
     @abstractmethod
     def decode(self, unit: Floats) -> Column:
         """Map coordinates in [0, 1], shape (n,), to n values."""
@@ -229,7 +244,7 @@ def assign(parameter: Parameter, **fields: object) -> None:
 _UNSET: Final = object()  # None may be one of the choices
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Real(Parameter):
     """A real number between `low` and `high`, both included.
 
@@ -241,6 +256,8 @@ class Real(Parameter):
         Spread evenly over the logarithm; needs ``low > 0``.
     default : float, optional
         The middle of the range, in its scale, unless given.
+    lower, upper : float
+        Other names of `low` and `high`.
     when : mapping of str to value, optional
         As for `Parameter`.
 
@@ -252,26 +269,42 @@ class Real(Parameter):
 
     low: float
     high: float
-    log: bool = False
-    default: float | None = None
+    log: bool
+    default: float
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        low, high = finite("low", self.low), finite("high", self.high)
-        check_range(low, high, self.log)
+    def __init__(
+        self,
+        low: float | None = None,
+        high: float | None = None,
+        log: bool = False,
+        default: float | None = None,
+        *,
+        lower: float | None = None,
+        upper: float | None = None,
+        when: When = (),
+    ) -> None:
+        low = finite("low", bound("low", low, "lower", lower))
+        high = finite("high", bound("high", high, "upper", upper))
+        check_range(low, high, log)
         if math.isinf(high - low):
             raise ParameterError("high", high, f"high - low must be finite (low={low!r})")
-        assign(self, low=low, high=high, log=bool(self.log))
-        if self.default is None:
-            assign(self, default=_middle(low, high, self.log))
-        else:
-            assign(self, default=finite("default", self.default))
-            self.encode([self.default], "default")
+        assign(self, low=low, high=high, log=bool(log), when=conditions_of(when))
+        assign(self, default=_middle(low, high, self.log) if default is None else finite("default", default))
+        self.encode([self.default], "default")
+
+    @property
+    def lower(self) -> float:
+        """Another name of `low`."""
+        return self.low
+
+    @property
+    def upper(self) -> float:
+        """Another name of `high`."""
+        return self.high
 
     @property
     def initial(self) -> float:
         """The default, a float."""
-        assert self.default is not None
         return self.default
 
     def decode(self, unit: Floats) -> Floats:
@@ -292,7 +325,7 @@ class Real(Parameter):
         return np.clip((np.log(x) - low) / (high - low), 0.0, 1.0)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Int(Parameter):
     """A whole number between `low` and `high`, both included.
 
@@ -307,6 +340,8 @@ class Int(Parameter):
         Spread over the logarithm; needs ``low > 0``.
     default : int, optional
         The middle of the range, in its scale, unless given.
+    lower, upper : int
+        Other names of `low` and `high`.
     when : mapping of str to value, optional
         As for `Parameter`.
 
@@ -318,24 +353,41 @@ class Int(Parameter):
 
     low: int
     high: int
-    log: bool = False
-    default: int | None = None
+    log: bool
+    default: int
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        low, high = whole("low", self.low), whole("high", self.high)
-        check_range(low, high, self.log)
-        assign(self, low=low, high=high, log=bool(self.log))
-        if self.default is None:
-            assign(self, default=math.floor(_middle(low, high, self.log) + 0.5))
-        else:
-            assign(self, default=whole("default", self.default))
-            self.encode([self.default], "default")
+    def __init__(
+        self,
+        low: int | None = None,
+        high: int | None = None,
+        log: bool = False,
+        default: int | None = None,
+        *,
+        lower: int | None = None,
+        upper: int | None = None,
+        when: When = (),
+    ) -> None:
+        low = whole("low", bound("low", low, "lower", lower))
+        high = whole("high", bound("high", high, "upper", upper))
+        check_range(low, high, log)
+        assign(self, low=low, high=high, log=bool(log), when=conditions_of(when))
+        middle = math.floor(_middle(low, high, self.log) + 0.5)
+        assign(self, default=middle if default is None else whole("default", default))
+        self.encode([self.default], "default")
+
+    @property
+    def lower(self) -> int:
+        """Another name of `low`."""
+        return self.low
+
+    @property
+    def upper(self) -> int:
+        """Another name of `high`."""
+        return self.high
 
     @property
     def initial(self) -> int:
         """The default, an int."""
-        assert self.default is not None
         return self.default
 
     def decode(self, unit: Floats) -> NDArray[np.int64]:
@@ -366,6 +418,8 @@ class Int(Parameter):
 class Choice(Parameter):
     """One of a few values without an order.
 
+    Where one of them is itself a space, it makes a `NestedChoice`.
+
     Parameters
     ----------
     *choices : hashable
@@ -384,10 +438,19 @@ class Choice(Parameter):
     choices: tuple[Hashable, ...]
     default: Hashable
 
+    def __new__(cls, *choices: object, default: object = _UNSET, when: When = ()) -> Self:
+        """Return a `Choice`, or a `NestedChoice`, whose own `__init__` has been called."""
+        from hbsim.core.space.nested import Nested, NestedChoice  # which is made of parameters
+
+        choices = _listed(choices)
+        if not any(isinstance(choice, Parameter | Nested) for choice in choices):
+            return super().__new__(cls)
+        first = choices[0] if default is _UNSET else default
+        return NestedChoice(choices, first, when)  # type: ignore[return-value]
+
     def __init__(self, *choices: object, default: object = _UNSET, when: When = ()) -> None:
         assign(self, when=conditions_of(when))
-        if len(choices) == 1 and isinstance(choices[0], list | tuple | range):
-            choices = tuple(choices[0])
+        choices = _listed(choices)
         check_choices(choices)
         assign(self, choices=choices, default=choices[0] if default is _UNSET else default)
         self.encode([self.default], "default")
@@ -414,6 +477,13 @@ class Choice(Parameter):
         places = {choice: place for place, choice in enumerate(self.choices)}
         found = [place_among(places, value, field) for value in values]
         return (np.array(found, dtype=np.float64) + 0.5) / len(self.choices)
+
+
+def _listed(choices: tuple[object, ...]) -> tuple[object, ...]:
+    """Return the choices; one list of them, which is no space, stands for its items."""
+    one = choices[0] if len(choices) == 1 else None
+    is_space = hasattr(one, "parts")
+    return tuple(one) if isinstance(one, list | tuple | range) and not is_space else choices
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from hbsim.core.space.nested import Nested, flat
 from hbsim.core.space.parameters import (
     Bool,
     Choice,
@@ -249,8 +250,10 @@ class Space:
 
     Parameters
     ----------
-    parameters : mapping of str to Real, Int, Choice or Bool
-        Their order is the order of the coordinates. What a parameter's `when` names comes before it.
+    parameters : mapping of str to Real, Int, Choice, Bool or a nested space
+        Their order is the order of the coordinates. What a parameter's `when` names comes before it. A nested
+        space (`List`, `Dict`, what `obj` decorates, a `Choice` of spaces) stands for the parameters inside of
+        it, by names with dots.
 
     Raises
     ------
@@ -261,7 +264,7 @@ class Space:
 
     __slots__ = ("_activity", "_default", "_parameters")
 
-    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
+    def __init__(self, parameters: Mapping[str, Parameter | Nested]) -> None:
         if not isinstance(parameters, Mapping):
             raise ParameterError(
                 "parameters", parameters, "must be a dict: a Real, Int, Choice or Bool by name"
@@ -269,9 +272,9 @@ class Space:
         for name, parameter in parameters.items():
             if not isinstance(name, str) or not name:
                 raise ParameterError("parameters", name, "a parameter's name must be non-empty text")
-            if not isinstance(parameter, Parameter):
+            if not isinstance(parameter, Parameter | Nested):
                 raise ParameterError(name, parameter, "must be a Real, Int, Choice or Bool")
-        self._parameters = dict(parameters)
+        self._parameters = flat(parameters)
         self._activity = Activity(self._parameters)
         self._default = self._default_point() if self._activity.conditional else None
 

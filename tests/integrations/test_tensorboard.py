@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import errno
 import struct
-import warnings
 from itertools import chain
 
 import numpy as np
 import pytest
 
 from hbsim.errors import HbsimWarning
+from hbsim.integrations import tensorboard
 from hbsim.runner.journal import Journal
-from hbsim.study import tensorboard
-
-from .made import Made
+from hbsim.study.callback_process import serve
+from hbsim.study.callbacks import CallbackObserver, StudyInfo
+from tests.study.made import Made
 
 pytest.importorskip("tensorboardX")
 
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
-from hbsim.study.tensorboard import TensorBoard
+from hbsim.integrations.tensorboard import TensorBoardCallback
 
 
 def crc32c(data):
@@ -74,7 +74,8 @@ def made(tmp_path):
 
 
 def watched(made):
-    board = TensorBoard(made.spec, made.state, made.study_folder, made.clock)
+    study = StudyInfo(made.spec, made.study_folder.path, False, 100.0)
+    board = CallbackObserver("tensorboard", TensorBoardCallback(), study, made.state)
     made.observers = [board]
     return board
 
@@ -171,17 +172,15 @@ def test_what_a_trial_trains_again_is_not_written_again(made):
 
 
 def test_a_study_that_goes_on_adds_files_and_repeats_nothing(made):
-    board = watched(made)
-    made.study_folder.trials.mkdir(parents=True)
+    folder, journal = made.study_folder.path, made.study_folder.journal
     job = made.start(0)
     made.rows(job, [(0.25, 0.9), (0.5, 0.2)], 1.0)
-    board.close()
-    [file] = (made.study_folder.path / "tensorboard" / "000000").iterdir()
+    made.result()
+    (folder / "callbacks").mkdir()
+    serve(folder, "tensorboard", TensorBoardCallback(), False, 100.0, lambda: True, pytest.fail)
+    [file] = (folder / "tensorboard" / "000000").iterdir()
     before = file.read_bytes()
-    with Journal.create(made.study_folder.journal, made.spec.as_dict(), "never") as journal:
-        for record in made.records:
-            journal.append(record)
-    board = watched(made)
+    known = len(made.records)
     made.write("resume")
     number = made.journal_state.jobs.started
     described = {"trial": 0, "bracket": 0, "start": 0, "stop": 1, "attempt": 0}
@@ -189,11 +188,15 @@ def test_a_study_that_goes_on_adds_files_and_repeats_nothing(made):
     made.rows(number, [(0.25, 0.3), (0.5, 0.4), (0.75, 0.5)], 2.0)
     made.reach(number, 0.6, 3.0)
     made.gone(number, 3.0)
-    board.close()
+    with Journal.open(journal, "never") as opened:
+        for record in made.records[known:]:
+            opened.append(record)
+    serve(folder, "tensorboard", TensorBoardCallback(), True, 100.0, lambda: True, pytest.fail)
     assert file.read_bytes() == before
     assert [row[1] for row in scalars(made, "000000", "accuracy")] == pytest.approx([0.9, 0.2, 0.5, 0.6])
-    assert [row[1] for row in scalars(made, "000000", "best/accuracy")] == pytest.approx([0.9])
+    assert [row[1] for row in scalars(made, "000000", "best/accuracy")] == pytest.approx([0.9, 0.9])
     assert len(scalars(made, "study", "incumbent/accuracy")) == 1
+    assert scalars(made, "study", "trials/paused")[-1][1] == 1
 
 
 def test_few_files_are_open_at_the_same_time(tmp_path, monkeypatch):
@@ -202,7 +205,7 @@ def test_few_files_are_open_at_the_same_time(tmp_path, monkeypatch):
     board = watched(made)
     most = []
     made.observers.append(
-        type("Count", (), {"record": lambda self, record: most.append(len(board._files._open))})()
+        type("Count", (), {"record": lambda self, record: most.append(len(board._callback._files._open))})()
     )
     made.play(6, curve)
     board.close()
@@ -212,7 +215,7 @@ def test_few_files_are_open_at_the_same_time(tmp_path, monkeypatch):
         assert len(list((made.study_folder.path / "tensorboard" / f"{trial:06}").iterdir())) == 1
 
 
-def test_a_full_disk_ends_it_with_one_warning(made, monkeypatch):
+def test_a_full_disk_is_said_once(made, monkeypatch):
     board = watched(made)
     made.start(0)
 
@@ -222,8 +225,6 @@ def test_a_full_disk_ends_it_with_one_warning(made, monkeypatch):
     monkeypatch.setattr(tensorboard.EventFiles, "_file", full)
     with pytest.warns(HbsimWarning, match="No space left on device.*the study goes on") as caught:
         made.play(2, curve)
+    board.tick()
+    board.close()
     assert len(caught) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        board.tick()
-        board.close()

@@ -1,0 +1,98 @@
+"""Callbacks for tests: they write down what they are told, and misbehave."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import hbsim
+
+
+class Told(hbsim.Callback):
+    """Write each call as a line of JSON, in a process of its own."""
+
+    own_process = True
+
+    def __init__(self, path):
+        self.path = path
+
+    def tell(self, *words):
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(words) + "\n")
+
+    def on_study_start(self, study):
+        self.study = study
+        self.tell("study", study.resumed)
+
+    def on_trial_start(self, trial, time):
+        self.tell("start", trial.number, trial.attempt, trial.config, time)
+
+    def on_report(self, trial, resource, metrics, time):
+        new_best = self.study.best is not None and self.study.best.time == time
+        self.tell("report", trial.number, resource, metrics, time, trial.reached, new_best)
+
+    def on_decision(self, trial, resource, value, verdict, time):
+        self.tell("decision", trial.number, resource, value, verdict, time)
+
+    def on_failure(self, trial, kind, reason, verdict, time):
+        self.tell("failure", trial.number, kind, reason, verdict, time)
+
+    def on_trial_end(self, trial, status, time):
+        self.tell("end", trial.number, status, time)
+
+    def on_study_end(self, why, time):
+        self.tell("over", why, self.study.counts)
+
+    def flush(self):
+        self.tell("flush")
+
+
+class Here(Told):
+    """Keep each call in a list."""
+
+    own_process = False
+
+    def __init__(self):
+        self.calls = []
+
+    def tell(self, *words):
+        self.calls.append(json.loads(json.dumps(words)))
+
+
+class Fails(hbsim.Callback):
+    """Raise an error at each report."""
+
+    def on_report(self, trial, resource, metrics, time):
+        raise ValueError("no\nnetwork")
+
+
+class FailsAtOnce(Here):
+    """Raise an error where the study starts."""
+
+    def on_study_start(self, study):
+        raise ConnectionError("no server")
+
+
+class Exits(hbsim.Callback):
+    """End the process, its own."""
+
+    own_process = True
+
+    def on_trial_start(self, trial, time):
+        import os
+
+        os._exit(3)
+
+
+class Hangs(hbsim.Callback):
+    """Never return from the first report."""
+
+    def on_report(self, trial, resource, metrics, seconds):
+        while True:
+            time.sleep(1000)
+
+
+class HangsThere(Hangs):
+    """The same in a process of its own."""
+
+    own_process = True
