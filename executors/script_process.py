@@ -301,14 +301,15 @@ def _signal_name(number: int) -> str:
 
 
 def _terminate_group() -> None:
-    """Send SIGTERM to the script and all that it started in its group, but not to this process."""
+    """Send SIGTERM to the script and all that it started, in sessions of their own too, not to this process."""
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    leads, me = os.getpgrp() == os.getpid(), os.getpid()
     try:
-        if os.getpgrp() == os.getpid():
-            processes.kill_group(os.getpid(), signal.SIGTERM)
-        else:
-            for pid in processes.descendants(os.getpid()):
-                processes.kill(pid, signal.SIGTERM)
+        elsewhere = processes.descendants(me) - (processes.in_session({me}) if leads else set())
+        if leads:
+            processes.kill_group(me, signal.SIGTERM)
+        for pid in elsewhere:
+            processes.kill(pid, signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
 
