@@ -301,7 +301,7 @@ def _signal_name(number: int) -> str:
 
 
 def _terminate_group() -> None:
-    """Send SIGTERM to the script and all that it started, in sessions of their own too, not to this process."""
+    """Send SIGTERM to the script and all that it started, also in other sessions, but not to this process."""
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     leads, me = os.getpgrp() == os.getpid(), os.getpid()
     try:
