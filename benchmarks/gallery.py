@@ -1,8 +1,8 @@
 """The pictures of docs/gallery.md, made by the commands that the page prints: `python -m benchmarks.gallery`.
 
-The commands and the Python of the page run in its order in one folder. A picture ``pictures/NAME.png`` is
-taken from what the block after it writes: ``NAME.png``, ``FOLDER/FIGURE.png`` if NAME is ``FOLDER-FIGURE``,
-the first ``NAME-*.png``, or a screenshot of ``NAME.html``, which needs Chromium.
+The commands and the Python of the page run in its order in one folder; with titles of sections, only theirs.
+A picture ``pictures/NAME.png`` is taken from what the block after it writes: ``NAME.png``, the first
+``NAME-*.png``, ``FOLDER/FIGURE.png`` if NAME is ``FOLDER-FIGURE``, or a screenshot of ``NAME.html``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,14 +23,17 @@ from benchmarks.pages import shrink
 
 PAGE: Final = ROOT / "docs" / "gallery.md"
 PARTS: Final = re.compile(
-    r"!\[[^\]]*\]\((?P<picture>pictures/[^)]+)\)|```(?P<kind>sh|python)\n(?P<text>.*?)```", re.S
+    r"^## (?P<section>[^\n]+)|!\[[^\]]*\]\((?P<picture>pictures/[^)]+)\)"
+    r"|```(?P<kind>sh|python)\n(?P<text>.*?)```",
+    re.M | re.S,
 )
 WINDOW: Final = "1200,1500"  # of a screenshot, px
 
 
 class Block(NamedTuple):
-    """Commands or Python of the page, and the names of the pictures above them."""
+    """Commands or Python of a section of the page, and the names of the pictures above them."""
 
+    section: str
     kind: str
     text: str
     pictures: list[str]
@@ -38,12 +41,14 @@ class Block(NamedTuple):
 
 def blocks() -> Iterator[Block]:
     """Yield the blocks of the page in its order."""
-    pictures: list[str] = []
+    section, pictures = "", list[str]()
     for part in PARTS.finditer(PAGE.read_text("utf-8")):
         if part["picture"]:
             pictures.append(Path(part["picture"]).stem)
+        elif part["section"]:
+            section = part["section"]
         else:
-            yield Block(part["kind"], part["text"], pictures)
+            yield Block(section, part["kind"], part["text"], pictures)
             pictures = []
 
 
@@ -76,13 +81,15 @@ def screenshot(page: Path, picture: Path) -> None:
     subprocess.run([browser, *options, page.as_uri()], check=True, capture_output=True)
 
 
-def main() -> None:
-    """Run the page, and write its pictures."""
+def main(sections: Sequence[str] = ()) -> None:
+    """Run the page, or some of its sections, and write their pictures."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         (folder / "examples").symlink_to(ROOT / "examples")
         known: set[Path] = set()
         for block in blocks():
+            if sections and block.section not in sections:
+                continue
             run(block, folder)
             files = {path for path in folder.rglob("*") if path.suffix in (".png", ".html")}
             for name in block.pictures:
@@ -97,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

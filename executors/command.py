@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from copy import copy
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from hbsim.executors.reporter import Reporter
 
 KNOWN: Final = ("max_t", "trial", "seed", "checkpoint_dir")  # names that each command may use
+PYTHONS: Final = ("python", "python3")
 _NAME: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 _SCRIPTS: Final = (".py", ".sh", ".bash", ".R", ".jl", ".rb", ".pl", ".js")
 # Variables of scripts: lines of Python's output come at once, and Hydra's last line is the error.
@@ -206,7 +208,9 @@ class Command:
         if not os.path.isdir(self.cwd):
             raise ParameterError("cwd", self.cwd, "must be a folder that exists")
         if not self.shell and not _NAME.search(first) and not self._finds(first):
-            raise ParameterError("command", self.command, f"there is no executable {first}")
+            rule = f"there is no executable {first}"
+            rule += f" on the PATH; hbsim itself runs with {sys.executable}" if first in PYTHONS else ""
+            raise ParameterError("command", self.command, rule)
         script = more[0] if more else ""
         if script.endswith(_SCRIPTS) and not _NAME.search(script) and not Path(self.cwd, script).is_file():
             raise ParameterError("command", self.command, f"there is no file {script} in {self.cwd}")

@@ -534,7 +534,8 @@ class LocalWorkers:
             seconds["exit"] = time.monotonic() - child.ended_at
         left = bool((child.end or {}).get("left"))
         ended = JobEnded(job, [], child.said, kind, reason, child.begun, seconds, left and kind is None)
-        if child.killed is None and not child.leaves and (left or status == -signal.SIGTERM):
+        is_signalled = left or status == -signal.SIGTERM or kind == "lost"
+        if child.killed is None and not child.leaves and is_signalled:
             self._held.append((time.monotonic() + HOLD, ended))  # the same signal may end the study
         else:
             self._messages.append(ended)

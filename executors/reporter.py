@@ -47,7 +47,7 @@ class Reporter:
         ``time_attr`` and ``metric``, the names of the resource and of the metric that decides, or None;
         ``counts``, if the resource of a report without `time_attr` is the count of reports; ``keeps_best``,
         the mode if the state of the study's best report is kept, else None; ``folder``, the trial's;
-        ``fenced``, if the job has claimed it, and a later job may do so.
+        ``fenced``, if the job has claimed it, and a later job may do so; ``saves`` is for the session.
     parameters : sequence of str
         The names of the search space: reported again, they are no metrics.
     given : mapping, optional

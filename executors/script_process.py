@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -161,9 +160,9 @@ class Script:
     def end(self, grace: float) -> None:
         """End the script and its processes: by the answer that it waits for, by SIGTERM, then by SIGKILL."""
         self._is_over = True
-        steps: deque[Callable[[], None]] = deque([_terminate_group])
+        steps: deque[Callable[[], None]] = deque([self._terminate])
         if self._waits:
-            steps.appendleft(partial(os.write, self._pipes.out, LEAVE))  # type: ignore[arg-type]
+            steps.appendleft(self._say_leave)
         share = grace * _SHARE / len(steps)
         for step in steps:
             step()
@@ -180,6 +179,14 @@ class Script:
         self._process.kill()
         self._process.wait()
         self._look(0.0)
+
+    def _say_leave(self) -> None:
+        os.write(self._pipes.out, LEAVE)
+
+    def _terminate(self) -> None:
+        """Send SIGTERM; `hbsim.report` holds one for which there is no answer that the trial has to end."""
+        self._say_leave()
+        _terminate_group()
 
     def _pass_on(self, report: Mapping[str, Any]) -> None:
         self._reporter(**report)

@@ -78,7 +78,7 @@ def _run(
     started: float,
 ) -> int:
     milestone = inf if task["stop"] is None else task["stop"]
-    session = TrialSession(channel, milestone, _lease(setup, channel), bool(setup.get("fenced")))
+    session = TrialSession(channel, milestone, _lease(setup, channel), bool(setup.get("saves")))
     owner, patience = os.getpid(), _SHARE * float(setup.get("grace", 0.0))
     begin_trial()
     os.environ[VARIABLE] = session.ranks.path

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from functools import cache
 from math import inf
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from hbsim.ranks import STATUS, TIME_ATTR, Ranks, rank_and_size
@@ -18,6 +21,7 @@ WAITS: Final = "hbsim_waits"  # the name in a report that asks for an answer
 GO_ON: Final = b"+"
 LEAVE: Final = b"-"
 _ALONE: Final = "checkpoints"
+_waiting: Final[set[str]] = set()  # the path of the report whose answer is waited for
 
 
 def report(**metrics: object) -> None:
@@ -40,6 +44,7 @@ def report(**metrics: object) -> None:
     """
     given = {name: _plain(value) for name, value in metrics.items()}
     path, (rank, size) = os.environ.get(REPORTS), rank_and_size()
+    _hold_sigterm()
     if path is None:
         if not rank:
             print(" ".join(f"{name}={_shown(value)}" for name, value in given.items()), flush=True)
@@ -84,6 +89,7 @@ def _ranks() -> Ranks | None:
 def _is_answered(path: str, given: dict[str, object]) -> bool:
     """Send a report, and wait for the answer; return whether the script goes on."""
     line = json.dumps({**given, WAITS: True}).encode() + b"\n"
+    _waiting.add(path)
     try:
         _send(path, line)
         answers = os.open(os.environ[ANSWERS], os.O_RDONLY)
@@ -93,6 +99,8 @@ def _is_answered(path: str, given: dict[str, object]) -> bool:
             os.close(answers)
     except OSError:  # the trial's process has ended
         return False
+    finally:
+        _waiting.discard(path)
     return answer == GO_ON
 
 
@@ -102,9 +110,47 @@ def checkpoint_dir() -> Path:
     In a study its content is kept when the trial is paused, and is there again when the trial goes on.
     Without a study it is the folder ``checkpoints`` in the working directory.
     """
+    _hold_sigterm()
     folder = Path(os.environ.get(CHECKPOINTS, _ALONE))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _hold_sigterm() -> None:
+    """Hold SIGTERM until the next report, unless the study has sent it; without a study, do nothing.
+
+    Where a machine is taken away all processes get the signal. The study then saves the trial at its next
+    report, which ends the script. A handler of the script's own stays.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if REPORTS in os.environ and is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _look_for_leave)
+        os.register_at_fork(after_in_child=_let_sigterm_end)
+
+
+def _look_for_leave(number: int, frame: FrameType | None) -> None:
+    """End the script if the study has said so; while it waits for an answer, that answer says it."""
+    if _waiting:
+        return
+    try:
+        answers = os.open(os.environ[ANSWERS], os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            has_to_leave = os.read(answers, 1) in (LEAVE, b"")
+        finally:
+            os.close(answers)
+    except BlockingIOError:  # no answer
+        has_to_leave = False
+    except OSError:  # the trial's process has ended
+        has_to_leave = True
+    if has_to_leave:
+        _let_sigterm_end()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _let_sigterm_end() -> None:
+    """Have SIGTERM end this process: the script, or one that it has forked."""
+    if signal.getsignal(signal.SIGTERM) is _look_for_leave:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _send(path: str, line: bytes) -> None:

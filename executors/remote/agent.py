@@ -220,7 +220,7 @@ class Agent:
         self._lease_file = place.work / f".lease-{os.getpid()}-{secrets.token_hex(4)}"
         self._lease = Lease.create(self._lease_file, config["lease"])
         slots: dict[int, Slot] = {}
-        setup = {**config["setup"], "fenced": True}
+        setup = {**config["setup"], "fenced": True, "saves": True}
         how = (config["start"] or default_start(), self._grace, self._lease_file)
         self._workers = LocalWorkers(target, slots, place.trials, setup, *how)
         self._workers.launch()

@@ -56,7 +56,7 @@ class PlannedCurves(SurrogateBase):
         self.levels, self.values, self.seconds = levels, values, seconds
         self.resources = tuple(levels.tolist())
         self.max_resource = self.resources[-1]
-        self.rows: int = len(values)
+        self.rows = len(values)
 
     def evaluate(self, configurations: Floats | Ints, levels: Floats) -> tuple[Floats, Floats]:
         """Return values and seconds of rows, shapes (n, m)."""
@@ -197,7 +197,8 @@ def _noted(result: Result, curves: PlannedCurves, scenario: Scenario, counts: bo
     chosen = result.curves.configurations()[incumbents["trial"].to_numpy()].tolist()
     regrets = np.array([curves.regret(row) for row in (None, *chosen)])
     times = np.concatenate([[0.0], incumbents["time"].to_numpy()])
-    again = began[curves.rows] if len(began) > curves.rows else math.inf
+    known = len(curves.values)
+    again = began[known] if len(began) > known else math.inf
     return Outcome(numbers, times, regrets, float(again), started, completed)
 
 

@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hbsim.surrogates.table import Table
 
 LEAST: Final = 10  # curves
+Kind: TypeAlias = Literal["table", "study", "log"]
 RANKED: Final = 5  # the fewest complete curves for a rank correlation
 Z80: Final = 1.2815515655446004  # the normal quantile of 0.9
 
@@ -86,6 +87,8 @@ class Pilot:
     ----------
     source : str
         The folder, file or name.
+    kind : "table", "study" or "log"
+        A table of curves, the folder of a study, or what another tool logged.
     metric : str
         The metric that decides.
     mode : "max" or "min"
@@ -108,6 +111,7 @@ class Pilot:
     """
 
     source: str
+    kind: Kind
     metric: str
     mode: Mode
     levels: Floats
@@ -202,9 +206,10 @@ def read_pilot(
     SurrogateError
         The source cannot be read.
     """
-    shown = os.fspath(source) if isinstance(source, str | os.PathLike) else type(source).__name__
+    named = next((getattr(source, name) for name in ("folder", "source") if hasattr(source, name)), None)
+    shown = os.fspath(source if isinstance(source, str | os.PathLike) else named or type(source).__name__)
     try:
-        table, failed = _table(source, unit_seconds, metric, mode)
+        table, failed, kind = _table(source, unit_seconds, metric, mode)
     except (ParameterError, SurrogateError) as error:
         raise _about_pilot(error, shown) from None
     levels = np.array(table.resources, dtype=np.float64)
@@ -231,6 +236,7 @@ def read_pilot(
     keep = there
     return Pilot(
         source=shown,
+        kind=kind,
         metric=table.metric,
         mode=table.mode,
         levels=levels,
@@ -261,7 +267,8 @@ def _clock(levels: Floats, seconds: Floats, ends: Ints) -> Floats:
 def _time_to(known: Floats, clock: Floats, levels: Floats) -> Floats:
     """Return the time to levels on a clock: straight between known ones, beyond them at the mean pace."""
     within = np.interp(levels, np.concatenate([[0.0], known]), np.concatenate([[0.0], clock]))
-    return np.where(levels > known[-1], clock[-1] * levels / known[-1], within)
+    times: Floats = np.where(levels > known[-1], clock[-1] * levels / known[-1], within)
+    return times
 
 
 def _about_pilot(error: ParameterError | SurrogateError, shown: str) -> HbsimError:
@@ -277,34 +284,35 @@ def _about_pilot(error: ParameterError | SurrogateError, shown: str) -> HbsimErr
 
 def _table(
     source: Any, unit_seconds: float | None, metric: str | None, mode: Mode | None
-) -> tuple[Table, NDArray[np.bool_]]:
-    """Return the curves of a source, and which of its runs failed."""
+) -> tuple[Table, NDArray[np.bool_], Kind]:
+    """Return the curves of a source, which of its runs failed, and the kind of the source."""
     from hbsim.study.folder import StudyFolder
     from hbsim.study.result import RunResult, load
     from hbsim.surrogates import load as load_curves
     from hbsim.surrogates.table import SUFFIXES, Table
 
     if isinstance(source, RunResult):
-        return _of_study(source, metric, mode)
+        return *_of_study(source, metric, mode), "study"
     if isinstance(source, str | os.PathLike):
         path = Path(os.path.expanduser(os.fspath(source)))
         if path.is_dir() and StudyFolder(path).holds_study:
-            return _of_study(load(path), metric, mode)
+            return *_of_study(load(path), metric, mode), "study"
         if path.is_dir() or (path.is_file() and not _is_table(path)):
-            return _imported(path, unit_seconds, metric, mode)
+            table = _imported(path, unit_seconds, metric, mode)
+            return table, np.zeros(len(table.ends), dtype=bool), "log"
         if not path.is_file() and path.suffix in SUFFIXES:
             raise ParameterError("pilot", os.fspath(source), "there is no such file")
         source = str(path) if path.is_file() else os.fspath(source)
     given: dict[str, Any] = {"metric": metric, "mode": mode}
     if isinstance(source, str) and Path(source).suffix in SUFFIXES:
         given["censored"] = "extrapolate"
-        table: Surrogate = _timed(source, given, unit_seconds)
+        found: Surrogate = _timed(source, given, unit_seconds)
     else:
-        table = load_curves(source, **{name: value for name, value in given.items() if value is not None})
-    if not isinstance(table, Table):
+        found = load_curves(source, **{name: value for name, value in given.items() if value is not None})
+    if not isinstance(found, Table):
         rule = "must be recorded curves: a study's folder, a file, or what another tool logged"
-        raise ParameterError("pilot", str(getattr(table, "name", source)), rule)
-    return table, np.zeros(len(table.ends), dtype=bool)
+        raise ParameterError("pilot", str(getattr(found, "name", source)), rule)
+    return found, np.zeros(len(found.ends), dtype=bool), "table"
 
 
 def _is_table(path: Path) -> bool:
@@ -354,9 +362,7 @@ def _of_study(study: Any, metric: str | None, mode: Mode | None) -> tuple[Table,
     return table, np.array([trial in failed for trial in named], dtype=bool)
 
 
-def _imported(
-    path: Path, unit_seconds: float | None, metric: str | None, mode: Mode | None
-) -> tuple[Table, NDArray[np.bool_]]:
+def _imported(path: Path, unit_seconds: float | None, metric: str | None, mode: Mode | None) -> Table:
     from hbsim.surrogates.importing import import_runs
     from hbsim.surrogates.table import Table
 
@@ -369,4 +375,4 @@ def _imported(
         table = _timed(str(file), {"censored": "extrapolate"}, unit_seconds)
     assert isinstance(table, Table)
     table.name = table.source = str(path)
-    return table, np.zeros(len(table.ends), dtype=bool)
+    return table

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from hbsim.planning.pilot import Correlation
 
 SURE: Final = 0.9  # the probability from which on another variant is better, or worse
-AVOIDED: Final = 0.5  # and from which difference on it is one to avoid
+AVOIDED: Final = 0.5  # and from which difference on it is one to avoid,
+LEANS: Final = 0.1  # or leans worse
 FAR: Final = 1.5  # a regret that is far off
 MOST: Final = 5.0  # the most that a regret counts
 LEAST_UNIT: Final = 0.02  # of the worst configuration's regret: where all variants find much the same
@@ -142,7 +143,8 @@ def _judge(
         return "better"
     if difference > 2 * error and max(better) <= 1 - SURE and difference >= AVOIDED:
         return "avoid"
-    return "leans worse" if better[0] <= 1 - SURE else "not told apart"
+    leans = better[0] <= 1 - SURE and difference >= LEANS
+    return "leans worse" if leans else "not told apart"
 
 
 def recommended(standings: Sequence[Standing], chances: Sequence[float]) -> int:

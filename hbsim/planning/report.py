@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
@@ -40,7 +41,7 @@ def ranged(found: Range, unit: str = "") -> str:
 def counted(found: Range) -> str:
     """Return a median and an interval of whole numbers."""
     low, high = math.ceil(found.low - 1e-9), math.floor(found.high + 1e-9)
-    return ranged(Range(max(0, low), found.median, high))
+    return ranged(Range(max(0, low), round(found.median), high))
 
 
 def shares(found: Range) -> str:
@@ -237,35 +238,35 @@ def advice(plan: Plan) -> list[str]:
         lines.append(
             f"In your pilot ranks at level {first.level:g} say little of those at the end (correlation "
             f"{first.value:.2f}, {first.low:.2f} to {first.high:.2f}); at level {found.level:g} they do "
-            f"({found.value:.2f}, {found.low:.2f} to {found.high:.2f}). Try grace_period={found.level:g}; to "
-            f"test it: {compare_command(plan, found.level)}"
+            f"({found.value:.2f}, {found.low:.2f} to {found.high:.2f}). Try grace_period={found.level:g}. To "
+            "test it:"
         )
+        lines += commands_to_test(plan)
     elif plan.pilot is not None and not plan.correlations:
         lines.append("The pilot has too few complete curves to say whether early ranks mislead.")
     return lines
 
 
-def compare_command(plan: Plan, grace_period: float) -> str:
-    """Return the command that tests another grace period on the pilot's curves."""
-    import os
-    import shlex
-
-    pilot, setting = plan.pilot, plan.setting
-    assert pilot is not None
-    source = pilot.source
-    max_t = min(setting.max_t, float(pilot.levels[-1]))
+def commands_to_test(plan: Plan) -> list[str]:
+    """Return the commands that test the grace period to try on the pilot's curves; none without one."""
+    pilot, setting, found = plan.pilot, plan.setting, plan.grace_to_try
+    if pilot is None or found is None:
+        return []
+    curves, commands = pilot.source, []
+    of_metric = ["--metric", pilot.metric, "--mode", pilot.mode]
+    if pilot.kind != "table":
+        curves = "curves.parquet"
+        makes = ["record", "--from"] if pilot.kind == "study" else ["surrogates", "import"]
+        commands.append(shlex.join(["hbsim", *makes, pilot.source, *of_metric, "--out", curves]))
     words = ["hbsim", "compare", "--variant", "promotion"]
-    words += ["--variant", f"promotion,grace_period={grace_period:g}", "--max-t", f"{max_t:g}"]
+    words += ["--variant", f"promotion,grace_period={found.level:g}"]
+    words += ["--max-t", f"{min(setting.max_t, float(pilot.levels[-1])):g}"]
     words += ["--workers", str(setting.cluster.workers)]
-    words += ["--max-full-runs", f"{max(1.0, setting.max_time / setting.full_run):.3g}"]
-    if os.path.isfile(source) or not os.path.exists(source):
-        words += ["--surrogate", source, "--replace"]
-        if (pilot.ends < len(pilot.levels)).any():
-            words += ["--censored", "extrapolate"]
-        return shlex.join(words)
-    return shlex.join([*words, "--surrogate", "FILE.parquet", "--replace"]) + (
-        f", with the pilot's curves in FILE.parquet: hbsim.load({source!r}).export('FILE.parquet')"
-    )
+    full_runs = setting.horizon * max(setting.cluster.speeds) / setting.full_run
+    words += ["--max-full-runs", f"{full_runs:.3g}", "--surrogate", curves, *of_metric, "--replace"]
+    if (pilot.ends < len(pilot.levels)).any():
+        words += ["--censored", "extrapolate"]
+    return [*commands, shlex.join(words)]
 
 
 def unknown(plan: Plan) -> list[str]:
@@ -310,6 +311,7 @@ def as_dict(plan: Plan) -> dict[str, object]:
         "recommended": plan.recommended.label,
         "avoid": [one.variant for one in plan.standings if one.judgement == "avoid"],
         "grace_period_to_try": None if found is None else found.level,
+        "test": commands_to_test(plan),
         "run": plan.run_options(),
         "said": [*headline(plan), *advice(plan), *unknown(plan)],
     }

@@ -184,6 +184,7 @@ def make_workers(
         "metric": options.metric,
         "constants": options.constants,
         "counts": counts,
+        "saves": True,
         "keeps_best": None if options.keep == "none" else mode,
     }
     workers, resource, start, grace = options.workers, options.resource, options.start, options.grace

@@ -182,6 +182,7 @@ def test_queued_configurations_come_first(tmp_path: Path) -> None:
         ("lr", {"lr": [0.1, 0.2], "kind": "a"}),
         ("task", "lr=0.5"),
         ("task", SimpleNamespace(args=[])),
+        ("task", SimpleNamespace(fn=says_done, args={"config": {"lr": 0.5, "kind": "a"}})),
     ],
 )
 def test_a_bad_configuration_is_not_queued(field: str, task: object, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.task_curves import RECORDINGS
 from hbsim.core.space import arguments
 from hbsim.executors.training_function import load_target, make_target
+from hbsim.source import load_module
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -61,18 +62,17 @@ def test_learns_by_its_seed_and_reports_what_is_packed(recorded):
 
 
 def test_boosting_reports_what_scikit_learn_predicts():
-    sklearn = pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn", reason="the example boosts with it")
     from sklearn.ensemble import GradientBoostingClassifier
     from sklearn.metrics import log_loss
 
-    assert sklearn
-    train = load_target(make_target(f"{EXAMPLES / 'boosting.py'}:train_fn"))
-    images, labels = train.__globals__["DATA"][1]
+    example = load_module("_boosting_example", EXAMPLES / "boosting.py")
+    train, (images, labels) = example.train_fn, example.DATA[1]
     chosen = {"learning_rate": 0.3, "max_depth": 2, "subsample": 0.5, "max_features": 0.2}
     last = reports_of(train, chosen, seed=3, epochs=4)[-1]
     options = {name: value for name, value in arguments(train, chosen).items() if name != "seed"}
     model = GradientBoostingClassifier(n_estimators=4, random_state=3, **options)
-    model.fit(*train.__globals__["DATA"][0])
+    model.fit(*example.DATA[0])
     chances = model.predict_proba(images)
     assert last["val_log_loss"] == pytest.approx(log_loss(labels, chances))
     assert last["val_error"] == pytest.approx(float((model.predict(images) != labels).mean()))

@@ -15,8 +15,11 @@ from hbsim.errors import ParameterError, SurrogateError
 from hbsim.planning import plan as plans
 from hbsim.planning.pilot import Pilot, read_pilot
 from hbsim.planning.recommend import grace_to_try
+from tests.cli.conftest import call
 from tests.planning.test_forecast import planned, task_of
 from tests.profile import examples
+
+__all__ = ["call"]
 
 
 def pilot_of(rates, diverged=0, values=None):
@@ -26,6 +29,7 @@ def pilot_of(rates, diverged=0, values=None):
     lost = np.arange(n) < diverged
     return Pilot(
         source="pilot",
+        kind="table",
         metric="accuracy",
         mode="max",
         levels=levels,
@@ -187,3 +191,17 @@ def test_a_pilot_narrows_the_forecast(tmp_path, monkeypatch):
     assert made.correlations[0].value == pytest.approx(1.0)
     options = made.run_options()
     assert (options["metric"], options["mode"], options["max_time"]) == ("accuracy", "max", 60.0)
+
+
+def test_a_plan_names_the_later_start_and_the_command_that_tests_it(tmp_path, monkeypatch, call):
+    monkeypatch.setattr(plans, "WORK_WITH_PILOT", 1.0)
+    epoch = pl.col("epoch")
+    value = pl.when(epoch == 1).then(-pl.col("trial")).otherwise(pl.col("trial")) * 1.0
+    path = write(tmp_path / "pilot.csv", 24, accuracy=value)
+    made = planned(pilot=path, unit_seconds=None, budget="300s", metric="accuracy", mode="max")
+    assert made.grace_to_try is not None
+    (command,) = made.as_dict()["test"]
+    assert "grace_period=3" in command
+    words = command.split()[1:]
+    ran = call(*words, "--seeds", "3", "--jobs", "1", "--json")
+    assert ran.code == 0, ran.err

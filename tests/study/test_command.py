@@ -234,7 +234,12 @@ def test_what_is_wrong_with_a_command_is_said_before_the_study(text, rule):
     assert not Path("exp").exists()
 
 
-def test_other_errors_of_a_command():
+def test_other_errors_of_a_command(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "")
+        with pytest.raises(ParameterError) as caught:
+            study(hbsim.Command("python train.py --lr {lr}", {"lr": LR}))
+    assert caught.value.rule == f"there is no executable python on the PATH; hbsim itself runs with {PYTHON}"
     with pytest.raises(ParameterError, match="two parameters would be HBSIM_PARAM_A_B"):
         hbsim.Command("x", {"a.b": LR, "a_b": LR})
     for pattern, rule in (("(", "is no regular expression"), ("epoch=.*", "must have a named group")):
@@ -270,14 +275,16 @@ text = f"{sys.executable} train.py --lr {{lr}} --epochs {{max_t}}"
 command = hbsim.Command(text, {"lr": hbsim.Real(0.1, 1.0)})
 scheduler = hbsim.make_scheduler("fifo", max_t=300, num_trials=1)
 try:
-    hbsim.run(command, scheduler, workers=1, resume="resume" in sys.argv, progress="none")
+    keep = "none" if "none" in sys.argv else "best"
+    hbsim.run(command, scheduler, workers=1, resume="resume" in sys.argv, progress="none", keep=keep)
 except Interrupted:
     print("interrupted")
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
 def test_an_interrupted_study_goes_on_from_the_checkpoint_folder(number, wait_for):
+    """SIGTERM comes to all processes, the script first, as where a machine is shut down."""
     slow = SCRIPT.replace("import hbsim", "import hbsim\nimport os, time").replace(
         "start =", "print(os.getpid())\nstart ="
     )
@@ -286,14 +293,18 @@ def test_an_interrupted_study_goes_on_from_the_checkpoint_folder(number, wait_fo
     )
     Path("train.py").write_text(slow)
     Path("study.py").write_text(STUDY)
-    first = subprocess.Popen([PYTHON, "study.py"], stdout=subprocess.PIPE, text=True)
+    keep = "best" if number == signal.SIGKILL else "none"  # no states of best reports, only that of the end
+    first = subprocess.Popen([PYTHON, "study.py", keep], stdout=subprocess.PIPE, text=True)
     saved = Path("exp/trials/000000/files/checkpoint/epoch")
     wait_for(lambda: saved.exists() and saved.read_text() not in ("", "1", "2", "3"))
-    first.send_signal(number)
+    family = [*psutil.Process(first.pid).children(recursive=True)[::-1], first]
+    for process in family if number == signal.SIGTERM else [first]:
+        process.send_signal(number)
     out, _ = first.communicate()
-    assert out == ("interrupted\n" if number == signal.SIGINT else "")
+    assert out == ("" if number == signal.SIGKILL else "interrupted\n")
     pid = int(log().splitlines()[0])
     wait_for(lambda: not psutil.pid_exists(pid))
+    reached = int(hbsim.load("exp").reports["resource"].max())
     words = [PYTHON, "study.py", "resume"]
     fast = {**os.environ, "FAST": "1"}
     done = subprocess.run(words, env=fast, capture_output=True, text=True, check=True)
@@ -301,7 +312,10 @@ def test_an_interrupted_study_goes_on_from_the_checkpoint_folder(number, wait_fo
     starts = [line for line in log().splitlines() if line.startswith("from")]
     assert starts[0] == "from 0, kind plain"
     assert starts[1] != starts[0]
-    assert hbsim.load("exp").trials["status"].to_list() == ["completed"]
+    assert number == signal.SIGKILL or starts[1] == f"from {reached}, kind plain"  # it was saved there
+    result = hbsim.load("exp")
+    assert result.trials["status"].to_list() == ["completed"]
+    assert result.failures.is_empty()
 
 
 def test_numbers_of_any_library_are_reported(capsys):
