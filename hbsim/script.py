@@ -44,7 +44,8 @@ def report(**metrics: object) -> None:
     """
     given = {name: _plain(value) for name, value in metrics.items()}
     path, (rank, size) = os.environ.get(REPORTS), rank_and_size()
-    _hold_sigterm()
+    if size == 1:  # else a launcher ends ranks by SIGTERM, where another one has failed
+        _hold_sigterm()
     if path is None:
         if not rank:
             print(" ".join(f"{name}={_shown(value)}" for name, value in given.items()), flush=True)
