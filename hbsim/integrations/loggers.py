@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import ClassVar, Final
 
@@ -51,8 +52,12 @@ class TrialLogger(Callback):
         return self.study.began + time
 
     def config(self, trial: TrialInfo) -> dict[str, bool | int | float | str]:
-        """Return a trial's configuration in plain values; others are text."""
-        values = {name: plain_value(value) for name, value in trial.config.items()}
+        """Return a trial's configuration in plain values."""
+        return self.plain(trial.config)
+
+    def plain(self, values: Mapping[str, object]) -> dict[str, bool | int | float | str]:
+        """Return values by name as plain ones; others are text."""
+        values = {name: plain_value(value) for name, value in values.items()}
         return {n: v if isinstance(v, bool | int | float | str) else repr(v) for n, v in values.items()}
 
     def run_name(self, trial: TrialInfo) -> str:

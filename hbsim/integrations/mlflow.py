@@ -23,7 +23,8 @@ class MLflowCallback(TrialLogger):
 
     A run has the trial's configuration as parameters, each report with the resource as step (in thousandths
     if resources are not whole), and the tags ``hbsim.study``, ``hbsim.trial``, ``hbsim.status``, why the
-    trial ended, and ``hbsim.failure``. A trial that goes on goes on in its run.
+    trial ended, and ``hbsim.failure``. Values that the training function reports to have changed are in tags
+    ``hbsim.changed/NAME``. A trial that goes on goes on in its run.
 
     Parameters
     ----------
@@ -91,6 +92,8 @@ class MLflowCallback(TrialLogger):
         run = self._run(trial, time)
         self._log(run)
         self._client.set_tag(run, "hbsim.status", status)
+        for name, value in self.plain(trial.changes).items():
+            self._client.set_tag(run, f"hbsim.changed/{ODD.sub('_', name)}", str(value))
         self._client.set_terminated(run, STATUSES.get(status, "FINISHED"), self._when(time))
         self._open.discard(trial.number)
 

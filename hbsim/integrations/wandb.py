@@ -16,8 +16,9 @@ class WandbCallback(TrialLogger):
     """A callback that logs each trial as a run of Weights & Biases.
 
     A run has the trial's configuration; each report, with the resource under its own name as the axis of all
-    metrics; and in its summary ``hbsim/status``, why the trial ended, and ``hbsim/best``. The runs of a study
-    are a group. A trial that goes on goes on in its run.
+    metrics; and in its summary ``hbsim/status``, why the trial ended, and ``hbsim/best``. Values that the
+    training function reports to have changed replace those of the configuration. The runs of a study are a
+    group. A trial that goes on goes on in its run.
 
     What is not given here is as in the variables that W&B knows: ``WANDB_PROJECT``, ``WANDB_ENTITY``,
     ``WANDB_MODE`` (``offline`` writes files, for ``wandb sync``), ``WANDB_DIR`` (by default the study's
@@ -78,6 +79,8 @@ class WandbCallback(TrialLogger):
         """Add the status and the best value to the summary, and finish the run."""
         run = self._run(trial)
         run.summary["hbsim/status"] = status
+        if trial.changes:
+            run.config.update(self.plain(trial.changes), allow_val_change=True)
         if trial.best == trial.best:
             run.summary["hbsim/best"] = trial.best
         del self._runs[trial.number]

@@ -396,8 +396,12 @@ def prepare(
     seed: int = 0,
     tasks: Sequence[Task] | None = None,
     most: int = MOST_STUDIES,
+    around: bool = False,
 ) -> Preparation:
-    """Check the arguments of `plan`, and read the pilot; `tasks` replaces the library, `most` its limit."""
+    """Check the arguments of `plan`, and read the pilot; `tasks` replaces the library, `most` its limit.
+
+    With `around`, and without `what_if`, half and twice the workers are forecast too.
+    """
     from hbsim.planning.library import library
 
     checks = {**declared(SchedulerOptions), **declared(PlanOptions)}
@@ -425,4 +429,6 @@ def prepare(
         for money in wanted.get("budget", [setting.budget])
         for count in wanted.get("workers", [cluster.workers])
     ]
-    return Preparation(setting, found, others if wanted else [], seed, tasks or library(), most)
+    if not wanted:
+        others = setting.around() if around else []
+    return Preparation(setting, found, others, seed, tasks or library(), most)

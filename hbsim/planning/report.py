@@ -41,7 +41,7 @@ def ranged(found: Range, unit: str = "") -> str:
 def counted(found: Range) -> str:
     """Return a median and an interval of whole numbers."""
     low, high = math.ceil(found.low - 1e-9), math.floor(found.high + 1e-9)
-    return ranged(Range(max(0, low), found.median, high))
+    return ranged(Range(max(0, low), round(found.median), high))
 
 
 def shares(found: Range) -> str:

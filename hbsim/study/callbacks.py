@@ -33,6 +33,7 @@ from hbsim.runner.records import (
     ProcessEnded,
     Record,
     SessionEnded,
+    ValuesChanged,
 )
 from hbsim.study.folder import StudyFolder
 from hbsim.study.spec import StudySpec, StudyState
@@ -88,6 +89,9 @@ class TrialInfo:
         Its bracket.
     config : dict
         Its configuration, without parameters that are not active.
+    changes : dict
+        The present values of hyperparameters and constants that the training function reported with others
+        than it was given, such as a smaller batch.
     folder : Path
         Its folder, with its log and its checkpoint.
     attempt : int
@@ -106,6 +110,7 @@ class TrialInfo:
     attempt: int = 0
     reached: float = -1.0
     best: float = nan
+    changes: dict[str, object] = field(default_factory=dict)
 
 
 class Callback:
@@ -205,6 +210,7 @@ class CallbackCalls:
         self._points: list[list[float]] = []
         self._reached: dict[int, float] = {}  # of trials that have not started in this session
         self._bests: dict[int, float] = {}
+        self._changes: dict[int, dict[str, tuple[Any, Any]]] = {}
         self._trials: dict[int, TrialInfo] = {}  # without those that are over
         self._jobs: dict[int, JobBegun] = {}
         self._waiting: dict[int, JobBegun] = {}  # jobs whose trial's last process has not ended, by trial
@@ -216,6 +222,7 @@ class CallbackCalls:
         for trial, status in enumerate(statuses):
             self._count(trial, status)
         _, self._bests, self._reached = state.reported()
+        self._changes = {trial: state.changed(trial) for trial in state.changes}
         self._points = list(state.points)
         self._study.best = state.best
 
@@ -239,16 +246,14 @@ class CallbackCalls:
             trial, retried = self._trials[self._jobs[record.job].trial], record.verdict is Verdict.RETRY
             self._emit("on_failure", trial, record.kind, record.reason, record.verdict, record.time)
             self._decided[record.job] = "interrupted" if retried else "failed"
+        elif isinstance(record, ValuesChanged):
+            _change(self._trials[self._jobs[record.job].trial], record.values)
         elif isinstance(record, JobReturned):
             self._decided[record.job] = "completed"
         elif isinstance(record, ProcessEnded):
             self._end(record.job, record.time)
         elif isinstance(record, SessionEnded):
-            for waiting in self._waiting.values():
-                del self._jobs[waiting.job]
-            self._waiting.clear()
-            for job in list(self._jobs):
-                self._end(job, record.time)
+            self._end_all(record.time)
 
     def _emit(self, name: str, *arguments: object) -> None:
         if not self.silent and name in self._written:
@@ -278,6 +283,7 @@ class CallbackCalls:
             trial = TrialInfo(number, record.bracket, config, trial_folder(self._trials_folder, number))
             trial.reached = self._reached.pop(number, trial.reached)
             trial.best = self._bests.pop(number, nan)
+            _change(trial, self._changes.pop(number, {}))
             self._trials[number] = trial
         trial.attempt = record.attempt
         self._count(number, "running")
@@ -305,6 +311,13 @@ class CallbackCalls:
         if record.verdict in OF_VERDICT:
             self._decided[record.job] = OF_VERDICT[record.verdict]
 
+    def _end_all(self, time: float) -> None:
+        for waiting in self._waiting.values():
+            del self._jobs[waiting.job]
+        self._waiting.clear()
+        for job in list(self._jobs):
+            self._end(job, time)
+
     def _end(self, job: int, time: float) -> None:
         begun = self._jobs.pop(job)
         if self._waiting.get(begun.trial) is begun:
@@ -317,6 +330,14 @@ class CallbackCalls:
             del self._trials[begun.trial]
         elif begun.trial in self._waiting:
             self._start(self._waiting.pop(begun.trial))
+
+
+def _change(trial: TrialInfo, values: Mapping[str, tuple[Any, Any]]) -> None:
+    """Note the present values of what a trial changes, and forget those that are as given again."""
+    for name, (given, now) in values.items():
+        trial.changes.pop(name, None)
+        if now != given:
+            trial.changes[name] = now
 
 
 # In the process of the study

@@ -50,6 +50,9 @@ def study(tmp_path_factory):
     made = Made(folder / "exp", num_trials=TRIALS, retries=1, max_t=3)
     broken = {(2, 1), (3, 2)}  # trials, and the epoch in which they fail
     made.play(2, lambda trial, epoch: (trial * 7 % 11 + epoch) / 40, lambda *where: where in broken)
+    change = {"e": "change", "t": 0.0, "job": 0, "resource": 1.0, "values": {"lr": [1e-4, 0.25]}}
+    first = next(place for place, one in enumerate(made.records) if one["e"] in ("rows", "reach"))
+    made.records.insert(first, {**change, "t": made.records[first]["t"]})
     result = made.result()
     (folder / "exp" / "callbacks").mkdir()
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/runs.db", "WANDB_MODE": "offline"}
@@ -102,6 +105,7 @@ def test_what_mlflow_has_is_imported_as_what_the_study_has(study, tmp_path):
     assert [status for *_, status in runs] == [
         "FAILED" if status == "failed" else "FINISHED" for status in statuses(study).values()
     ]
+    assert [tags[run].get("hbsim.changed/lr") for run, *_ in runs] == ["0.25"] + [None] * (TRIALS - 1)
     assert {tags[run].get("hbsim.failure") for run, *_ in runs} == {None, "error: ValueError: no"}
     order = {run: place for place, (run, *_) in enumerate(runs)}
     found.sort(key=lambda row: (order[row[0]], row[3]))
@@ -138,7 +142,7 @@ def messages(data):
 def test_what_wandb_has_is_imported_as_what_the_study_has(study, tmp_path):
     from wandb.proto.wandb_internal_pb2 import Record
 
-    history, configs, summaries, groups, exits = [], {}, {}, set(), {}
+    history, configs, changed, summaries, groups, exits = [], {}, {}, {}, set(), {}
     for file in sorted(
         study.folder.glob("wandb/offline-run-*/run-*.wandb"), key=lambda file: file.stat().st_mtime
     ):
@@ -148,6 +152,9 @@ def test_what_wandb_has_is_imported_as_what_the_study_has(study, tmp_path):
             if record.HasField("run"):
                 groups.add((record.run.run_id, record.run.project, record.run.run_group))
                 configs[run] = {one.key: json.loads(one.value_json) for one in record.run.config.update}
+            elif record.HasField("config"):
+                for one in record.config.update:
+                    changed.setdefault(run, {})[one.key] = json.loads(one.value_json)
             elif record.HasField("summary"):
                 values = {one.key: json.loads(one.value_json) for one in record.summary.update if one.key}
                 summaries.setdefault(run, {}).update(values)
@@ -164,6 +171,7 @@ def test_what_wandb_has_is_imported_as_what_the_study_has(study, tmp_path):
     }
     bests = {trials[run]: one.get("hbsim/best") for run, one in summaries.items()}
     assert bests == dict(study.trials.select("trial", "best").rows())
+    assert {run: values["lr"] for run, values in changed.items() if "lr" in values} == {"exp-0": 0.25}
     assert all(row["_step"] == row["epoch"] for row in history)
     assert len({(row["run_id"], row["epoch"]) for row in history}) == len(history)  # nothing is written twice
     history.sort(key=lambda row: (trials[row["run_id"]], row["epoch"]))

@@ -21,13 +21,14 @@ class Told(hbsim.Callback):
             file.write(json.dumps(words) + "\n")
 
     def on_study_start(self, study):
-        self.study = study
+        self.study, self.changes = study, []
         self.tell("study", study.resumed)
 
     def on_trial_start(self, trial, time):
         self.tell("start", trial.number, trial.attempt, trial.config, time)
 
     def on_report(self, trial, resource, metrics, time):
+        self.changes.append(dict(trial.changes))
         new_best = self.study.best is not None and self.study.best.time == time
         self.tell("report", trial.number, resource, metrics, time, trial.reached, new_best)
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def ran(tmp_path_factory):
     here = Here()
     scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=8, retries=1)
     there = [Told(str(folder / "told.jsonl")), Exits()]
-    with warnings.catch_warnings(record=True) as caught:
+    with chdir(folder), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = hbsim.run(
             TRAIN,
@@ -178,15 +179,25 @@ def test_what_is_known_is_taken_over_when_a_study_goes_on(tmp_path):
     made.gone(jobs[0], 1.0)
     made.rows(jobs[1], [(0.5, 0.7)], 1.0)
     here = Here()
+    made.write("change", job=jobs[1], resource=1, values={"batch": [32, 16], "act": ["relu", "relu"]})
     observer = observed(made, here, resumed=True)
     made.write("resume")
     described = {"bracket": 0, "start": 0, "stop": 1, "attempt": 0}
     made.write("restart", 2.0, worker=0, was=jobs[1], job=3, trial=1, **described)
-    made.rows(3, [(0.5, 0.6), (0.75, 0.8)], 3.0)
+    made.rows(3, [(0.5, 0.6)], 3.0)
+    made.write("change", job=3, resource=0.75, values={"lr": [0.1, 0.5]})
+    made.rows(3, [(0.75, 0.8)], 3.0)
+    made.write("change", job=3, resource=0.8, values={"batch": [32, 32]})
+    made.rows(3, [(0.8, 0.8)], 3.0)
     observer.close()
     reports = [words for words in here.calls if words[0] == "report"]
-    assert [(*words[1:3], *words[-2:]) for words in reports] == [(1, 0.5, 0.5, False), (1, 0.75, 0.5, True)]
+    assert [(*words[1:3], *words[-2:]) for words in reports] == [
+        (1, 0.5, 0.5, False),
+        (1, 0.75, 0.5, True),
+        (1, 0.8, 0.75, True),
+    ]
     assert here.calls[0] == ["study", True]
+    assert here.changes == [{"batch": 16}, {"batch": 16, "lr": 0.5}, {"lr": 0.5}]
     assert here.study.counts == {"running": 2, "paused": 1, "stopped": 0, "completed": 0, "failed": 0}
 
 
@@ -328,7 +339,7 @@ def test_after_kill_9_each_event_is_told_once(tmp_path):
     after = random.Random(os.getpid()).randrange(5, 40)
     for resume in (False, True):
         words = [sys.executable, "-c", CODE, str(folder), str(resume)]
-        process = subprocess.Popen(words, cwd=Path(__file__).parents[2])
+        process = subprocess.Popen(words, cwd=tmp_path)
         if not resume:
             wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") > after, "no records")
             process.send_signal(signal.SIGKILL)
