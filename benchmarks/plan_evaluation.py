@@ -43,7 +43,7 @@ class Where:
     workers: int
     full_runs: float
     variants: int = 99
-    studies: int = 30
+    studies: int = 40
 
     def prepare(self, tasks: Sequence[Task], pilot: Table | None = None, seed: int = 0) -> Preparation:
         """Return a plan that is not carried out yet."""

@@ -60,6 +60,7 @@ class HyperbandManager:
         whole = all(
             exact(*pair).denominator == 1 for pair in (("max_t", max_t), ("grace_period", grace_period))
         )
+        more: dict[str, Any] = {"keep_size_ratios": True} if keep_size_ratios else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", HbsimWarning)  # brackets beyond what fits, as in AutoTorch
             core = make_scheduler(
@@ -71,7 +72,7 @@ class HyperbandManager:
                 resource_type="int" if whole else "float",
                 mode=mode,
                 seed=seed,
-                **({"keep_size_ratios": True} if keep_size_ratios else {}),
+                **more,
             )
         self._time_attr, self._reward_attr = time_attr, reward_attr
         self._core: Scheduler = core

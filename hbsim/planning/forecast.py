@@ -103,7 +103,7 @@ def planned(task: Task, levels: Floats, unit_seconds: float, pilot: Pilot | None
         rows = draw.rows(np.isfinite(values[:, -1]), random)
         values, seconds = values[rows], seconds[rows]
         values[draw.onsets(len(rows), random)[:, None] <= levels / levels[-1]] = np.nan
-        seconds = draw.unit_seconds(seconds[:, -1], random)[:, None] * pilot.time_to(levels)
+        seconds = draw.unit_seconds(seconds[:, -1], random)[:, None] * draw.time_to(levels)
     return PlannedCurves(task.name, task.mode, levels, values, seconds)
 
 

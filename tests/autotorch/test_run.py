@@ -200,6 +200,15 @@ def test_nothing_to_resume_begins_anew(tmp_path: Path) -> None:
     assert scheduler.result.summary()["trials"] == 4
 
 
+def test_a_folder_of_autotorch_is_moved(tmp_path: Path) -> None:
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "checkpoint.ag").write_bytes(b"a pickle")
+    scheduler = hyperband(tmp_path / "exp", num_trials=1)
+    with pytest.warns(HbsimWarning, match=r"exp\.1"):
+        scheduler.run()
+    assert (tmp_path / "exp.1" / "checkpoint.ag").read_bytes() == b"a pickle"
+
+
 def test_the_folder_of_a_running_study_is_not_moved(tmp_path: Path) -> None:
     folder = tmp_path / "exp"
     hyperband(folder).run()
