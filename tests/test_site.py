@@ -83,7 +83,7 @@ BROKEN = {
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_leads_nowhere_fails(what: str, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    for name in ("zensical.toml", "docs/defaults.py", "docs/iframe-worker.js"):
+    for name in ("zensical.toml", "docs/defaults.py", "docs/iframe-worker.js", "docs/site.css"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "hbsim").symlink_to(ROOT / "hbsim")
     (tmp_path / "docs" / "nav.yml").write_text("nav:\n  - README.md\n  - docs/*\n")
