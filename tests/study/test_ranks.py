@@ -279,6 +279,32 @@ def test_a_rank_takes_part_in_each_save_of_its_report(ranks):
     assert saved == [0, 1]
 
 
+def test_a_save_of_the_next_report_is_not_one_of_this(ranks):
+    ours, other = ranks
+    ours.begin(3.0)
+    floats = other._floats
+
+    class Between:
+        """The floats, between the first two reads of which rank 0 goes on to its next report."""
+
+        reads = 0
+
+        def __getitem__(self, index):
+            number = floats[index]
+            self.reads += 1
+            if self.reads == 1:
+                ours.answer()
+                ours.begin(4.0)
+                ours.save()
+            return number
+
+    other._floats = Between()
+    try:
+        assert other.follow(3.0, lambda: pytest.fail("that save is of the next report"))
+    finally:
+        other._floats = floats
+
+
 def test_a_rank_does_not_wait_for_rank_0_that_has_gone(ranks):
     ours, other = ranks
     pid = os.fork()
