@@ -82,6 +82,7 @@ ROOMS: Final = (
         ("hbsim/planning", "plans"),
         ("hbsim/validation", "the simulator checked"),
         ("hbsim/autotorch", "AutoTorch's classes"),
+        ("hbsim/integrations", "training libraries"),
     ),
     (("hbsim/study", "what you call: run, simulate, record, load, show"),),
     (("hbsim/simulation", "simulated time"), ("executors", "real processes, here and on other machines")),

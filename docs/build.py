@@ -32,7 +32,7 @@ def files_of_the_site(root: Path) -> set[Path]:
     left = [root / "README.md", *(path for path in (root / "docs").rglob("*") if path.is_file())]
     while left:
         path = left.pop()
-        if path in found or "__pycache__" in path.parts:
+        if path in found or (path.suffix in (".py", ".pyc") and path.is_relative_to(root / "docs")):
             continue
         found.add(path)
         if path.suffix == ".md":

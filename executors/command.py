@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hbsim import ranks
 from hbsim.core.space import Space, args
 from hbsim.errors import ParameterError, nearest
 from hbsim.executors import processes
@@ -176,6 +177,7 @@ class Command:
         with Pipes() as pipes:
             environment = {**_DEFAULTS, **os.environ, **variables, CHECKPOINTS: str(folder)}
             environment |= {REPORTS: pipes.path(pipes.into), ANSWERS: pipes.path(pipes.answers)}
+            environment |= {ranks.VARIABLE: pipes.ranks.path, ranks.TIME_ATTR: reporter.time_attr}
             script = Script(self._start(texts, environment, pipes), pipes, reporter, self._pattern)
             reporter.on_pause(lambda: script.state(folder))
             try:

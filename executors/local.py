@@ -212,7 +212,7 @@ class LocalWorkers:
         self._say = say
         self._lease = lease
         self._train, self._start, self._grace = dict(train), start, grace
-        self._slots, self._trials, self._setup = slots, trials, dict(setup)
+        self._slots, self._trials, self._setup = slots, trials, {**setup, "grace": grace}
         if lease is not None:
             self._setup["lease"] = str(lease)
         self._children: dict[int, JobProcess] = {}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import inf, nan
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 LINUX: Final = sys.platform == "linux"
 _PDEATHSIG: Final = 1
@@ -199,8 +199,8 @@ class Lease:
 
     Parameters
     ----------
-    path : Path
-        A file that `create` has made.
+    path : Path or int
+        A file that `create` has made; or its descriptor, which this object keeps.
 
     Raises
     ------
@@ -208,9 +208,14 @@ class Lease:
         The file cannot be opened.
     """
 
-    def __init__(self, path: os.PathLike[str] | str) -> None:
-        with open(path, "r+b") as file:
-            self._until = memoryview(mmap.mmap(file.fileno(), _SIZE)).cast("d")
+    def __init__(self, path: os.PathLike[str] | str | int) -> None:
+        self._descriptor = path if isinstance(path, int) else os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._until = memoryview(mmap.mmap(self._descriptor, _SIZE)).cast("d")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from multiprocessing.reduction import DupFd
+
+        return _received, (DupFd(self._descriptor),)
 
     @classmethod
     def create(cls, path: os.PathLike[str] | str, seconds: float) -> Lease:
@@ -241,6 +246,10 @@ class Lease:
     def expired(self) -> bool:
         """Return whether the lease is over."""
         return not lease_clock() < self._until[0]
+
+
+def _received(passed: Any) -> Lease:
+    return Lease(passed.detach())
 
 
 def tells_of_memory(text: str) -> bool:

@@ -16,7 +16,9 @@ import numpy as np
 from hbsim.errors import ParameterError, ProtocolError
 from hbsim.executors import checkpoint
 from hbsim.executors.checkpoint import is_overtaken
+from hbsim.executors.rank_failure import watch, watch_later
 from hbsim.executors.trial_session import TrialEnd, TrialSession, leave_process
+from hbsim.ranks import rank_and_size
 
 FREE: Final = 5.0  # seconds of a job that saving best states may take, whatever it has trained
 SHARE: Final = 0.1  # of its training time, beside these
@@ -31,6 +33,9 @@ class Reporter:
 
     Between milestones a call returns at once. At a milestone it returns when the trial may go on, and raises
     `TrialEnd`, which leaves the function, if the trial has to end.
+
+    A function that trains in several processes passes its reporter on to them. Rank 0 reports; each other
+    rank may make the same calls, and leaves where rank 0 leaves.
 
     Parameters
     ----------
@@ -77,14 +82,30 @@ class Reporter:
         self._now = self._given | earlier  # the values that were reported last
         self._changed: dict[str, object] = {}  # by this report
         self._folder = Path(setup["folder"]).absolute()  # the function may change the working directory
-        self._allowed = self._may_save if setup.get("fenced") else None
+        self._fenced = bool(setup.get("fenced"))
         self._owner = (os.getpid(), threading.get_ident())
+        self._ranks, self._rank = session.ranks, 0
+        self._is_watched = False  # whether this process says how it ends
         self._on_pause: Callable[[], object] | None = None
         self._best = BestStates(setup.get("keeps_best"), task.get("best"))
         self._skipped = False  # whether a best state was not saved, since that took too long before
         self._unreported: int | None = None  # the number of a checkpoint that may be ahead of the reports
+        session.trial = self.trial
         session.pause = self._pause
         session.returned = self._returned
+
+    def __getstate__(self) -> dict[str, Any]:
+        from multiprocessing.context import get_spawning_popen
+
+        if get_spawning_popen() is None:
+            raise TypeError("a reporter can only be passed to a process that multiprocessing starts")
+        return {**vars(self), "_owner": (0, 0), "_on_pause": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._session.pause = self._pause
+        watch_later(self._ranks)
+        self._is_watched = True
 
     @property
     def milestone(self) -> float | None:
@@ -93,6 +114,16 @@ class Reporter:
         if stop == math.inf:
             return None
         return int(stop) if stop == int(stop) else stop
+
+    @property
+    def time_attr(self) -> str:
+        """The name of the resource in reports."""
+        return self._time
+
+    @property
+    def rank(self) -> int:
+        """The rank of this process, from PyTorch's process group or the launcher's variables; 0 reports."""
+        return self._rank if os.getpid() == self._owner[0] else rank_and_size()[0]
 
     @property
     def folder(self) -> Path:
@@ -112,21 +143,29 @@ class Reporter:
             out. ``done=True`` says that this is the trial's last report; without the metric that decides,
             the call is no report, and only says that the previous one was the last. A hyperparameter or a
             constant that has another value than it was given, as in ``batch_size=16``, is a change that the
-            function has made: the study keeps it, and shows it beside the configuration.
+            function has made: the study keeps it, and shows it beside the configuration. In
+            another rank than 0 only the resource matters: the call returns when rank 0's report of it has
+            been answered.
 
         Raises
         ------
         ValueError
             The resource went back.
         ProtocolError
-            The call came from another process or thread than the function's, or after ``done=True``.
+            The call came from another thread than the function's, from a second process of rank 0, or after
+            ``done=True``.
         TrialEnd
             The trial was paused or stopped, or the study cannot use the report. Do not catch it.
         """
         self._session.check()
-        if (os.getpid(), threading.get_ident()) != self._owner:
-            rule = "reports from the process and the thread in which the function was called"
-            raise ProtocolError(self.trial, "a report from elsewhere", rule)
+        owner = (os.getpid(), threading.get_ident())
+        if owner != self._owner:
+            self._join(owner)
+        if self._rank:
+            self._follow(report)
+            return
+        if self._ranks.reporter not in (0, owner[0]):
+            self._session.take_back()
         if self._done:
             raise ProtocolError(self.trial, "a report after done=True", "none: that was the last")
         self._done = take_done(report)
@@ -134,6 +173,7 @@ class Reporter:
         if self._done and not says:
             return
         resource = self._resource(report)
+        self._ranks.begin(resource)
         if self._unreported is not None:
             self._check_unreported(resource)
         metrics = self._metrics(report)
@@ -144,9 +184,12 @@ class Reporter:
             self._session.report(resource, metrics, changed)
         else:
             self._session.report(resource, metrics)
+        self._ranks.answer()
 
     def save(self, obj: object) -> None:
         """Make a checkpoint of `obj`; it replaces the previous one atomically.
+
+        In another rank than 0 this does nothing.
 
         Parameters
         ----------
@@ -161,8 +204,11 @@ class Reporter:
         OutputError
             The checkpoint cannot be written. The previous one still exists.
         """
-        with self._session.measure("save"):
-            self._save(obj, self._best.saved())
+        if os.getpid() != self._owner[0]:
+            self._join((os.getpid(), threading.get_ident()))
+        if not self._rank:
+            with self._session.measure("save"):
+                self._save(obj, self._best.saved())
 
     def load(self) -> Any:
         """Return the object that the trial saved last, also in an earlier job; None if it saved nothing.
@@ -218,6 +264,9 @@ class Reporter:
         ``"none"``. In a job that may take 5 seconds and a tenth of the training time: a report is skipped if
         one more save, as long as the last one, would exceed that. What the function returns is saved, unless
         it is None. May be used as a decorator.
+
+        Where other ranks make the same reports, what they have registered is called at the same time, so that
+        it may use collective operations; what rank 0 returns is saved.
         """
         if not callable(function):
             raise ParameterError("on_pause", function, "must be a function without arguments")
@@ -226,8 +275,34 @@ class Reporter:
 
     def _returned(self) -> None:
         """Restart the function if it made no report after a checkpoint that may be ahead of the reports."""
-        if self._unreported is not None:
+        if self._unreported is not None and not self._ranks.reporter:
             self._check_unreported(math.inf)
+
+    def _join(self, owner: tuple[int, int]) -> None:
+        """Become the reporter of a process that the function has started."""
+        if owner[0] == self._owner[0]:
+            rule = "reports from the thread in which the function was called"
+            raise ProtocolError(self.trial, "a report from elsewhere", rule)
+        rank, size = rank_and_size()
+        self._session.join(rank, size, self._is_watched or watch(self._ranks))
+        self._owner, self._rank = owner, rank
+
+    def _follow(self, report: dict[str, object]) -> None:
+        """Wait for the answer to rank 0's report of the same resource; it may have to end the trial."""
+        take_done(report)
+        if self._time in report:
+            resource = _number(report[self._time])
+        else:
+            resource = max(self._session.last, self._counted) + 1.0 if self._counts and report else None
+        self._session.follow(-math.inf if resource is None else resource, self._take_part)
+
+    def _take_part(self) -> None:
+        """Call what saves, for what rank 0 saves."""
+        if self._on_pause is not None:
+            try:
+                self._on_pause()
+            except Exception as error:  # what counts is what rank 0 saves
+                _say(f"rank {self._rank} did not save its part: {type(error).__name__}: {error}")
 
     def _check_unreported(self, resource: float) -> None:
         """Restart the function if it loaded a checkpoint past a milestone that was never reported."""
@@ -254,6 +329,7 @@ class Reporter:
         before = time.monotonic()  # this counts as training, as what the function itself writes does
         try:
             if self._on_pause is not None:
+                self._ranks.save()
                 obj = self._on_pause()
                 if obj is not None:
                     self._save(obj, best.report, session.reports + 1, resource)
@@ -266,6 +342,7 @@ class Reporter:
 
     def _pause(self) -> None:
         if self._on_pause is not None:
+            self._ranks.save()
             with self._session.measure("save"):
                 obj = self._on_pause()
                 if obj is not None:
@@ -288,7 +365,7 @@ class Reporter:
                 reports=session.reports if reports is None else reports,
                 resource=last if resource is None else resource,
                 best=best,
-                allowed=self._allowed,
+                allowed=self._may_save if self._fenced else None,
             )
         except ParameterError as error:  # it would be the same for every trial
             session.fatal(error.field, error.value, error.rule, "checkpoint")

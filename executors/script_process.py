@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.core.types import FailureKind
 from hbsim.executors import processes
+from hbsim.ranks import Ranks
 from hbsim.script import GO_ON, LEAVE, WAITS
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ _CHUNK: Final = 1 << 16
 _LOOK: Final = 0.02  # seconds between two looks at processes that nothing announces
 _HOLD: Final = 0.5  # seconds within which a signal stops processes
 _SHARE: Final = 0.9  # of the grace: the trial's process has to end within it, too
+# The rank that failed first, and what is known of it, in torchrun's summary.
+_TORCHRUN: Final = re.compile(r"Root Cause.*?\n  rank +: (\d+) .*?\n  traceback : (.*?)\n", re.DOTALL)
+_KILLED: Final = re.compile(r"^rank \d+: Signal \d+ \(SIG(KILL|TERM)\)")
+_ERROR: Final = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)$", re.MULTILINE)
 _LINES: Final = 40  # of stderr that may tell why a script has failed
 _SIGNALLED: Final = 128  # a shell's exit status is this much more than the signal that ended its command
 
@@ -54,11 +59,14 @@ class Pipes:
         The two ends of the pipe for reports; the second one is only kept open.
     answers, out : int
         The two ends of the pipe for answers; the first one is only kept open.
+    ranks : Ranks
+        The memory that the script's processes share.
     """
 
     def __init__(self) -> None:
         self.reports, self.into = os.pipe()
         self.answers, self.out = os.pipe()
+        self.ranks = Ranks()
 
     def __enter__(self) -> Pipes:
         return self
@@ -66,11 +74,12 @@ class Pipes:
     def __exit__(self, *error: object) -> None:
         for descriptor in (self.reports, self.into, self.answers, self.out):
             os.close(descriptor)
+        self.ranks.close()
 
     @property
     def inherited(self) -> tuple[int, ...]:
         """The descriptors that the script has to inherit, so that it can open them."""
-        return () if processes.LINUX else (self.into, self.answers)
+        return () if processes.LINUX else (self.into, self.answers, self.ranks.descriptor)
 
     def path(self, descriptor: int) -> str:
         """Return the path by which another process can open an end."""
@@ -120,15 +129,18 @@ class Script:
     def _failure(self, status: int) -> ScriptFailed:
         """Return why the script has failed, by its status and what it has printed on stderr."""
         what = f"killed by {_signal_name(-status)}" if status < 0 else f"exit status {status}"
-        lines = self._last.decode("utf-8", "replace").strip().splitlines()[-_LINES:]
+        text = self._last.decode("utf-8", "replace")
+        words = _last_words(text)
+        lines = [*text.strip().splitlines()[-_LINES:], words]
         of_memory = next((line for line in reversed(lines) if processes.tells_of_memory(line)), None)
         if of_memory is not None:  # not always the last line: launchers and loggers print after it
             return ScriptFailed(f"{what}: {of_memory.strip()[:300]}", "oom")
         number = -status if status < 0 else status - _SIGNALLED
         if number == signal.SIGKILL and self._oom.happened():
             return ScriptFailed(f"{what}: the system ran out of memory", "oom")
-        reason = f"{what}: {lines[-1].strip()[:300]}" if lines else what
-        return ScriptFailed(reason, "lost" if number in (signal.SIGKILL, signal.SIGTERM) else "error")
+        reason = f"{what}: {words[:300]}" if words else what
+        was_killed = number in (signal.SIGKILL, signal.SIGTERM) or _KILLED.search(words)
+        return ScriptFailed(reason, "lost" if was_killed else "error")
 
     def state(self, folder: Path) -> Path | None:
         """Return the script's checkpoint folder to be copied, None if it is empty.
@@ -157,6 +169,8 @@ class Script:
             self._release()
             deadline = time.monotonic() + share
             while not (ended := self._has_ended()) and time.monotonic() < deadline:
+                if step is not _terminate_group and self._ranks_have_left():
+                    break  # others may wait for them, or a launcher may start them again
                 self._look(_LOOK)
             if ended:
                 break
@@ -187,6 +201,11 @@ class Script:
 
     def _has_ended(self) -> bool:
         return self._process.poll() is not None and not processes.descendants(os.getpid())
+
+    def _ranks_have_left(self) -> bool:
+        """Return whether the ranks that make reports have left and ended."""
+        ranks = self._pipes.ranks
+        return ranks.are_several and bool(ranks.left) and not ranks.run()
 
     @contextmanager
     def _announced(self) -> Iterator[float]:
@@ -251,6 +270,19 @@ class Script:
         return lines
 
 
+def _last_words(text: str) -> str:
+    """Return the line of stderr that says best why a script has failed: the last, or that of a rank."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    if not (found := _TORCHRUN.search(text)):
+        return lines[-1] if lines else ""
+    rank, traceback = found.groups()
+    prefix = f"[rank{rank}]: "  # as PyTorch prints tracebacks of ranks
+    own = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
+    if not own and "SIG" not in traceback:
+        own = _ERROR.findall(text[: found.start()])[:1]
+    return f"rank {rank}: {own[-1] if own else traceback}"
+
+
 def _report(line: bytes) -> dict[str, Any]:
     try:
         report = json.loads(line)
@@ -276,14 +308,15 @@ def _signal_name(number: int) -> str:
 
 
 def _terminate_group() -> None:
-    """Send SIGTERM to the script and all that it started in its group, but not to this process."""
+    """Send SIGTERM to the script and all that it started, also in other sessions, but not to this process."""
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    leads, me = os.getpgrp() == os.getpid(), os.getpid()
     try:
-        if os.getpgrp() == os.getpid():
-            processes.kill_group(os.getpid(), signal.SIGTERM)
-        else:
-            for pid in processes.descendants(os.getpid()):
-                processes.kill(pid, signal.SIGTERM)
+        elsewhere = processes.descendants(me) - (processes.in_session({me}) if leads else set())
+        if leads:
+            processes.kill_group(me, signal.SIGTERM)
+        for pid in elsewhere:
+            processes.kill(pid, signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -24,6 +24,7 @@ from typing import Any
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimError, ParameterError, nearest
 from hbsim.executors.command import Command
+from hbsim.ranks import VARIABLE
 from hbsim.source import source_spec
 
 _loading = False
@@ -62,9 +63,15 @@ def stop_if_loading() -> None:
     ------
     DefinitionsOnly
         If a file is being executed for its definitions.
+    ParameterError
+        If the file is executed again for another rank of a trial.
     """
     if _loading:
         raise DefinitionsOnly
+    if VARIABLE in os.environ:
+        from hbsim.executors.rank_failure import refuse_rank
+
+        refuse_rank()
 
 
 @contextmanager

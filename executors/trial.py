@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import inf
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -24,6 +23,7 @@ from hbsim.core.space import Args, arguments, space_of
 from hbsim.errors import ParameterError
 from hbsim.executors import processes
 from hbsim.executors.processes import Lease
+from hbsim.executors.rank_failure import failure, reason_of, text_of
 from hbsim.executors.reporter import Reporter
 from hbsim.executors.script_process import ScriptFailed
 from hbsim.executors.trial_session import (
@@ -34,8 +34,11 @@ from hbsim.executors.trial_session import (
     leave_process,
     write_out,
 )
+from hbsim.ranks import VARIABLE, begin_trial
 
-_FOLDER = Path(__file__).parent
+_LOOK = 0.01  # seconds between two looks at the ranks' processes
+_SHARE = 0.45  # of the grace: for ranks that leave
+_SOON = 0.2  # seconds after which ranks are looked at where the function does not end
 _CLASSES = ("OutOfMemoryError", "ResourceExhaustedError")  # of PyTorch and CuPy, and of TensorFlow
 
 
@@ -76,10 +79,16 @@ def _run(
 ) -> int:
     milestone = inf if task["stop"] is None else task["stop"]
     session = TrialSession(channel, milestone, _lease(setup, channel), bool(setup.get("saves")))
-    owner = os.getpid()
-    with _sigterm(session):
-        error = _call(function, task, setup, session, started)
+    owner, patience = os.getpid(), _SHARE * float(setup.get("grace", 0.0))
+    begin_trial()
+    os.environ[VARIABLE] = session.ranks.path
+    with _sigterm(session, patience):
+        error = _call(function, task, setup, session, started, patience)
+        if session.left and session.ranks.reporter:
+            error = None  # it says that ranks, which had to leave, have ended
         kind, reason = (None, "") if error is None else _failure(error)
+        if session.end_reason in ("returned", "failed") and (of_rank := failure(session.ranks, error)):
+            kind, reason = of_rank
         if error is not None and kind is not None:
             _print_traceback(error)
         if os.getpid() != owner:  # a process that the function has forked: it reports no end of the trial
@@ -87,7 +96,7 @@ def _run(
         write_out()  # the log is whole before the end is reported
         session.finish(kind, reason)
         if session.left or kind is not None:
-            _end_group()
+            _end_ranks(session, patience)
     return 0 if session.left or (kind is None and session.end_reason != "fatal") else 1
 
 
@@ -109,6 +118,7 @@ def _call(
     setup: Mapping[str, Any],
     session: TrialSession,
     started: float,
+    patience: float,
 ) -> BaseException | None:
     """Call the function; return the error that ended it."""
     while True:
@@ -125,6 +135,8 @@ def _call(
         except ControllerGone:
             raise
         except TrialEnd:
+            if session.end_reason == "again" and not session.is_rank:
+                _end_ranks(session, patience)
             if not session.reopen():
                 return None
         except BaseException as error:  # every error is reported
@@ -167,10 +179,16 @@ def _arguments(
 
 
 @contextmanager
-def _sigterm(session: TrialSession) -> Iterator[None]:
-    """Make SIGTERM end the function by `TrialEnd`; it ends processes that the function forks as usual."""
+def _sigterm(session: TrialSession, patience: float) -> Iterator[None]:
+    """Make SIGTERM end the function by `TrialEnd`; it ends processes that the function forks as usual.
+
+    Where rank 0 has sent the signal, ranks that do not leave are ended, even if the function waits for them.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
+        if session.ranks.left:
+            signal.signal(signal.SIGALRM, lambda number, frame: _end_ranks(session, patience))
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
         session.terminate()
 
     def forked() -> None:
@@ -185,8 +203,16 @@ def _sigterm(session: TrialSession) -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
-def _end_group() -> None:
-    """Send SIGTERM to processes that the function has left: waiting for them would block the worker."""
+def _end_ranks(session: TrialSession, patience: float) -> None:
+    """Send SIGTERM to processes that the function has left: waiting for them would block the worker.
+
+    Ranks that leave the function have some seconds to end. The others may hang in a collective operation.
+    """
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    deadline = time.monotonic() + patience
+    waits = session.ranks.left not in ("", "failed")
+    while waits and session.ranks.run() and time.monotonic() < deadline:
+        time.sleep(_LOOK)
     if os.getpgrp() == os.getpid():  # only the trial's own group; this process ignores the signal
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch raises an error where a worker has died
         processes.kill_group(os.getpid(), signal.SIGTERM)
@@ -200,42 +226,22 @@ def _failure(error: BaseException) -> tuple[str | None, str]:
         return "error", _exit_status(error)
     if isinstance(error, ScriptFailed):
         return error.kind, str(error)
-    return ("oom" if _is_out_of_memory(error) else "error"), _reason(error)
+    return ("oom" if _is_out_of_memory(error) else "error"), reason_of(error)
 
 
 def _exit_status(error: SystemExit) -> str:
-    return f"exit status {error.code}" if isinstance(error.code, int) else f"exit status 1: {_text(error)}"
+    return f"exit status {error.code}" if isinstance(error.code, int) else f"exit status 1: {text_of(error)}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error, or the one that caused it, is a lack of memory: of the host, or of a GPU."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    if isinstance(error, RuntimeError) and processes.tells_of_memory(_text(error)):
+    if isinstance(error, RuntimeError) and processes.tells_of_memory(text_of(error)):
         return True  # of PyTorch and JAX, which have no class of their own for all cases
     if any(kind.__name__ in _CLASSES for kind in type(error).__mro__):
         return True
     return error.__cause__ is not None and _is_out_of_memory(error.__cause__)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the error and the innermost line outside of the reporter, in one line."""
-    text = _text(error)
-    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    with suppress(Exception):
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if Path(frame.filename).parent != _FOLDER]
-        frame = (own or frames)[-1]
-        reason += f" ({Path(frame.filename).name}:{frame.lineno})"
-    return reason
-
-
-def _text(error: BaseException) -> str:
-    """Return the first line of the error's text, or a substitute if it has no text."""
-    try:
-        return str(error).strip().partition("\n")[0][:300]
-    except BaseException:  # its __str__ is the user's
-        return "its text cannot be shown"
 
 
 def _print_traceback(error: BaseException) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -14,9 +15,12 @@ from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any, Final, NoReturn, TypeAlias
 
+from hbsim.errors import ProtocolError
+from hbsim.executors import processes
 from hbsim.executors.json_lines import LineReader
 from hbsim.executors.processes import Lease
 from hbsim.executors.report_ring import ReportRing
+from hbsim.ranks import STATUS, Ranks, is_running
 
 _CHUNK: Final = 256 * 1024
 _LOOK: Final = 0.005  # seconds between two checks of a full ring
@@ -26,6 +30,8 @@ Report: TypeAlias = tuple[float, float, float, dict[str, float | None], bool, di
 _INTERVAL = 0.05  # seconds between two checks for orders of the controller
 _RAISES = 3  # how often a function may catch `TrialEnd`
 _LEFT = ("pause", "stop", "terminated")
+_SECONDS: Final = ("load", "save", "wait")
+_ONE: Final = "reports of one process, that of rank 0: torch.distributed or the variable RANK says which"
 
 
 class ControllerGone(ConnectionError):
@@ -38,6 +44,8 @@ def do_nothing() -> None:
 
 class TrialChannel:
     """A channel to the controller: lines over a socket, and the ring of reports.
+
+    `multiprocessing` passes it on to processes that it starts; one of them may use it at a time.
 
     A signal handler may raise an exception at any point of the training code. In this class that would tear
     lines, so the handler raises nothing while `busy` is set; `check` raises the exception later.
@@ -62,11 +70,17 @@ class TrialChannel:
         connection.set_inheritable(False)
         self._connection = connection
         self._ring = ring
+        self._descriptor = -1  # of the ring
         self._unsent = bytearray()
         self._reader = LineReader()
         self._messages: deque[dict[str, Any]] = deque()
         self.busy = False
         self.check: Callable[[], None] = do_nothing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from multiprocessing.reduction import DupFd
+
+        return _received, (self._connection, DupFd(self._descriptor), list(self._messages))
 
     @property
     def killed(self) -> bool:
@@ -89,8 +103,8 @@ class TrialChannel:
             if not data:
                 raise ControllerGone("end of file")
             for descriptor in descriptors:
-                self._ring = ReportRing(descriptor)
-                os.close(descriptor)  # the memory stays
+                self._ring, self._descriptor = ReportRing(descriptor), descriptor
+                os.set_inheritable(descriptor, False)
             self._messages += self._reader.messages(data)
         return self._messages.popleft()
 
@@ -200,11 +214,27 @@ class TrialChannel:
             raise ControllerGone("the controller has closed the line")
 
 
+def _received(connection: socket.socket, ring: Any, messages: list[dict[str, Any]]) -> TrialChannel:
+    descriptor = ring.detach()
+    channel = TrialChannel(connection, ReportRing(descriptor))
+    channel._descriptor = descriptor
+    channel._messages += messages
+    return channel
+
+
 class TrialEnd(BaseException):
     """Raised in the training function when the trial has to end; do not catch it.
 
     No `Exception`, so that ``except Exception`` does not catch it. ``finally`` blocks run.
     """
+
+
+class RankEnd(TrialEnd, SystemExit):
+    """A `TrialEnd` in a process that the training function has started: without a traceback it ends that."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.code = STATUS
 
 
 def leave_process(code: int) -> NoReturn:
@@ -234,6 +264,8 @@ class TrialSession:
     saves : bool
         Whether SIGTERM makes the function pause at its next report, unless the controller has sent the
         signal: then the host is being shut down, and all its processes get the signal.
+    ranks : Ranks, optional
+        The memory that the trial's processes share; by default new memory.
 
     Attributes
     ----------
@@ -246,20 +278,34 @@ class TrialSession:
     seconds : dict
         The seconds without training: ``load``, ``save``, ``wait``.
     end_reason : str or None
-        Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``, ``again``; ``returned``
-        if it ended by itself.
+        Why the function has to end: ``stop``, ``pause``, ``terminated``, ``fatal``, ``again``, ``failed``
+        where a rank has failed; ``returned`` if it ended by itself.
     pause : callable
         Called before the function leaves for a pause.
     returned : callable
         Called when the function has returned.
+    ranks : Ranks
+        The memory that the trial's processes share.
+    is_rank : bool
+        Whether this is a process that the training function has started.
+    trial : int
+        The trial's number, for errors.
     """
 
     def __init__(
-        self, channel: TrialChannel, milestone: float, lease: Lease | None = None, saves: bool = False
+        self,
+        channel: TrialChannel,
+        milestone: float,
+        lease: Lease | None = None,
+        saves: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
         self._channel = channel
         self._lease = lease
         self._saves, self._asked = saves, False
+        self.ranks = Ranks() if ranks is None else ranks
+        self.is_rank = False
+        self.trial = 0
         self.milestone = milestone
         self.last = -inf
         self.reports = 0
@@ -273,6 +319,13 @@ class TrialSession:
         self._raised = 0
         self._problem = ""
         channel.check = self.check
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "pause": do_nothing, "returned": do_nothing}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._channel.check = self.check
 
     @property
     def left(self) -> bool:
@@ -289,6 +342,34 @@ class TrialSession:
         if self._lease is not None and self._lease.expired():
             print("hbsim: the lease of this trial is over; its process ends here", file=sys.stderr)
             leave_process(1)
+
+    def join(self, rank: int, size: int, is_watched: bool) -> None:
+        """Continue the session in this process, which the training function has started.
+
+        Raises
+        ------
+        ProtocolError
+            Another process of this rank runs.
+        """
+        other = self.ranks.register(rank, size, is_watched)
+        if other is not None:
+            raise ProtocolError(self.trial, f"reports of two processes, {other} and {os.getpid()}", _ONE)
+        self.is_rank = True
+        self._adopt()
+
+    def take_back(self) -> None:
+        """Continue the session in the trial's process, after one that the function has started.
+
+        Raises
+        ------
+        ProtocolError
+            That process still runs.
+        """
+        other = self.ranks.reporter
+        if is_running(other):
+            raise ProtocolError(self.trial, f"reports of two processes, {other} and {os.getpid()}", _ONE)
+        self._adopt()
+        self.ranks.release()
 
     def begin(self) -> None:
         """Record that the function is called now."""
@@ -314,6 +395,9 @@ class TrialSession:
         TrialEnd
             The function has to end.
         """
+        if self.is_rank and self.ranks.left:
+            self.end_reason = self.ranks.left
+            self._raise_end()
         now = time.monotonic()
         trained = now - self._begun - self._lost
         waits = resource >= self.milestone
@@ -321,6 +405,8 @@ class TrialSession:
         # Counted before it is sent: if a signal then makes the trial save, the checkpoint counts this report.
         self.last = resource
         self.reports += 1
+        if self.is_rank:
+            self._publish()
         if not self._channel.report(report):
             self._wait_for_room(report)
         if self.reports == 1:
@@ -349,16 +435,21 @@ class TrialSession:
 
     def reopen(self) -> bool:
         """Return whether the function is to be called again after `close`; if so, reset the session."""
-        if self.end_reason != "again":
+        if self.end_reason != "again" or self.is_rank:
             return False
+        self.ranks.clear()
         self.end_reason, self._problem, self._raised = None, "", 0
         self._channel.check = self.check
         return True
 
     def terminate(self) -> None:
         """Leave the function as soon as that tears no line; the handler of SIGTERM calls this."""
-        if self._saves and not self._channel.killed:
+        if self.ranks.left:  # a rank, in a process that the function has started, has sent the signal
+            if self._follow_rank() and not self._channel.busy:
+                self._raise_end()
+        elif self._saves and not self._channel.killed:
             self._asked = True
+            self.ranks.ask()
         elif self.end_reason is None:
             self.end_reason = "terminated"
             if not self._channel.busy:
@@ -367,6 +458,7 @@ class TrialSession:
     def close(self) -> None:
         """Send only the end from now on, and raise nothing any more."""
         self._channel.check = do_nothing
+        self._follow_rank()
         self.end_reason = self.end_reason or "returned"
 
     def finish(self, kind: str | None, reason: str) -> None:
@@ -418,7 +510,7 @@ class TrialSession:
     def _follow_order(self, wait: bool) -> None:
         """Follow the controller's next order, if there is one; with `wait`, wait for it."""
         self.check_lease()
-        if self._asked:
+        if self._asked or self.ranks.asked:
             self._leave("pause")
         try:
             with self.measure("wait"):
@@ -442,8 +534,63 @@ class TrialSession:
                 self._channel.send({"saved": True})  # the function takes no more time from now on
         self._raise_end()
 
+    def follow(self, resource: float, save: Callable[[], object]) -> None:
+        """Wait in another rank until rank 0's report of a resource is answered; see `Ranks.follow`.
+
+        Raises
+        ------
+        TrialEnd
+            The trial has to end.
+        """
+        self.last = max(self.last, resource)
+        if not self.ranks.follow(resource, save):
+            self.end_reason = self.ranks.left
+            self._raise_end()
+
+    def _publish(self) -> None:
+        """Let other processes of the trial continue the session."""
+        seconds = (self.seconds[name] for name in _SECONDS)
+        self.ranks.state = (1.0, self.last, self.milestone, self.reports, self._lost, *seconds)
+
+    def _adopt(self) -> None:
+        """Continue the session as another process of the trial has published it."""
+        published, last, milestone, reports, lost, *seconds = self.ranks.state[: 5 + len(_SECONDS)]
+        if published:
+            self.last, self.milestone, self.reports, self._lost = last, milestone, int(reports), lost
+            self.seconds.update(zip(_SECONDS, seconds, strict=True))
+
+    def _follow_rank(self) -> bool:
+        """Leave for the reason of a rank that is another process; return whether there is one."""
+        if self.is_rank:
+            return False
+        if self.ranks.reporter:
+            self._adopt()
+        if not self.ranks.left or self.end_reason is not None:
+            return False
+        self.end_reason = self.ranks.left
+        self._problem = self.ranks.problem if self.end_reason != "failed" else ""
+        return True
+
+    def _tell_ranks(self) -> None:
+        """Have the other processes of the trial leave, too."""
+        if self.is_rank and self.ranks.reporter != os.getpid():
+            return
+        if self.is_rank:
+            self._publish()
+        if self.ranks.left:
+            return
+        self.ranks.leave(self.end_reason or "", self._problem)
+        if self.is_rank:
+            processes.kill(self.ranks.trial_process, signal.SIGTERM)
+
     def _raise_end(self) -> NoReturn:
         self._raised += 1
+        if self._raised == 1:
+            self._tell_ranks()
+        if self.is_rank:
+            if self._raised > _RAISES:
+                leave_process(STATUS)
+            raise RankEnd(self._problem or f"told to leave: {self.end_reason}")
         if self._raised > _RAISES:
             print("hbsim: the function caught TrialEnd and went on; its process ends here", file=sys.stderr)
             self._finish_and_leave()

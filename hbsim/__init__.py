@@ -93,6 +93,8 @@ _MODULES: Final = {
     "compare": "hbsim.bench.comparison",
     "done": "hbsim.autotorch.tasks",
     "func": "hbsim.core.space",
+    "get_cpu_count": "hbsim.autotorch.tasks",  # names of AutoTorch
+    "get_gpu_count": "hbsim.autotorch.tasks",
     "load": "hbsim.study.result",
     "load_sweep": "hbsim.bench.comparison",
     "make_scheduler": "hbsim.core",

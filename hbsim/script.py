@@ -6,9 +6,13 @@ import json
 import os
 import signal
 import threading
+from functools import cache
+from math import inf
 from pathlib import Path
 from types import FrameType
 from typing import Final
+
+from hbsim.ranks import STATUS, TIME_ATTR, Ranks, rank_and_size
 
 REPORTS: Final = "HBSIM_REPORTS"  # the environment variable with the path that takes reports
 ANSWERS: Final = "HBSIM_ANSWERS"  # with the path from which the study's answers come
@@ -16,7 +20,6 @@ CHECKPOINTS: Final = "HBSIM_CHECKPOINT_DIR"
 WAITS: Final = "hbsim_waits"  # the name in a report that asks for an answer
 GO_ON: Final = b"+"
 LEAVE: Final = b"-"
-_STATUS: Final = 143  # of a process that SIGTERM has ended
 _ALONE: Final = "checkpoints"
 _waiting: Final[set[str]] = set()  # the path of the report whose answer is waited for
 
@@ -25,7 +28,8 @@ def report(**metrics: object) -> None:
     """Report metrics from a script: ``hbsim.report(epoch=3, accuracy=0.91)``.
 
     In a study the trial's process gets the report, and this returns when the script may go on. Without a
-    study this prints a line.
+    study this prints a line. Where the script trains in several processes, rank 0 reports. Each other rank
+    may make the same calls: they return, or end the script, as that of rank 0 does.
 
     Parameters
     ----------
@@ -39,11 +43,51 @@ def report(**metrics: object) -> None:
         The trial was paused or stopped: the script has to end. Its exit status is that of SIGTERM.
     """
     given = {name: _plain(value) for name, value in metrics.items()}
-    path = os.environ.get(REPORTS)
+    path, (rank, size) = os.environ.get(REPORTS), rank_and_size()
     _hold_sigterm()
     if path is None:
-        print(" ".join(f"{name}={_shown(value)}" for name, value in given.items()), flush=True)
+        if not rank:
+            print(" ".join(f"{name}={_shown(value)}" for name, value in given.items()), flush=True)
         return
+    ranks = _ranks()
+    if ranks is None:
+        goes_on = not rank and _is_answered(path, given)
+    else:
+        ranks.register(rank, size)
+        goes_on = _follow(ranks, given) if rank else _lead(ranks, path, given)
+    if not goes_on:
+        raise SystemExit(STATUS)
+
+
+def _lead(ranks: Ranks, path: str, given: dict[str, object]) -> bool:
+    """Report, and let the other ranks know the answer; return whether the script goes on."""
+    ranks.begin(_resource(ranks, given))
+    if _is_answered(path, given):
+        ranks.answer()
+        return True
+    ranks.leave("stop")
+    return False
+
+
+def _follow(ranks: Ranks, given: dict[str, object]) -> bool:
+    """Wait for the answer to rank 0's report; return whether the script goes on."""
+    return ranks.follow(_resource(ranks, given), lambda: None)
+
+
+def _resource(ranks: Ranks, given: dict[str, object]) -> float:
+    """Return the resource of a report; the count of reports where it has none."""
+    ranks.reports += 1
+    resource = given.get(os.environ.get(TIME_ATTR, ""), ranks.reports)
+    return resource if isinstance(resource, int | float) else inf
+
+
+@cache
+def _ranks() -> Ranks | None:
+    return Ranks.of_script()
+
+
+def _is_answered(path: str, given: dict[str, object]) -> bool:
+    """Send a report, and wait for the answer; return whether the script goes on."""
     line = json.dumps({**given, WAITS: True}).encode() + b"\n"
     _waiting.add(path)
     try:
@@ -54,11 +98,10 @@ def report(**metrics: object) -> None:
         finally:
             os.close(answers)
     except OSError:  # the trial's process has ended
-        answer = LEAVE
+        return False
     finally:
         _waiting.discard(path)
-    if answer != GO_ON:
-        raise SystemExit(_STATUS)
+    return answer == GO_ON
 
 
 def checkpoint_dir() -> Path:
@@ -78,9 +121,11 @@ def _hold_sigterm() -> None:
 
     Where a machine is taken away all processes get the signal. The study then saves the trial at its next
     report, which ends the script. A handler of the script's own stays.
+    Of several ranks none holds it: launchers end ranks by it where another one has failed.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if REPORTS in os.environ and is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    is_alone = rank_and_size()[1] == 1
+    if REPORTS in os.environ and is_main and is_alone and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _look_for_leave)
         os.register_at_fork(after_in_child=_let_sigterm_end)
 

@@ -19,17 +19,22 @@ NAMES = (
     "reference/cluster.md",
     "reference/core.md",
     "reference/diagnosis.md",
+    "reference/searchers.md",
     "reference/task-library.md",
     "reference/training-function.md",
 )
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in NAMES)]
+MODEL_PAGES = ("gaussian-processes.md", "searcher-details.md")
 MODELS = pytest.mark.skipif(importlib.util.find_spec("botorch") is None, reason="needs BoTorch")
 BLOCK = re.compile(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", flags=re.DOTALL)
 
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, pytest.param(ROOT / "docs" / "reference" / "searchers.md", marks=MODELS)],
+    [
+        *PAGES,
+        *(pytest.param(ROOT / "docs" / "reference" / name, marks=MODELS) for name in MODEL_PAGES),
+    ],
     ids=lambda page: page.name,
 )
 def test_the_code_of_the_page_runs(page, capsys, monkeypatch, tmp_path):

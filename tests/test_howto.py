@@ -29,6 +29,7 @@ BLOCK = re.compile(r"```(python|sh)\n(.*?)```(?:\s*```text\n(.*?)```)?", flags=r
 ELSEWHERE = {
     "install.md": "a package index; CI installs the package first",
     "plan-a-study.md": "tests/planning/test_plan_page.py",
+    "several-gpus.md": "tests/study/test_ranks.py",
     "yahpo.md": "files that hbsim does not have; tests/surrogates/test_yahpo.py",
 }
 # Commands and modules that are not run, by how they begin, and why.

@@ -40,7 +40,7 @@ def test_the_site_has_the_pages_and_what_they_link_to(site: Path) -> None:
     pages = [path.relative_to(ROOT).with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")]
     assert [page for page in pages if page.name != "README.html" and not (site / page).is_file()] == []
     assert (site / "results" / "sweeps" / "small" / "report.html").is_file()
-    assert (site / "examples" / "train.py").is_file()
+    assert (site / "results" / "choosing" / "early_ranks.png").is_file()
     reference = (site / "docs" / "reference" / "api.html").read_text("utf-8")
     assert 'id="hbsim.simulate"' in reference
     assert "option(" not in reference  # a declaration in place of a default
@@ -83,7 +83,7 @@ BROKEN = {
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_leads_nowhere_fails(what: str, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    for name in ("zensical.toml", "docs/defaults.py", "docs/iframe-worker.js"):
+    for name in ("zensical.toml", "docs/defaults.py", "docs/iframe-worker.js", "docs/site.css"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "hbsim").symlink_to(ROOT / "hbsim")
     (tmp_path / "docs" / "nav.yml").write_text("nav:\n  - README.md\n  - docs/*\n")

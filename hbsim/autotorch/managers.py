@@ -24,6 +24,22 @@ class HyperbandManager:
     """The base class of both managers: a core scheduler whose trials are called by the ids of tasks.
 
     A task is any object with ``task_id``; that of a new configuration has it in ``args["config"]``.
+
+    Parameters
+    ----------
+    time_attr, reward_attr : str
+        The names of the resource and of the metric that decides, in reports.
+    max_t, grace_period, reduction_factor, brackets, keep_size_ratios
+        See `HyperbandScheduler`.
+    mode : "max" or "min"
+        Whether the metric is maximised or minimised.
+    seed : int
+        The seed of the choice of brackets.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter, its value and the rule.
     """
 
     type = "stopping"
@@ -36,13 +52,15 @@ class HyperbandManager:
         grace_period: float,
         reduction_factor: float,
         brackets: int,
-        mode: Mode,
-        seed: int,
-        options: Mapping[str, Any],
+        keep_size_ratios: bool = False,
+        *,
+        mode: Mode = "max",
+        seed: int = 0,
     ) -> None:
         whole = all(
             exact(*pair).denominator == 1 for pair in (("max_t", max_t), ("grace_period", grace_period))
         )
+        more: dict[str, Any] = {"keep_size_ratios": True} if keep_size_ratios else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", HbsimWarning)  # brackets beyond what fits, as in AutoTorch
             core = make_scheduler(
@@ -54,7 +72,7 @@ class HyperbandManager:
                 resource_type="int" if whole else "float",
                 mode=mode,
                 seed=seed,
-                **options,
+                **more,
             )
         self._time_attr, self._reward_attr = time_attr, reward_attr
         self._core: Scheduler = core
@@ -209,77 +227,17 @@ class HyperbandManager:
 class HyperbandStopping_Manager(HyperbandManager):  # noqa: N801 (AutoTorch's name)
     """The rungs of type ``"stopping"``: a task ends at a level where it is worse than most.
 
-    Parameters
-    ----------
-    time_attr, reward_attr : str
-        The names of the resource and of the metric that decides, in reports.
-    max_t, grace_period, reduction_factor, brackets
-        See `HyperbandScheduler`.
-    mode : "max" or "min"
-        Whether the metric is maximised or minimised.
-    seed : int
-        The seed of the choice of brackets.
-
-    Raises
-    ------
-    ParameterError
-        Names the parameter, its value and the rule.
+    Its parameters are those of `HyperbandManager`, without `keep_size_ratios`.
     """
-
-    def __init__(
-        self,
-        time_attr: str,
-        reward_attr: str,
-        max_t: float,
-        grace_period: float,
-        reduction_factor: float,
-        brackets: int,
-        *,
-        mode: Mode = "max",
-        seed: int = 0,
-    ) -> None:
-        levels = (max_t, grace_period, reduction_factor, brackets)
-        super().__init__(time_attr, reward_attr, *levels, mode, seed, {})
 
 
 class HyperbandPromotion_Manager(HyperbandManager):  # noqa: N801 (AutoTorch's name)
     """The rungs of type ``"promotion"``: a task pauses at a level until it is among the best there.
 
-    Parameters
-    ----------
-    time_attr, reward_attr : str
-        The names of the resource and of the metric that decides, in reports.
-    max_t, grace_period, reduction_factor, brackets, keep_size_ratios
-        See `HyperbandScheduler`.
-    mode : "max" or "min"
-        Whether the metric is maximised or minimised.
-    seed : int
-        The seed of the choice of brackets.
-
-    Raises
-    ------
-    ParameterError
-        Names the parameter, its value and the rule.
+    Its parameters are those of `HyperbandManager`.
     """
 
     type = "promotion"
-
-    def __init__(
-        self,
-        time_attr: str,
-        reward_attr: str,
-        max_t: float,
-        grace_period: float,
-        reduction_factor: float,
-        brackets: int,
-        keep_size_ratios: bool = False,
-        *,
-        mode: Mode = "max",
-        seed: int = 0,
-    ) -> None:
-        levels = (max_t, grace_period, reduction_factor, brackets)
-        options = {"keep_size_ratios": keep_size_ratios}
-        super().__init__(time_attr, reward_attr, *levels, mode, seed, options)
 
     def _counts(self, bracket: int) -> dict[float, int]:
         assert isinstance(self._core, Promotion)

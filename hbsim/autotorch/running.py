@@ -165,8 +165,8 @@ class StudyRunner:
 
 STATE: Final = "scheduler.json"
 CURVES: Final = "curves.png"
-# Files that may exist without a journal: of `save`, a plot, or a failed start.
-_LEFT: Final = {"lock", "trials", "study.json", "remote.json", "dask.json", STATE, CURVES}
+# Files that may exist without a journal: of `save`, a plot, a failed start, or AutoTorch's own.
+_LEFT: Final = {"lock", "trials", "study.json", "remote.json", "dask.json", "checkpoint.ag", STATE, CURVES}
 
 
 class CheckpointFolder:

@@ -58,6 +58,7 @@ class TaskScheduler:
 
     executor: str
     train_fn: TrainFunction
+    args: object
     resource: Mapping[str, object] | None
     num_trials: int | None
     time_out: float | None
@@ -176,7 +177,8 @@ class TaskScheduler:
         Parameters
         ----------
         task : mapping or Task
-            The value of every parameter by name; or a task, with them in ``task.args["config"]``.
+            The value of every parameter by name; or a task of `train_fn`, with them in
+            ``task.args["config"]``. It trains with the constants of the scheduler.
         bracket, config_key, resume_from, milestone : optional
             Taken as in AutoTorch, and not used: the scheduler decides itself which bracket a new trial gets,
             and which trial goes on.
@@ -195,6 +197,8 @@ class TaskScheduler:
         if self._running.goals and ends(self._setting.run.searcher):
             raise HbsimError("the study has begun, and its searcher ends: add jobs before it runs")
 
+        if getattr(task, "fn", self.train_fn) != self.train_fn:
+            raise ParameterError("task", task, "must be of the scheduler's train_fn; run_job runs any task")
         point = point_of(task, self._study.space)
         if flag("new_config", new_config):
             self.schedule_next()
@@ -626,6 +630,7 @@ class FIFOScheduler(TaskScheduler):
             loss_retries=loss_retries,
             run=run,
         )
+        self.args = args or getattr(train_fn, "args", {})
         self._prepare(setting, kind, surrogate, cluster, checkpoint, resume)
 
     def _searching(

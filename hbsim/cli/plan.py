@@ -104,13 +104,7 @@ def plan(
     if folder is not None:
         check_folder(folder)
     files = _check_files(output)
-    wanted = request.get("what_if")
-    made = prepare(
-        **{name: value for name, value in request.items() if name not in ("what_if", "seed")},
-        cluster=make_cluster(cluster),
-        what_if=_others(make_cluster(cluster).workers) if wanted is None and files else wanted,
-        seed=request.get("seed", 0),
-    )
+    made = prepare(**request, cluster=make_cluster(cluster), around=bool(files))
     with progress(lambda: made.done, len(made.studies), "studies simulated"):
         found = made.carry_out()
     commands = _start(found, output, folder)
@@ -135,11 +129,6 @@ def plan(
         )
     else:
         _show(found, commands, folder)
-
-
-def _others(workers: int) -> dict[str, list[int]]:
-    """Return the numbers of workers that a picture shows beside the one that was asked for."""
-    return {"workers": sorted({max(1, workers // 2), workers, 2 * workers})}
 
 
 def _check_files(output: Given) -> dict[str, Path]:

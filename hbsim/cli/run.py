@@ -209,6 +209,9 @@ def _write_toml(ctx: typer.Context, given: StudyValues, folder: Path, path: str)
 
 
 def _run(ctx: typer.Context, given: StudyValues, folder: Path, output: Given) -> None:
+    from hbsim.executors.training_function import stop_if_loading
+
+    stop_if_loading()
     values = given.values
     to_go_on = resume_command(folder, option=spelling_of(ctx)["folder"])
     explain = output.get("explain", [])

@@ -207,8 +207,10 @@ class Scheduler(ABC):
         Raises
         ------
         ParameterError
-            There is no such bracket.
+            There is no such bracket, or the type is synchronous.
         """
+        if self.type in ("sha", "hyperband"):
+            raise ParameterError("type", self.type, "plans its trials together: only ask starts them")
         if isinstance(bracket, bool) or bracket not in range(self.brackets):
             raise ParameterError("bracket", bracket, f"must be one of 0 ... {self.brackets - 1}")
         return self._begin(self._start(bracket))

@@ -10,13 +10,16 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.connectors import accelerator_connector
 
-from hbsim.integrations.reports import check_options, check_processes, report, saved_folder
+from hbsim.integrations.reports import check_options, report, saved_folder
 
 if TYPE_CHECKING:
     from hbsim.executors.reporter import Reporter
 
 _FILE: Final = "trainer.ckpt"
+# Lightning's name for whether the program cannot be executed again; a training function is no program either.
+_NOTEBOOK: Final = "_IS_INTERACTIVE"
 
 
 # A Checkpoint, because Lightning calls these last, so that the work of other callbacks is saved too.
@@ -32,6 +35,9 @@ class ReporterCallback(Checkpoint):  # type: ignore[misc, unused-ignore]
     other callbacks, and the state of the random number generators. Leave `enable_checkpointing` as it is:
     with this callback Lightning makes no checkpoints of its own.
 
+    With several devices the trainer forks a process for each, as in a notebook, or starts them anew with
+    ``strategy="ddp_spawn"``. The strategies that execute the program again are refused.
+
     Parameters
     ----------
     reporter : Reporter
@@ -46,27 +52,27 @@ class ReporterCallback(Checkpoint):  # type: ignore[misc, unused-ignore]
     Raises
     ------
     ParameterError
-        An option breaks a rule; or, when training begins, the trainer uses several processes.
+        An option breaks a rule.
     """
 
     def __init__(
         self, reporter: Reporter, metric: str, resource: str = "epoch", reward_attr: str | None = None
     ) -> None:
         check_options(metric, resource, reward_attr)
+        if hasattr(accelerator_connector, _NOTEBOOK):
+            setattr(accelerator_connector, _NOTEBOOK, True)
         self._reporter = reporter
         self._decides = (metric, reward_attr)
         self._resource = resource
         self._validated = False
         self._random: dict[str, Any] | None = None
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse several processes."""
-        check_processes(trainer.world_size)
-
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the random number generators of the checkpoint, before they are used."""
         if self._random is not None:
-            _set_random_state(self._random)
+            of_ranks = self._random.get("ranks", [self._random])
+            if len(of_ranks) == trainer.world_size:
+                _set_random_state(of_ranks[trainer.global_rank])
             self._random = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -88,7 +94,12 @@ class ReporterCallback(Checkpoint):  # type: ignore[misc, unused-ignore]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the callback in a checkpoint: that of the random number generators."""
-        return _random_state()
+        state = _random_state()
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return state
+        of_ranks: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(of_ranks, state)  # Lightning calls this on all ranks
+        return {"ranks": of_ranks}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the state from a checkpoint."""

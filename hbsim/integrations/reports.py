@@ -30,18 +30,6 @@ def check_options(metric: str, resource: str, reward_attr: str | None) -> None:
             raise ParameterError(field, value, "must be the name of a metric")
 
 
-def check_processes(count: int) -> None:
-    """Refuse training in several processes: only the one that runs the function may report.
-
-    Raises
-    ------
-    ParameterError
-        `count` is not 1.
-    """
-    if count != 1:
-        raise ParameterError("world_size", count, "a trial trains in one process; use one device a trial")
-
-
 def report(
     reporter: Reporter,
     metrics: Mapping[str, object],
@@ -50,6 +38,8 @@ def report(
     save: Callable[[Path], Path],
 ) -> None:
     """Make a report; if the trial pauses at it, call `save` and keep the result as the checkpoint.
+
+    All ranks of a trial call this, and all call `save` at the same time.
 
     Parameters
     ----------
@@ -81,7 +71,8 @@ def report(
     try:
         reporter(**row)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not reporter.rank:  # else rank 0 may still read the folder
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def saved_folder(reporter: Reporter) -> Path | None:

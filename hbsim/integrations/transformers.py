@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hbsim.integrations.reports import check_options, check_processes, report, saved_folder
+from hbsim.integrations.reports import check_options, report, saved_folder
 
 if TYPE_CHECKING:
     from hbsim.executors.reporter import Reporter
@@ -45,7 +45,7 @@ class ReporterCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
     Raises
     ------
     ParameterError
-        An option breaks a rule; or, when training begins, the trainer uses several processes.
+        An option breaks a rule.
     """
 
     def __init__(
@@ -68,8 +68,7 @@ class ReporterCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Refuse several processes."""
-        check_processes(args.world_size)
+        """Report the evaluations from now on."""
         self._training = True
 
     def on_train_end(
@@ -108,7 +107,9 @@ class ReporterCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
             self._trainer._save_checkpoint(model, trial=None)
         finally:
             self._trainer.args = args
-        return next(folder.iterdir())
+        saved = next(folder.iterdir())
+        self._trainer.accelerator.wait_for_everyone()  # each rank has written its part
+        return saved
 
 
 def resume_from_checkpoint(reporter: Reporter) -> str | None:

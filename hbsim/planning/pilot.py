@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -39,12 +40,20 @@ class Draw:
         The share of runs that diverge.
     at : array
         Shares of the way to max_t at which runs of the pilot diverged; empty if none did.
+    levels, clock : array, shape (m,)
+        How long it takes to each level of the pilot, in mean units up to max_t.
     """
 
     mean: float
     std: float
     diverged: float
     at: Floats
+    levels: Floats
+    clock: Floats
+
+    def time_to(self, levels: Floats) -> Floats:
+        """Return how long it takes to levels, in mean units up to max_t."""
+        return _time_to(self.levels, self.clock, levels)
 
     def rows(self, good: NDArray[np.bool_], random: np.random.Generator) -> Ints:
         """Choose as many rows of a task as it has, of those whose values are numbers at max_t."""
@@ -99,11 +108,8 @@ class Pilot:
         NaN where a run had ended or diverged.
     ends : array of int, shape (n,)
         How many levels each curve has.
-    unit_seconds : array, shape (k,)
-        Mean seconds of a unit up to max_t, of the curves that trained at all: those that end early go on as
-        `clock` says.
-    clock : array, shape (m,)
-        How long it takes to each level, in mean units up to max_t: first units may take longer than others.
+    seconds : array, shape (n, m)
+        Cumulative seconds of training.
     diverged : array of bool, shape (n,)
         Whether the run had no number at its end, or failed.
     max_t : float
@@ -117,8 +123,7 @@ class Pilot:
     levels: Floats
     values: Floats
     ends: Ints
-    unit_seconds: Floats
-    clock: Floats
+    seconds: Floats
     diverged: NDArray[np.bool_]
     max_t: float
 
@@ -131,19 +136,53 @@ class Pilot:
         """Draw costs and the share of diverged runs from their posteriors.
 
         Costs are log-normal: the variance and the mean of their logarithms are drawn with Jeffreys' prior.
+        The clock is that of curves drawn with replacement: where few reach a level, it is not known well.
         The share is drawn from a beta distribution with Jeffreys' prior.
         """
-        logs = np.log(self.unit_seconds)
+        timed = np.flatnonzero(self._timed)
+        clock = self._clock_of(random.choice(timed, len(timed)))
+        logs = np.log(self._unit_seconds(clock))
         n, failed = len(logs), int(self.diverged.sum())
         std = math.sqrt(float(logs.var(ddof=1)) * (n - 1) / random.chisquare(n - 1))
         mean = float(logs.mean()) + std / math.sqrt(n) * float(random.standard_normal())
         share = float(random.beta(failed + 0.5, len(self.ends) - failed + 0.5))
         at = np.minimum(1.0, self.levels[np.maximum(self.ends[self.diverged] - 1, 0)] / self.max_t)
-        return Draw(mean, std, share, at)
+        return Draw(mean, std, share, at, self.levels, clock)
 
-    def time_to(self, levels: Floats) -> Floats:
-        """Return how long it takes to levels, in mean units up to max_t."""
-        return _time_to(self.levels, self.clock, levels)
+    @cached_property
+    def _timed(self) -> NDArray[np.bool_]:
+        """Which curves trained for some time."""
+        timed: NDArray[np.bool_] = self.seconds[np.arange(len(self.ends)), self.ends - 1] > 0
+        return timed
+
+    @cached_property
+    def clock(self) -> Floats:
+        """How long it takes to each level, in mean units up to max_t: the first ones may take longer."""
+        return self._clock_of(np.flatnonzero(self._timed))
+
+    @cached_property
+    def unit_seconds(self) -> Floats:
+        """Mean seconds of a unit up to max_t, of curves that trained; short ones go on by `clock`."""
+        return self._unit_seconds(self.clock)
+
+    def _unit_seconds(self, clock: Floats) -> Floats:
+        rows, last = np.flatnonzero(self._timed), self.ends[self._timed] - 1
+        return self.seconds[rows, last] / clock[last]
+
+    def _clock_of(self, rows: Ints) -> Floats:
+        """Return the clock of some curves, shape (m,).
+
+        Curves that end early are fewer at every level: from one level to the next the time grows as that of
+        the curves that reach both, in sum (the chain ladder of actuaries). Where none does, a unit takes the
+        same.
+        """
+        clock = np.ones(len(self.levels))
+        for at in range(1, len(clock)):
+            both = rows[self.ends[rows] > at]
+            before, after = self.seconds[both, at - 1].sum(), self.seconds[both, at].sum()
+            growth = after / before if before > 0 else self.levels[at] / self.levels[at - 1]
+            clock[at] = clock[at - 1] * growth
+        return clock * (self.max_t / _time_to(self.levels, clock, np.array([self.max_t])))
 
     def correlations(self, levels: Floats) -> list[Correlation]:
         """Return the rank correlation of each level with the last one of the pilot, where there is one.
@@ -220,21 +259,12 @@ def read_pilot(
         raise ParameterError("pilot", shown, f"has {there.sum()} curves: at least {LEAST} are needed")
     last = np.maximum(ends - 1, 0)
     rows = np.arange(len(ends))
-    clock = _clock(levels, seconds, ends)
-    clock *= max_t / _time_to(levels, clock, np.array([max_t]))
-    rates = seconds[rows, last] / clock[last]
-    rates = rates[there & (rates > 0) & np.isfinite(rates)]
-    if len(rates) < LEAST:
-        rule = f"has {len(rates)} curves with a time of training: at least {LEAST} are needed"
-        raise ParameterError("pilot", shown, rule)
-    if unit_seconds is not None:
-        rates = rates * (unit_seconds / rates.mean())
     values = np.where(np.arange(len(levels)) < ends[:, None], values, np.nan)
     diverged = ~np.isfinite(values[rows, last]) & there
     diverged |= failed
     values[diverged, -1] = np.nan
     keep = there
-    return Pilot(
+    found = Pilot(
         source=shown,
         kind=kind,
         metric=table.metric,
@@ -242,26 +272,19 @@ def read_pilot(
         levels=levels,
         values=values[keep],
         ends=ends[keep],
-        unit_seconds=rates,
-        clock=clock,
+        seconds=seconds[keep],
         diverged=diverged[keep],
         max_t=max_t,
     )
-
-
-def _clock(levels: Floats, seconds: Floats, ends: Ints) -> Floats:
-    """Return how long it takes to each level, shape (m,), in any unit.
-
-    Curves that end early are fewer at every level: from one level to the next the time grows as that of the
-    curves that reach both, in sum (the chain ladder of actuaries). Where none does, a unit takes the same.
-    """
-    clock = np.ones(len(levels))
-    for at in range(1, len(levels)):
-        both = ends > at
-        before, after = seconds[both, at - 1].sum(), seconds[both, at].sum()
-        growth = after / before if before > 0 else levels[at] / levels[at - 1]
-        clock[at] = clock[at - 1] * growth
-    return clock
+    rates = found.unit_seconds
+    if len(rates) < LEAST:
+        rule = f"has {len(rates)} curves with a time of training: at least {LEAST} are needed"
+        raise ParameterError("pilot", shown, rule)
+    return (
+        found
+        if unit_seconds is None
+        else replace(found, seconds=found.seconds * (unit_seconds / rates.mean()))
+    )
 
 
 def _time_to(known: Floats, clock: Floats, levels: Floats) -> Floats:

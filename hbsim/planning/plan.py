@@ -346,13 +346,14 @@ class Preparation:
         """Return the plan that the outcomes of all studies make: for each study, those of its scenarios."""
         setting, k = self.setting, len(self.shortlist)
         weights = group_weights([study.group for study in self.studies])
+        tail = forecasts.TAIL if self.pilot is None else forecasts.TAIL_WITH_PILOT
         names = [one.label for one in self.shortlist]
         made = [
-            forecasts.forecast(setting, name, [one[at] for one in outcomes], weights)
+            forecasts.forecast(setting, name, [one[at] for one in outcomes], weights, tail)
             for at, name in enumerate(names)
         ]
         others = [
-            forecasts.forecast(other, names[0], [one[k + at] for one in outcomes], weights)
+            forecasts.forecast(other, names[0], [one[k + at] for one in outcomes], weights, tail)
             for at, other in enumerate(self.others)
         ]
         scores, groups = self._scores(np.array([forecasts.regrets(row[:k], setting) for row in outcomes]))
@@ -396,8 +397,12 @@ def prepare(
     seed: int = 0,
     tasks: Sequence[Task] | None = None,
     most: int = MOST_STUDIES,
+    around: bool = False,
 ) -> Preparation:
-    """Check the arguments of `plan`, and read the pilot; `tasks` replaces the library, `most` its limit."""
+    """Check the arguments of `plan`, and read the pilot; `tasks` replaces the library, `most` its limit.
+
+    With `around`, and without `what_if`, half and twice the workers are forecast too.
+    """
     from hbsim.planning.library import library
 
     checks = {**declared(SchedulerOptions), **declared(PlanOptions)}
@@ -425,4 +430,6 @@ def prepare(
         for money in wanted.get("budget", [setting.budget])
         for count in wanted.get("workers", [cluster.workers])
     ]
-    return Preparation(setting, found, others if wanted else [], seed, tasks or library(), most)
+    if not wanted:
+        others = setting.around() if around else []
+    return Preparation(setting, found, others, seed, tasks or library(), most)

@@ -41,7 +41,7 @@ def ranged(found: Range, unit: str = "") -> str:
 def counted(found: Range) -> str:
     """Return a median and an interval of whole numbers."""
     low, high = math.ceil(found.low - 1e-9), math.floor(found.high + 1e-9)
-    return ranged(Range(max(0, low), found.median, high))
+    return ranged(Range(max(0, low), round(found.median), high))
 
 
 def shares(found: Range) -> str:
@@ -83,7 +83,7 @@ def headline(plan: Plan) -> list[str]:
     clock, chosen = Clock(plan), plan.recommended_forecast
     end, label, default = clock.text(chosen.max_time), plan.recommended.label, plan.shortlist[0].label
     none = 1.0 - chosen.any_full_result
-    where = "simulated studies with the costs of your pilot" if plan.pilot else "the library's studies"
+    where = "the simulated studies with the costs of your pilot" if plan.pilot else "the library's studies"
     first = chosen.ranges["first_full_result"]
     if none >= 0.005:
         text = f"{label} shows no full result within {end} in {percent(none)} of {where}."
@@ -193,7 +193,7 @@ def comparison_table(plan: Plan) -> TextTable:
             ]
         )
     columns = ["variant", "", "regret", "from the default", "P(better)", f"regret above {FAR:g}"]
-    title = "Regret at the end: 0 is the best variant of a task in hindsight, 1 the median one"
+    title = "Regret: 0 is the best variant of a task in hindsight, 1 the median one"
     return TextTable(title, columns, rows, 2)
 
 

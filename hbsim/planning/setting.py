@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +29,7 @@ MONEY: Final = ("usd", "eur", "gbp", "money")
 DEFAULT: Final = "promotion"
 WHAT_IF: Final = ("workers", "budget")
 # How far studies are simulated: so many full runs on all workers together, but so many on each at least.
-SIMULATED: Final = 200.0
+SIMULATED: Final = 100.0
 SIMULATED_EACH: Final = 4.0
 
 
@@ -237,6 +238,15 @@ class Setting:
         made = dataclasses.replace(self, cluster=cluster, budget=budget or self.budget)
         made.check()
         return made
+
+    def around(self) -> list[Setting]:
+        """Return this setting between those with half and twice the workers, where these make sense."""
+        count, found = self.cluster.workers, [self]
+        for workers in (count // 2, 2 * count):
+            with suppress(ParameterError):
+                other = self.with_(workers)
+                found.insert(0 if workers < count else len(found), other)
+        return found if len(found) > 1 else []
 
     def variants(self) -> list[Variant]:
         """Return the shortlist, the default first, without those that the ladder has no room for."""

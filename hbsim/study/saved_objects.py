@@ -59,6 +59,7 @@ def read_saved(path: str | os.PathLike[str]) -> Any:
             problem = str(error)
         return json.loads(Path(path).read_text("utf-8"))
     except ValueError:
-        raise OutputError(str(path), f"cannot be read: {problem}") from None
+        text = f"is neither a file of hbsim.save nor the folder of a study, or it is damaged: {problem}"
+        raise OutputError(str(path), text) from None
     except OSError as error:
         raise OutputError(str(path), f"cannot be read: {error.strerror or error}") from error

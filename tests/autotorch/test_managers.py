@@ -155,3 +155,9 @@ def test_bad_input_names_its_field(kind: Any, field: str, call: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         call(kind("epoch", "accuracy", 9, 1, 3, 1))
     assert caught.value.field == field
+
+
+def test_size_ratios_are_of_promotions() -> None:
+    with pytest.raises(ParameterError) as caught:
+        HyperbandStopping_Manager("epoch", "accuracy", 9, 1, 3, 1, True)
+    assert caught.value.field == "keep_size_ratios"

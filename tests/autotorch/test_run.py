@@ -182,6 +182,7 @@ def test_queued_configurations_come_first(tmp_path: Path) -> None:
         ("lr", {"lr": [0.1, 0.2], "kind": "a"}),
         ("task", "lr=0.5"),
         ("task", SimpleNamespace(args=[])),
+        ("task", SimpleNamespace(fn=says_done, args={"config": {"lr": 0.5, "kind": "a"}})),
     ],
 )
 def test_a_bad_configuration_is_not_queued(field: str, task: object, tmp_path: Path) -> None:
@@ -197,6 +198,15 @@ def test_nothing_to_resume_begins_anew(tmp_path: Path) -> None:
     with pytest.warns(HbsimWarning, match="no study to resume"):
         scheduler.run()
     assert scheduler.result.summary()["trials"] == 4
+
+
+def test_a_folder_of_autotorch_is_moved(tmp_path: Path) -> None:
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "checkpoint.ag").write_bytes(b"a pickle")
+    scheduler = hyperband(tmp_path / "exp", num_trials=1)
+    with pytest.warns(HbsimWarning, match=r"exp\.1"):
+        scheduler.run()
+    assert (tmp_path / "exp.1" / "checkpoint.ag").read_bytes() == b"a pickle"
 
 
 def test_the_folder_of_a_running_study_is_not_moved(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hbsim.errors import ParameterError
 from hbsim.executors.checkpoint import Origin
 from hbsim.executors.reporter import Reporter
 from hbsim.executors.trial_session import TrialEnd
+from hbsim.ranks import Ranks
 from hbsim.runner.workers import Assignment
 
 __all__ = ["Talk", "of_job", "reporter", "train"]
@@ -34,6 +35,7 @@ class Talk:
         self.rows: list[tuple[float, dict[str, float | None]]] = []
         self.pause: Callable[[], None] = lambda: None
         self.returned: Callable[[], None] = lambda: None
+        self.ranks = Ranks()
         self._pauses = pauses
 
     def check(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hbsim.errors import ParameterError
 from hbsim.executors import checkpoint
 from hbsim.executors.trial_session import TrialEnd
-from hbsim.integrations.reports import check_options, check_processes, report, saved_folder
+from hbsim.integrations.reports import check_options, report, saved_folder
 from tests.doubles.trial import reporter
 
 METRICS = {"val_acc": 0.5, "val_loss": 1.0}
@@ -61,9 +61,3 @@ def test_another_checkpoint_is_refused(tmp_path):
 def test_bad_options(options, message):
     with pytest.raises(ParameterError, match=message):
         check_options(*options)
-
-
-def test_several_processes_are_refused():
-    check_processes(1)
-    with pytest.raises(ParameterError, match="world_size=2: "):
-        check_processes(2)

@@ -35,8 +35,7 @@ def pilot_of(rates, diverged=0, values=None):
         levels=levels,
         values=values,
         ends=np.full(n, 3),
-        unit_seconds=np.array(rates, dtype=float),
-        clock=levels,
+        seconds=np.array(rates, dtype=float)[:, None] * levels,
         diverged=lost,
         max_t=9.0,
     )

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def ran(tmp_path_factory):
     here = Here()
     scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=8, retries=1)
     there = [Told(str(folder / "told.jsonl")), Exits()]
-    with warnings.catch_warnings(record=True) as caught:
+    with chdir(folder), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = hbsim.run(
             TRAIN,
@@ -338,7 +339,7 @@ def test_after_kill_9_each_event_is_told_once(tmp_path):
     after = random.Random(os.getpid()).randrange(5, 40)
     for resume in (False, True):
         words = [sys.executable, "-c", CODE, str(folder), str(resume)]
-        process = subprocess.Popen(words, cwd=Path(__file__).parents[2])
+        process = subprocess.Popen(words, cwd=tmp_path)
         if not resume:
             wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") > after, "no records")
             process.send_signal(signal.SIGKILL)

@@ -275,7 +275,8 @@ text = f"{sys.executable} train.py --lr {{lr}} --epochs {{max_t}}"
 command = hbsim.Command(text, {"lr": hbsim.Real(0.1, 1.0)})
 scheduler = hbsim.make_scheduler("fifo", max_t=300, num_trials=1)
 try:
-    hbsim.run(command, scheduler, workers=1, resume="resume" in sys.argv, progress="none")
+    keep = "none" if "none" in sys.argv else "best"
+    hbsim.run(command, scheduler, workers=1, resume="resume" in sys.argv, progress="none", keep=keep)
 except Interrupted:
     print("interrupted")
 """
@@ -292,7 +293,8 @@ def test_an_interrupted_study_goes_on_from_the_checkpoint_folder(number, wait_fo
     )
     Path("train.py").write_text(slow)
     Path("study.py").write_text(STUDY)
-    first = subprocess.Popen([PYTHON, "study.py"], stdout=subprocess.PIPE, text=True)
+    keep = "best" if number == signal.SIGKILL else "none"  # no states of best reports, only that of the end
+    first = subprocess.Popen([PYTHON, "study.py", keep], stdout=subprocess.PIPE, text=True)
     saved = Path("exp/trials/000000/files/checkpoint/epoch")
     wait_for(lambda: saved.exists() and saved.read_text() not in ("", "1", "2", "3"))
     family = [*psutil.Process(first.pid).children(recursive=True)[::-1], first]

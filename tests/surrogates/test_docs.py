@@ -1,4 +1,4 @@
-"""What docs/reference/surrogates.md shows, runs; and its numbers are those of the code."""
+"""What the pages about learning curves in docs/reference show, runs; their numbers are those of the code."""
 
 import re
 from pathlib import Path
@@ -8,20 +8,24 @@ import pytest
 
 from hbsim.surrogates import Checked, Synthetic, load, rank_correlation
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "surrogates.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+FOLDER = Path(__file__).parents[2] / "docs" / "reference"
+NAMES = ("surrogates.md", "curves.md")
+BLOCKS = {
+    name: re.findall(r"```python\n(.*?)```", (FOLDER / name).read_text("utf-8"), re.DOTALL) for name in NAMES
+}
+CORRELATIONS = (FOLDER / "synthetic-curves.md").read_text("utf-8")
 
 
-def test_every_block_runs(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_runs(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    # The first block about tables loads the file that a later one writes.
-    for block in sorted(BLOCKS, key=lambda block: "write_text" not in block):
-        exec(compile(block, "docs/reference/surrogates.md", "exec"), {"__name__": "docs"})
-    assert "synthetic" in capsys.readouterr().out
+    for block in BLOCKS[name]:
+        exec(compile(block, name, "exec"), {"__name__": "docs"})
+    assert ("synthetic" if name == "surrogates.md" else "learning_rate") in capsys.readouterr().out
 
 
 def test_the_own_surrogate_is_short_and_loads(tmp_path):
-    block = next(block for block in BLOCKS if block.startswith("# mine.py"))
+    block = next(block for block in BLOCKS["surrogates.md"] if block.startswith("# mine.py"))
     assert len([line for line in block.splitlines() if line.strip()]) <= 15
     path = tmp_path / "mine.py"
     path.write_text(block)
@@ -35,7 +39,7 @@ def test_the_own_surrogate_is_short_and_loads(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", re.findall(r"^\| -?[\d.]+ \| (?:power|exponential) \|.*$", PAGE, re.MULTILINE)
+    "line", re.findall(r"^\| -?[\d.]+ \| (?:power|exponential) \|.*$", CORRELATIONS, re.MULTILINE)
 )
 def test_the_correlations_are_those_measured(line):
     early_rank, family, *found = (cell.strip() for cell in line.strip("|").split("|"))

@@ -9,6 +9,8 @@ def train_fn(args, reporter):
     for epoch in range(1, args.epochs + 1):
         accuracy = (1 - args.wd) * epoch / 5 - abs(args.lr - 0.01)
         reporter(epoch=epoch, accuracy=accuracy, lr=args.lr, wd=args.wd)
+        if epoch == 3 and args.wd > 0.0099:
+            reporter.terminate()
     return accuracy
 
 
@@ -55,6 +57,8 @@ assert list(history) == list(scheduler.config_history) == [0, 1, 2, 3, 4, 5]
 assert [report["epoch"] for report in history[0]][:4] == [1, 2, 3, 4]
 assert all(report["lr"] == scheduler.config_history[0]["lr"] for report in history[0])
 assert history[5][-1]["done"] is True
+assert len(history[3]) != 4  # it left at epoch 3
+assert scheduler.result.failures.is_empty()
 best = max(report["accuracy"] for reports in history.values() for report in reports)
 assert scheduler.get_best_reward() == best
 assert scheduler.get_best_config() == scheduler.config_history[scheduler.get_best_task_id()]
