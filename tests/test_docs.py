@@ -14,13 +14,8 @@ ROOT = Path(__file__).parents[1]
 NAMES = (
     "explanation/asha-paper.md",
     "explanation/brackets.md",
-    "how-to/loggers-and-callbacks.md",
     "explanation/common-random-numbers.md",
     "explanation/how-it-works.md",
-    "how-to/limits-and-failures.md",
-    "how-to/notebooks.md",
-    "how-to/remote-hosts.md",
-    "how-to/tune-a-script.md",
     "reference/cluster.md",
     "reference/core.md",
     "reference/diagnosis.md",
@@ -64,14 +59,6 @@ def test_the_journal_is_read_as_its_page_says(call, capsys):
     (block,) = BLOCK.finditer(page)
     exec(compile(block[1], "journal.md", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out == block[2]
-
-
-def test_the_command_of_the_page_about_limits_runs(call):
-    page = (ROOT / "docs" / "how-to" / "limits-and-failures.md").read_text("utf-8")
-    (command,) = re.findall(r"```sh\nhbsim (.*?)\n```", page, flags=re.DOTALL)
-    small = {"train.py:train_fn": f"{ROOT / 'examples' / 'train.py'}:train_fn", "81": "3", "200": "2"}
-    words = [small.get(word, word) for word in command.replace("\\\n", " ").split()]
-    assert call(*words, "--workers", "1", "--progress", "none").code == 0
 
 
 def test_the_command_of_the_page_about_brackets_explains_a_trial(call):
