@@ -81,7 +81,7 @@ def test_the_links_of_the_page_lead_somewhere(page):
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-EXPLAINED = sorted((ROOT / "docs" / "explanation").glob("*.md"))
+EXPLAINED = [*sorted(ROOT.glob("docs/explanation/*.md")), *sorted(ROOT.glob("docs/how-to/*.md"))]
 
 
 @pytest.mark.parametrize("page", EXPLAINED, ids=lambda page: page.name)
