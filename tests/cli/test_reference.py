@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 from pathlib import Path
 
@@ -24,12 +25,18 @@ RECORDS = re.compile(r"(?<=<!-- records: made from their declarations -->\n)(.*?
 TABLE = re.compile(r"(?<=<!-- options: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 
 
+def code(text: str) -> str:
+    """Return text as code in a table's cell, where some readers of Markdown show the backslash of ``\\|``."""
+    escaped = html.escape(text, quote=False).replace("|", "&#124;")
+    return f"<code>{escaped}</code>" if "|" in text else f"`{text}`"
+
+
 def make_table() -> str:
     """Return a table of all options: a heading a group, a row an option and a meaning."""
     groups: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     for one in list_options():
         names = ", ".join(f"`{name}`" for name in one.names) or "(argument)"
-        row = (names, f"`{one.metavar}`" if one.metavar else "", one.help)
+        row = (names, code(one.metavar) if one.metavar else "", one.help)
         groups.setdefault(one.heading, {}).setdefault(row, []).append(one.command)
     lines = []
     for heading, rows in groups.items():
@@ -69,8 +76,9 @@ def study_file_table() -> str:
             continue
         lines += ["| field | value | meaning |", "| --- | --- | --- |"]
         for one in fields.values():
-            value, meaning = (text.replace("|", "\\|") for text in (one.metavar, one.help))
-            lines.append(f"| `{one.name}` | {f'`{value}`' if value else 'true, false'} | {meaning} |")
+            value = code(one.metavar) if one.metavar else "true, false"
+            meaning = one.help.replace("|", "\\|")
+            lines.append(f"| `{one.name}` | {value} | {meaning} |")
     return "\n".join(lines) + "\n\n"
 
 
