@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import textwrap
 from pathlib import Path
 
-from hbsim.cli.main import COMMANDS, list_options
+from hbsim.cli.main import COMMANDS, list_commands, list_options
 from hbsim.cli.study_file import FIELDS
-from hbsim.options import declared
+from hbsim.options import PANELS, declared
 from hbsim.runner.records import KINDS
 from hbsim.simulation import Cluster, Machines
 
@@ -21,23 +22,44 @@ CLUSTER_PAGE = REFERENCE / "cluster.md"
 STUDY_FILE_PAGE = REFERENCE / "study-file.md"
 JOURNAL_PAGE = REFERENCE / "journal.md"
 RECORDS = re.compile(r"(?<=<!-- records: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
+COMMAND = re.compile(r"(?<=<!-- command: made from its docstring -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 TABLE = re.compile(r"(?<=<!-- options: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 
 
 def make_table() -> str:
-    """Return a table of all options: a heading a group, a row an option and a meaning."""
-    groups: dict[str, dict[tuple[str, str, str], list[str]]] = {}
+    """Return the tables of all options: one for each group, with the commands that have it in its heading.
+
+    A row says of which commands its option is, if these are not all of the heading.
+    """
+    groups: dict[str, dict[tuple[str, str, str], list[str]]] = {name: {} for name in ("Arguments", *PANELS)}
     for one in list_options():
-        names = ", ".join(f"`{name}`" for name in one.names) or "(argument)"
-        row = (names, f"`{one.metavar}`" if one.metavar else "", one.help)
-        groups.setdefault(one.heading, {}).setdefault(row, []).append(one.command)
+        names = ", ".join(f"`{name}`" for name in one.names) or f"`{one.metavar.strip('[]')}`"
+        row = (names, f"`{one.metavar}`" if one.metavar and one.names else "", one.help)
+        groups[one.panel].setdefault(row, []).append(one.command)
     lines = []
     for heading, rows in groups.items():
-        lines += ["", f"**{heading}**", "", "| option | value | of | meaning |", "| --- | --- | --- | --- |"]
+        every = list(dict.fromkeys(command for commands in rows.values() for command in commands))
+        if not every:
+            continue
+        of = "" if heading in ("Arguments", "Options", "Output") else f": {', '.join(every)}"
+        lines += ["", f"### {heading}{of}", "", "| option | value | meaning |", "| --- | --- | --- |"]
         for row, commands in rows.items():
             names, value, meaning = (text.replace("|", "\\|") for text in row)
-            lines.append(f"| {names} | {value} | {', '.join(commands)} | {meaning} |")
+            only = "" if of and set(commands) == set(every) else f"*{', '.join(commands)}:* "
+            lines.append(f"| {names} | {value} | {only}{meaning} |")
     return "\n".join(lines) + "\n\n"
+
+
+def command_part(about: str) -> str:
+    """Return a command's description in Markdown: its text, and its examples as code."""
+    *paragraphs, shown = about.split("\n\n")
+    code = "\n".join(line.removeprefix("  ") for line in shown.splitlines()[1:])
+    text = [textwrap.fill(" ".join(one.split()), 120, break_on_hyphens=False) for one in paragraphs]
+    return "\n" + "\n\n".join([*text, f"```sh\n{code}\n```"]) + "\n\n"
+
+
+def command_parts() -> dict[str, str]:
+    return {name: command_part(command.about) for name, command in list_commands()}
 
 
 def make_cluster_table(group: type) -> str:
@@ -92,6 +114,12 @@ def test_the_page_of_the_journal_has_all_records():
     assert RECORDS.findall(JOURNAL_PAGE.read_text("utf-8")) == [journal_table()], f"python -m {__name__}"
 
 
+def test_the_page_describes_all_commands():
+    page = PAGE.read_text("utf-8")
+    assert COMMAND.findall(page) == list(command_parts().values()), f"python -m {__name__} writes it"
+    assert re.findall(r"^## hbsim (.*)$", page, flags=re.MULTILINE) == list(command_parts())
+
+
 def test_the_pages_have_all_options():
     assert TABLE.findall(PAGE.read_text("utf-8")) == [make_table()], f"python -m {__name__} writes it"
     found = TABLE.findall(CLUSTER_PAGE.read_text("utf-8"))
@@ -114,6 +142,8 @@ def test_options_are_listed_by_command_with_their_names_and_aliases():
 
 if __name__ == "__main__":
     text = PAGE.read_text("utf-8")
+    parts = iter(command_parts().values())
+    text = COMMAND.sub(lambda match: next(parts), text)
     PAGE.write_text(TABLE.sub(lambda match: make_table(), text), "utf-8")
     text, tables = CLUSTER_PAGE.read_text("utf-8"), iter(cluster_tables())
     CLUSTER_PAGE.write_text(TABLE.sub(lambda match: next(tables), text), "utf-8")
