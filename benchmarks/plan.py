@@ -20,7 +20,7 @@ import polars as pl
 
 from benchmarks.measure import ROOT, conditions, say
 from benchmarks.pages import joined, machine_lines, rounded, table, write_json
-from benchmarks.plan_evaluation import PILOTS, SETTINGS, Evaluation, evaluate, summary
+from benchmarks.plan_evaluation import PILOTS, SETTINGS, Evaluation, by_group, evaluate, summary
 from hbsim.errors import HbsimWarning
 from hbsim.planning.library import Task, library, task_of
 from hbsim.surrogates import load
@@ -47,6 +47,8 @@ how wide were they? How good was what was recommended?
 - A *complete* pilot has curves of random configurations to the end. A *censored* one is what a small
   promotion study leaves: two of three curves end at the first level, and so on; one at least is
   complete.
+- A plan with a pilot is made from 40 studies here. `hbsim plan` takes up to 240, and its intervals are a
+  little narrower.
 - Every variant of the shortlist counts, and every group counts the same.
 - *Width* is the factor between the ends of an interval, the geometric mean; of a time it is the
   difference, in full runs."""
@@ -92,7 +94,8 @@ def apart(data: Path) -> list[Task]:
 
 def render(content: dict[str, Any]) -> str:
     """Return the page, Markdown."""
-    head = f"Written by `{content['command']}`. Rows are in `forecasts.csv` and `recommendations.csv`."
+    head = f"Written by `{content['command']}`. `forecasts.csv` has a row for each group, and "
+    head += "`recommendations.csv` for each task."
     parts = ["# Plans held against what came of studies", head]
     parts += ["\n".join(machine_lines(content["machine"], content["load_at_start"])), INTRODUCTION, FORECASTS]
     columns = ("workers", "full runs", "pilot", "quantity", "covered", "least", "below", "above", "width")
@@ -235,8 +238,11 @@ def write(found: Evaluation, content: dict[str, Any], out: Path) -> None:
         "seconds": list(seconds()),
     }
     out.mkdir(parents=True, exist_ok=True)
-    pl.DataFrame(rounded(found.forecasts)).write_csv(out / "forecasts.csv", float_precision=4)
-    flat = [{**row, **row.pop("regrets")} for row in rounded(found.recommendations)]
+    by_group(found.forecasts).write_csv(out / "forecasts.csv", float_precision=4)
+    flat = [
+        {**{name: one for name, one in row.items() if name != "regrets"}, **row["regrets"]}
+        for row in rounded(found.recommendations)
+    ]
     frame = pl.DataFrame(flat, infer_schema_length=None)
     frame.write_csv(out / "recommendations.csv", float_precision=4)
     write_json(out / "plan.json", rounded(content))

@@ -204,21 +204,37 @@ def evaluate(
     return found
 
 
-def summary(rows: Rows) -> pl.DataFrame:
-    """Return coverage and widths by pilot and quantity: means over groups, each a mean over its tasks."""
-    frame = pl.DataFrame(rows)
-    keys = ["apart", "workers", "full_runs", "pilot", "quantity"]
-    by_group = frame.group_by([*keys, "group"], maintain_order=True).agg(
-        pl.col("covered", "below", "above").mean(),
-        pl.col("width").log().mean().exp().alias("factor"),
-        pl.col("width").mean(),
+KEYS: Final = ("apart", "workers", "full_runs", "pilot", "quantity")
+
+
+def by_group(rows: Rows) -> pl.DataFrame:
+    """Return coverage and widths of each group, by pilot and quantity: means over its tasks and variants."""
+    return (
+        pl.DataFrame(rows)
+        .group_by([*KEYS, "group"], maintain_order=True)
+        .agg(
+            pl.col("covered", "below", "above").mean(),
+            pl.col("width").log().mean().exp().alias("factor"),
+            pl.col("width").mean(),
+        )
     )
+
+
+def summary(rows: Rows) -> pl.DataFrame:
+    """Return coverage and widths by pilot and quantity: means over groups."""
     is_first = pl.col("quantity").first() == "first_full_result"
-    return by_group.group_by(keys, maintain_order=True).agg(
-        pl.len().alias("groups"),
-        pl.col("covered").mean(),
-        pl.col("covered").min().alias("least"),
-        pl.col("group").sort_by("covered").first().alias("least_group"),
-        pl.col("below", "above").mean(),
-        pl.when(is_first).then(pl.col("width").mean()).otherwise(pl.col("factor").log().mean().exp()).first(),
+    return (
+        by_group(rows)
+        .group_by(KEYS, maintain_order=True)
+        .agg(
+            pl.len().alias("groups"),
+            pl.col("covered").mean(),
+            pl.col("covered").min().alias("least"),
+            pl.col("group").sort_by("covered").first().alias("least_group"),
+            pl.col("below", "above").mean(),
+            pl.when(is_first)
+            .then(pl.col("width").mean())
+            .otherwise(pl.col("factor").log().mean().exp())
+            .first(),
+        )
     )

@@ -44,8 +44,7 @@ def report(**metrics: object) -> None:
     """
     given = {name: _plain(value) for name, value in metrics.items()}
     path, (rank, size) = os.environ.get(REPORTS), rank_and_size()
-    if size == 1:  # else a launcher ends ranks by SIGTERM, where another one has failed
-        _hold_sigterm()
+    _hold_sigterm()
     if path is None:
         if not rank:
             print(" ".join(f"{name}={_shown(value)}" for name, value in given.items()), flush=True)
@@ -122,9 +121,11 @@ def _hold_sigterm() -> None:
 
     Where a machine is taken away all processes get the signal. The study then saves the trial at its next
     report, which ends the script. A handler of the script's own stays.
+    Of several ranks none holds it: launchers end ranks by it where another one has failed.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if REPORTS in os.environ and is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    is_alone = rank_and_size()[1] == 1
+    if REPORTS in os.environ and is_main and is_alone and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _look_for_leave)
         os.register_at_fork(after_in_child=_let_sigterm_end)
 

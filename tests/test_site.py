@@ -40,7 +40,7 @@ def test_the_site_has_the_pages_and_what_they_link_to(site: Path) -> None:
     pages = [path.relative_to(ROOT).with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")]
     assert [page for page in pages if page.name != "README.html" and not (site / page).is_file()] == []
     assert (site / "results" / "sweeps" / "small" / "report.html").is_file()
-    assert (site / "examples" / "train.py").is_file()
+    assert (site / "results" / "choosing" / "early_ranks.png").is_file()
     reference = (site / "docs" / "reference" / "api.html").read_text("utf-8")
     assert 'id="hbsim.simulate"' in reference
     assert "option(" not in reference  # a declaration in place of a default

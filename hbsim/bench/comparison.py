@@ -40,7 +40,7 @@ class Sweep:
     Attributes
     ----------
     results : SweepResults
-        All tables as the folder stores them; docs/reference/sweep.md lists their columns.
+        All tables as the folder stores them; docs/reference/sweep-folder.md lists their columns.
     folder : path or None
         Where the results are kept; None if they are in memory only.
     matters : str or None

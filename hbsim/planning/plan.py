@@ -346,13 +346,14 @@ class Preparation:
         """Return the plan that the outcomes of all studies make: for each study, those of its scenarios."""
         setting, k = self.setting, len(self.shortlist)
         weights = group_weights([study.group for study in self.studies])
+        tail = forecasts.TAIL if self.pilot is None else forecasts.TAIL_WITH_PILOT
         names = [one.label for one in self.shortlist]
         made = [
-            forecasts.forecast(setting, name, [one[at] for one in outcomes], weights)
+            forecasts.forecast(setting, name, [one[at] for one in outcomes], weights, tail)
             for at, name in enumerate(names)
         ]
         others = [
-            forecasts.forecast(other, names[0], [one[k + at] for one in outcomes], weights)
+            forecasts.forecast(other, names[0], [one[k + at] for one in outcomes], weights, tail)
             for at, other in enumerate(self.others)
         ]
         scores, groups = self._scores(np.array([forecasts.regrets(row[:k], setting) for row in outcomes]))

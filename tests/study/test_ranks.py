@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -297,20 +299,119 @@ def torch():
     return pytest.importorskip("torch", reason="the examples train with it")
 
 
-def test_the_example_with_torchrun(torch, monkeypatch):
+PAGE = (ROOT / "docs" / "how-to" / "several-gpus.md").read_text("utf-8")
+COMMANDS = re.findall(r"```sh\nhbsim run (.*?)\n```", PAGE, re.DOTALL)
+CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+def run_command(text, trials, monkeypatch):
+    """Run a command of the page, on CPUs and with fewer trials; return the study."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    script = ROOT / "examples" / "ddp_script.py"
-    words = f"{PYTHON} -m torch.distributed.run --nproc-per-node 2 {script} --lr {{lr}} --epochs {{max_t}}"
-    train = hbsim.Command(words, {"lr": hbsim.Real(0.001, 0.1, log=True)})
-    result = study(train, trials=1)
+    words = (
+        text.replace("\\\n", " ")
+        .replace("torchrun", f"{PYTHON} -m torch.distributed.run")
+        .replace("examples/", f"{ROOT}/examples/")
+    )
+    words = shlex.split(words.replace("--num-gpus 2", "").replace("--num-trials 9", f"--num-trials {trials}"))
+    subprocess.run([PYTHON, "-m", "hbsim", "run", *words, "--workers", "1", "--out", "exp"], check=True)
+    return hbsim.load("exp")
+
+
+def test_the_example_with_torchrun(torch, monkeypatch):
+    result = run_command(COMMANDS[0], 1, monkeypatch)
     assert result.failures.is_empty()
     assert result.reports["resource"].to_list() == [1]
     assert (result.best.load() / "state.pt").exists()
 
 
+def test_the_function_of_the_page():
+    names = {}
+    exec(CODE[0], names)
+    assert names["train_fn"].space.names == ("lr",)
+
+
 @thorough
-def test_the_example_with_spawn(torch):
-    result = study(f"{ROOT / 'examples' / 'ddp_function.py'}:train_fn")
+def test_the_example_with_spawn(torch, monkeypatch):
+    result = run_command(COMMANDS[1], 3, monkeypatch)
     assert result.failures.is_empty()
     assert sorted(result.reports.filter(trial=result.best.trial)["resource"]) == [1, 2, 3]
-    assert result.best.load()["epoch"] == 3
+    assert result.best.load()["epoch"] == result.best.resource
+
+
+LIGHTNING = """
+import sys
+import hbsim, torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from hbsim.integrations.lightning import ReporterCallback, ckpt_path
+
+class Model(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+
+    def training_step(self, batch, index):
+        return self.layer(batch).square().mean()
+
+    def validation_step(self, batch, index):
+        self.log("accuracy", float(self.current_epoch + 1), sync_dist=True)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+def fit(callback, path):
+    data = torch.utils.data.DataLoader(torch.ones(8, 4), batch_size=2)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(max_epochs=9, accelerator="cpu", devices=2, callbacks=[callback], **quiet)
+    trainer.fit(Model(), data, data, ckpt_path=path)
+
+@hbsim.args(lr=hbsim.Real(0.1, 1.0))
+def train_fn(args, reporter):
+    fit(ReporterCallback(reporter, "accuracy"), ckpt_path(reporter))
+"""
+
+
+@pytest.fixture
+def lightning(torch, monkeypatch):
+    pytest.importorskip("lightning", reason="it trains here")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    path = "file if (file := hbsim.checkpoint_dir() / 'last.ckpt').exists() else None"
+    script = f"if __name__ == '__main__':\n    fit(Report(), {path})\n"
+    Path("fit.py").write_text(f"{LIGHTNING}\n{CODE[1]}\n{script}")
+
+
+@thorough
+@pytest.mark.parametrize("kind", ["function", "script"])
+def test_lightning_with_two_devices(lightning, kind):
+    command = hbsim.Command(f"{PYTHON} fit.py {{lr}}", {"lr": hbsim.Real(0.1, 1.0)})
+    result = study("fit.py:train_fn" if kind == "function" else command)
+    assert result.failures.is_empty()
+    best = result.best
+    assert (best.resource, best.value) == (3, 3.0)
+    assert result.reports.filter(trial=best.trial)["resource"].to_list() == [1, 2, 3]
+
+
+TRANSFORMERS = """
+import os
+import torch.multiprocessing as mp
+import hbsim
+from examples import hf_trainer
+from hbsim.integrations.transformers import ReporterCallback, resume_from_checkpoint
+
+def rank(rank, args, reporter):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "yes"}
+    hf_trainer.train_fn(args, reporter)
+
+@hbsim.args(lr=hbsim.Real(1e-3, 1e-2), warmup=5, dropout=0.1, batch_size=32)
+def train_fn(args, reporter):
+    mp.start_processes(rank, args=(args, reporter), nprocs=2, start_method="fork")
+"""
+
+
+@thorough
+def test_hugging_face_trainer_with_two_processes(torch, monkeypatch):
+    pytest.importorskip("accelerate", reason="Trainer needs it")
+    monkeypatch.syspath_prepend(str(ROOT))
+    Path("trains.py").write_text(TRANSFORMERS)
+    result = study("trains.py:train_fn")
+    assert result.failures.is_empty()
+    assert result.reports.filter(trial=result.best.trial)["resource"].to_list() == [1, 2, 3]

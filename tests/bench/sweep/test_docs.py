@@ -1,4 +1,4 @@
-"""What docs/reference/sweep.md says: its commands and its code run, and its tables are those of the code."""
+"""What the pages about sweeps say: their commands and code run, and their tables are those of the code."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from hbsim.bench.sweep.store import TABLES
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "reference" / "sweep.md").read_text(encoding="utf-8")
+FOLDER_PAGE = (ROOT / "docs" / "reference" / "sweep-folder.md").read_text(encoding="utf-8")
+REPORT_PAGE = (ROOT / "docs" / "reference" / "report.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "examples" / "sweep.toml"
 
 
-def block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+def block(language: str, page: str = PAGE) -> str:
+    (found,) = re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
     return str(found)
 
 
@@ -42,15 +44,22 @@ def test_the_commands_of_the_page_and_then_its_code_run(call, tmp_path, capsys):
         ran = call(*arguments, "--jobs", "1")  # in this process, which is quicker
         assert (ran.code, ran.err) == (0, "")
     names = {path.name for path in (tmp_path / "study").iterdir()} - {"lock"}
-    rows = re.findall(r"^\| `(\w+\.\w+)` \|[^|]*\|(.*)\|$", PAGE, flags=re.MULTILINE)
-    assert {name for name, _ in rows} == names
-    for name, columns in rows:
+    files, _, cells = FOLDER_PAGE.partition("### Columns of cells")
+    rows = dict(re.findall(r"^\| `(\w+\.\w+)` \|[^|]*\|(.*)\|$", files, flags=re.MULTILINE))
+    assert set(rows) == names
+    rows["cells.parquet"] = " ".join(re.findall(r"^\| (`.*?) \|", cells, flags=re.MULTILINE))
+    for name, columns in rows.items():
         if name.endswith(".parquet"):
-            said = re.findall(r"`(\w+)`", columns.replace("(`done`, `failed`)", ""))
+            said = re.findall(r"`(\w+)`", columns)
             assert said == pl.read_parquet(tmp_path / "study" / name).columns, name
     assert {f"{name}.parquet" for name in TABLES} <= names
-    exec(compile(block("python"), "sweep.md", "exec"), {"__name__": "page"})
-    assert capsys.readouterr().out == block("text")
+    exec(compile(block("python", FOLDER_PAGE), "sweep-folder.md", "exec"), {"__name__": "page"})
+    assert capsys.readouterr().out == block("text", FOLDER_PAGE)
+    names: dict[str, object] = {"__name__": "page"}
+    for found in re.findall(r"```python\n(.*?)```", REPORT_PAGE, flags=re.DOTALL):
+        exec(compile(found, "report.md", "exec"), names)
+    assert "are best, or not told apart from the best" in capsys.readouterr().out
+    assert (tmp_path / "overview.pdf").stat().st_size > 1000
 
 
 def test_every_field_is_on_the_page():
