@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 from hbsim.cli.main import COMMANDS, list_commands, list_options
@@ -22,44 +23,68 @@ CLUSTER_PAGE = REFERENCE / "cluster.md"
 STUDY_FILE_PAGE = REFERENCE / "study-file.md"
 JOURNAL_PAGE = REFERENCE / "journal.md"
 RECORDS = re.compile(r"(?<=<!-- records: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
+OWN = ("Arguments", "Options", "Training function", "Study", "Learning curves", "Output")
 COMMAND = re.compile(r"(?<=<!-- command: made from its docstring -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 TABLE = re.compile(r"(?<=<!-- options: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 
 
+def groups_of_options() -> dict[str, dict[tuple[str, str], list[str]]]:
+    """Return by headings the rows of options, each a name and a meaning, with the commands that have it."""
+    groups: dict[str, dict[tuple[str, str], list[str]]] = {name: {} for name in ("Arguments", *PANELS)}
+    for one in list_options():
+        metavar = one.metavar if one.names else one.metavar.strip("[]")
+        words = [", ".join(f"`{name}`" for name in one.names), f"`{metavar}`" if metavar else ""]
+        row = (" ".join(filter(None, words)), one.help)
+        groups[one.panel].setdefault(row, []).append(one.command)
+    return groups
+
+
+def table_of(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the lines of a table with a row for each option."""
+    cells = [[text.strip().replace("|", "\\|") for text in row] for row in rows]
+    return ["| option | meaning |", "| --- | --- |", *(f"| {name} | {meaning} |" for name, meaning in cells)]
+
+
+def is_own(heading: str, commands: list[str]) -> bool:
+    """Return whether an option stands with its command: it is in no group that several commands share."""
+    return len(commands) == 1 and heading in OWN
+
+
 def make_table() -> str:
-    """Return the tables of all options: one for each group, with the commands that have it in its heading.
+    """Return the tables of the groups of options, with the commands that have them in the headings.
 
     A row says of which commands its option is, if these are not all of the heading.
     """
-    groups: dict[str, dict[tuple[str, str, str], list[str]]] = {name: {} for name in ("Arguments", *PANELS)}
-    for one in list_options():
-        names = ", ".join(f"`{name}`" for name in one.names) or f"`{one.metavar.strip('[]')}`"
-        row = (names, f"`{one.metavar}`" if one.metavar and one.names else "", one.help)
-        groups[one.panel].setdefault(row, []).append(one.command)
     lines = []
-    for heading, rows in groups.items():
-        every = list(dict.fromkeys(command for commands in rows.values() for command in commands))
-        if not every:
-            continue
-        of = "" if heading in ("Arguments", "Options", "Output") else f": {', '.join(every)}"
-        lines += ["", f"### {heading}{of}", "", "| option | value | meaning |", "| --- | --- | --- |"]
-        for row, commands in rows.items():
-            names, value, meaning = (text.replace("|", "\\|") for text in row)
-            only = "" if of and set(commands) == set(every) else f"*{', '.join(commands)}:* "
-            lines.append(f"| {names} | {value} | {only}{meaning} |")
+    for heading, every in groups_of_options().items():
+        rows = {row: commands for row, commands in every.items() if not is_own(heading, commands)}
+        if rows:
+            all_ = list(dict.fromkeys(command for commands in rows.values() for command in commands))
+            lines += ["", f"### {heading}: {', '.join(all_)}", ""]
+            lines += table_of(
+                (name, help if set(commands) == set(all_) else f"*{', '.join(commands)}:* {help}")
+                for (name, help), commands in rows.items()
+            )
     return "\n".join(lines) + "\n\n"
 
 
-def command_part(about: str) -> str:
-    """Return a command's description in Markdown: its text, and its examples as code."""
+def command_part(name: str, about: str) -> str:
+    """Return a command's description in Markdown: its text, its examples as code, its own options."""
     *paragraphs, shown = about.split("\n\n")
     code = "\n".join(line.removeprefix("  ") for line in shown.splitlines()[1:])
     text = [textwrap.fill(" ".join(one.split()), 120, break_on_hyphens=False) for one in paragraphs]
-    return "\n" + "\n\n".join([*text, f"```sh\n{code}\n```"]) + "\n\n"
+    rows = [
+        row
+        for heading, found in groups_of_options().items()
+        for row, commands in found.items()
+        if is_own(heading, commands) and commands == [name]
+    ]
+    table = ["\n".join(table_of(rows))] if rows else []
+    return "\n" + "\n\n".join([*text, f"```sh\n{code}\n```", *table]) + "\n\n"
 
 
 def command_parts() -> dict[str, str]:
-    return {name: command_part(command.about) for name, command in list_commands()}
+    return {name: command_part(name, command.about) for name, command in list_commands()}
 
 
 def make_cluster_table(group: type) -> str:
