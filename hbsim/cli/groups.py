@@ -27,9 +27,9 @@ class CurveOptions:
 
     surrogate: str = option(
         "digits",
-        metavar="NAME|FILE|fit:FILE|FILE.py:NAME",
-        help="Learning curves: a name of `hbsim surrogates`, yahpo:lcbench/167168 or a file "
-        "(default: digits).",
+        metavar="NAME|FILE",
+        help="Learning curves: a name of `hbsim surrogates`, yahpo:lcbench/167168, a file, fit:FILE or "
+        "FILE.py:NAME (default: digits).",
         panel="Learning curves",
     )
 

@@ -140,8 +140,9 @@ def run(
 
     For example:
       hbsim run train.py:train_fn --scheduler promotion --max-t 27 --num-trials 30
-      hbsim run --command "python script.py --lr {lr}" --param lr=real:1e-3:1:log \
-        --metric loss --mode min --scheduler stopping --max-t 9 --num-trials 9 --folder scripted
+      hbsim run --command "python script.py --lr {lr}" --metric loss --mode min \
+        --param lr=real:1e-3:1:log --scheduler stopping --max-t 9 --num-trials 9 \
+        --folder scripted
     """
     asked = {name: ctx.params[name] for name in ctx.params if is_given(ctx, name)}
     of_command: dict[str, Any] = {name: asked[name] for name in ("train", "executor") if name in asked}

@@ -53,7 +53,7 @@ def simulate(
     The same command gives the same bytes.
 
     For example:
-      hbsim simulate --scheduler promotion --max-t 81 --num-trials 1000 --workers 32
+      hbsim simulate --scheduler promotion --num-trials 1000 --workers 32
       hbsim simulate --scheduler stopping --num-trials 500 --surrogate synthetic \
         --folder study --plot
     """

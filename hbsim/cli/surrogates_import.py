@@ -70,8 +70,9 @@ def import_(
     and what it left out. If something is wrong, nothing is written.
 
     For example:
-      hbsim surrogates import metrics.csv --metric loss --mode min --out mlflow.parquet
-      hbsim surrogates import metrics.csv --resource step --metric acc --mode max --out acc.csv
+      hbsim surrogates import metrics.csv --metric loss --mode min --out loss.csv
+      hbsim surrogates import metrics.csv --resource step --metric acc \
+        --mode max --out accuracy.parquet
     """
     from hbsim.surrogates.import_optuna import sqlite_path
     from hbsim.surrogates.importing import import_runs

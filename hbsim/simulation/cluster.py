@@ -267,11 +267,11 @@ def workers_of(machines: Machines, gpus_per_trial: Fraction) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """A cluster of workers, each of which runs one job at a time; see `docs/reference/cluster.md`.
+    """The simulated machines of a study: workers, each of which runs one job at a time.
 
-    A job occupies its worker from its start to its last decision, or to the end of the checkpoint
-    that it saves. All times are simulated seconds. In place of a distribution, a number is a constant,
-    and a text is read by `hbsim.simulation.distributions.parse`: ``"lognormal:mean=5,std=2"``.
+    By default only training takes time. A job occupies its worker from its start to its last decision, or
+    until its checkpoint is saved. All times are simulated seconds. In place of a distribution, a number is a
+    constant, and a text is read by `hbsim.simulation.distributions.parse`: ``"lognormal:mean=5,std=2"``.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def test_help_is_a_sentence_two_examples_and_small_groups(call, name, monkeypatc
     assert re.fullmatch(r" *[A-Z][^.]*(\.\w[^.]*)*\.", sentence.replace("\n", " "))
     assert shown.startswith("  For example:\n")
     assert [words[: 1 + len(name.split())] for words in examples(help)] == [["hbsim", *name.split()]] * 2
-    assert max(map(len, shown.splitlines())) <= 100
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_groups_have_at_most_ten_options_and_known_headings():
