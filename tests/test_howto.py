@@ -1,4 +1,4 @@
-"""The how-to pages do what they say: their commands and their Python run in order, in an empty folder."""
+"""The how-to pages, and two of the reference, do what they say: their commands and Python run in order."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.profile import THOROUGH, thorough
 __all__ = ["call"]
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "how-to"
+REFERENCE = ROOT / "docs" / "reference"
 BLOCK = re.compile(r"```(python|sh)\n(.*?)```(?:\s*```text\n(.*?)```)?", flags=re.DOTALL)
 
 # The pages that others of the tests run, or that nothing here can.
@@ -137,6 +138,7 @@ PAGES = [
     for page in sorted(FOLDER.glob("*.md"))
     if page.name not in ELSEWHERE
 ]
+PAGES += [pytest.param(REFERENCE / name, id=name) for name in ("cli.md", "wrappers.md")]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -151,6 +153,7 @@ def test_the_page_runs(
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "train.py").write_text(TRAIN)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    (tmp_path / "curves.csv").write_text("config,epoch,loss,seconds\n0,1,2,1\n0,2,1,2\n1,1,3,1\n")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
