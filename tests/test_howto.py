@@ -46,8 +46,14 @@ LEFT_OUT = {
     "hbsim surrogates import ~": "runs of another tool; tests/surrogates/test_import_tools.py has them",
 }
 NEEDED = {"import wandb": "an account of W&B", "import mlflow": "runs of MLflow", "mysql://": "a server"}
-HEAVY = {"fit.md"}
-LIBRARIES = {"fit.md": "sklearn", "import.md": "optuna", "integrations.md": "torch"}
+HEAVY = {"fit.md", "loggers-and-callbacks.md"}
+LIBRARIES = {
+    "fit.md": "sklearn",
+    "import.md": "optuna",
+    "integrations.md": "torch",
+    "loggers-and-callbacks.md": "wandb",
+    "tune-a-script.md": "hydra",
+}
 LIMIT = 60  # seconds: what is waited for comes much sooner
 
 # What a page calls `train.py`: quick, with the metrics that the pages name, and with checkpoints.
@@ -146,6 +152,7 @@ def test_the_page_runs(
 ) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "train.py").write_text(TRAIN)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")

@@ -99,7 +99,7 @@ def make_cluster_table(group: type) -> str:
     lines = ["", "| parameter | default | meaning |", "| --- | --- | --- |"]
     for one in declared(group).values():
         default = "" if one.default is dataclasses.MISSING else f"`{one.default!r}`"
-        meaning = one.help.replace("|", "\\|")
+        meaning = re.sub(r" \(default: [^)]*\)\.$", ".", one.help).replace("|", "\\|")
         lines.append(f"| `{one.name}` | {default} | {meaning} |")
     return "\n".join(lines) + "\n\n"
 
