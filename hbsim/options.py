@@ -12,7 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar, get_args
 
 from hbsim.errors import ParameterError, nearest
 
@@ -22,6 +22,31 @@ Check: TypeAlias = Callable[[str, object], Any]
 Takes: TypeAlias = Literal[
     "number", "duration", "whole", "wholes", "amount", "numbers", "steps", "text", "texts", "flag", "tables"
 ]
+# The headings above options in the help and the docs, in their order there.
+Panel: TypeAlias = Literal[
+    "",
+    "Options",
+    "Training function",
+    "Script in place of a function",
+    "Study",
+    "Searcher",
+    "Scheduler",
+    "Scheduler: stopping, promotion, pasha",
+    "Scheduler: sha, hyperband",
+    "Scheduler: median",
+    "Retries and time limits",
+    "Checkpoints and processes",
+    "Hosts by SSH",
+    "Dask cluster",
+    "Hosts and Dask clusters",
+    "Learning curves",
+    "Simulated machines",
+    "Simulated delays",
+    "Simulated checkpoints",
+    "Simulated failures and absences",
+    "Output",
+]
+PANELS: Final[tuple[Panel, ...]] = get_args(Panel)
 METAVARS: Final[dict[Takes, str]] = {
     "number": "NUMBER",
     "duration": "TIME",
@@ -71,7 +96,7 @@ class Option:
         Its names on the command line, the first one before its aliases. By default ``--name``, and
         ``--name/--no-name`` for a flag whose default is True.
     panel : str
-        The heading above it in the help and the docs; empty if that is its group's heading.
+        The heading above it in the help and the docs, one of `PANELS`; empty if that is its group's heading.
     can_be_none : bool
         Whether the word ``none`` on the command line means the default, in place of the value in a file.
     default : object
@@ -86,7 +111,7 @@ class Option:
     choices: tuple[str, ...]
     metavar: str
     flags: tuple[str, ...]
-    panel: str
+    panel: Panel
     can_be_none: bool
     default: object
     check: Check
@@ -101,7 +126,7 @@ def option(
     choices: tuple[str, ...] = (),
     metavar: str | None = None,
     flags: tuple[str, ...] = (),
-    panel: str = "",
+    panel: Panel = "",
     can_be_none: bool = False,
 ) -> Any:
     """Return a field of a dataclass that declares an option; `Option` describes the parameters.

@@ -84,45 +84,64 @@ class SurrogateOptions:
     """Options of `load`: how learning curves are read, and the wrappers around them."""
 
     metric: str | None = option(
-        None, metavar="NAME", help="Files, yahpo: the metric that decides.", check=check_text
+        None,
+        metavar="NAME",
+        help="Files, yahpo: the metric that decides.",
+        panel="Learning curves",
+        check=check_text,
     )
     mode: Mode | None = option(
         None,
         metavar="max|min",
         choices=MODES,
-        help="Files: what is better.",
+        help="Files: whether a higher or a lower value is better.",
+        panel="Learning curves",
         check=partial(check_choice, choices=MODES),
     )
-    time: str | None = option(None, metavar="NAME", help="Files: the column of seconds.", check=check_text)
+    time: str | None = option(
+        None,
+        metavar="NAME",
+        help="Files: the column with the seconds.",
+        panel="Learning curves",
+        check=check_text,
+    )
     seconds_per_unit: float | None = option(
         None,
         takes="number",
-        help="Files: seconds of a unit, in place of recorded ones.",
+        help="Files: seconds that a unit of training takes, in place of the recorded ones.",
+        panel="Learning curves",
         check=partial(check_number, above=0.0),
     )
     censored: Censored | None = option(
         None,
         choices=CENSORED,
-        help="Files: what becomes of curves that end early.",
+        help="Files: what to do with curves that end early; needed if there are any.",
+        panel="Learning curves",
         check=partial(check_choice, choices=CENSORED),
     )
     test_metric: str | None = option(
-        None, metavar="NAME", help="Files: the metric to judge the best trial by.", check=check_text
+        None,
+        metavar="NAME",
+        help="Files: the metric that judges the best trial.",
+        panel="Learning curves",
+        check=check_text,
     )
     first_level: int | None = option(
         None,
         takes="whole",
         help="Files (.npz): the level of the first column, 0 or 1.",
+        panel="Learning curves",
         check=_check_level,
     )
     wrap: str | Sequence[str] | None = option(
         None,
         takes="texts",
         metavar="NAME[:KEY=VALUE,...]",
-        help="noise, negate, cost, corrupt or delay the curves; once for each wrapper, in this order.",
+        help="Change the curves by noise, negate, cost, corrupt or delay; may be given several times.",
+        panel="Learning curves",
     )
     yahpo_data: str | os.PathLike[str] | None = option(
-        None, metavar="DIR", help="yahpo: the folder of its files."
+        None, metavar="DIR", help="yahpo: the folder of its files.", panel="Learning curves"
     )
 
 

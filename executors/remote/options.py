@@ -146,18 +146,22 @@ class RemoteOptions:
     _: KW_ONLY
     send: Literal["file", "folder"] = option(
         "file",
-        help="What of the code is sent to hosts: its file (default), or all of its folder.",
+        help="What is sent to hosts without the code: the function's file, or all Python files of its "
+        "folder (default: file).",
+        panel="Hosts and Dask clusters",
         choices=SEND,
     )
     storage: str = option(
         "auto",
-        help="Where checkpoints are: in a folder that all hosts see, copied to and from them, at a URL.",
+        help="Where checkpoints are: a folder that all hosts see, copies by hbsim, or a URL (default: auto).",
+        panel="Hosts and Dask clusters",
         metavar="auto|shared|pull|URL",
         check=_storage,
     )
     lease: float = option(
         LEASE,
-        help="Seconds without contact after which a host counts as lost (30).",
+        help="Seconds without contact after which a host counts as lost (default: 30).",
+        panel="Hosts and Dask clusters",
         takes="number",
         check=_lease,
     )
@@ -198,25 +202,51 @@ class Hosts(RemoteOptions):
 
     hosts: Sequence[str] = option(
         (),
-        help="Run on these hosts, by SSH: names or addresses, as in gpu1,me@gpu2:2222.",
+        help="Run on these hosts by SSH, such as gpu1,me@gpu2:2222.",
+        panel="Hosts by SSH",
         metavar="HOST,...",
         check=_hosts,
     )
     _: KW_ONLY
-    ssh_user: str | None = option(None, help="The user on --hosts.", metavar="NAME", check=_text)
-    ssh_port: int | None = option(
-        None, help="The port of SSH (default: 22, or as in ~/.ssh).", takes="whole", check=_port
+    ssh_user: str | None = option(
+        None,
+        help="User name on the hosts (default: as in ~/.ssh/config).",
+        panel="Hosts by SSH",
+        metavar="NAME",
+        check=_text,
     )
-    ssh_key: Path | str | None = option(None, help="The private key for SSH.", metavar="FILE", check=_file)
+    ssh_port: int | None = option(
+        None,
+        help="Port of SSH (default: 22, or as in ~/.ssh/config).",
+        panel="Hosts by SSH",
+        takes="whole",
+        check=_port,
+    )
+    ssh_key: Path | str | None = option(
+        None,
+        help="Private key for SSH (default: as in ~/.ssh/config).",
+        panel="Hosts by SSH",
+        metavar="FILE",
+        check=_file,
+    )
     ssh_known_hosts: Path | str | None = option(
-        None, help="Known hosts (default: ~/.ssh/known_hosts).", metavar="FILE", check=_file
+        None,
+        help="File of known hosts (default: ~/.ssh/known_hosts).",
+        panel="Hosts by SSH",
+        metavar="FILE",
+        check=_file,
     )
     ssh_python: str | None = option(
-        None, help="Python on --hosts (default: as here).", metavar="FILE", check=_text
+        None,
+        help="Path of Python on the hosts (default: the same path as here).",
+        panel="Hosts by SSH",
+        metavar="FILE",
+        check=_text,
     )
     ssh_timeout: float | None = option(
         None,
-        help="Seconds to connect to a host (20), and to start Python there (60).",
+        help="Seconds for each step of a start (default: 20 to connect, 60 to start Python).",
+        panel="Hosts by SSH",
         takes="number",
         check=_seconds,
     )
@@ -255,18 +285,25 @@ class Dask(RemoteOptions):
 
     scheduler_address: str | None = option(
         None,
-        help="Run on the workers of a Dask cluster: tls://HOST:8786 or tcp://HOST:8786.",
+        help="Run on the workers of a Dask cluster, such as tls://HOST:8786 or tcp://HOST:8786.",
+        panel="Dask cluster",
         metavar="ADDRESS",
         check=_address,
     )
     _: KW_ONLY
     tls_ca: Path | str | None = option(
-        None, help="For a tls:// address: the authority, PEM.", metavar="FILE", check=_file
+        None,
+        help="Certificate of the authority of a tls:// address, as PEM.",
+        panel="Dask cluster",
+        metavar="FILE",
+        check=_file,
     )
     tls_cert: Path | str | None = option(
-        None, help="The same: this client's certificate, PEM.", metavar="FILE", check=_file
+        None, help="Certificate of this client, as PEM.", panel="Dask cluster", metavar="FILE", check=_file
     )
-    tls_key: Path | str | None = option(None, help="The same: its key, PEM.", metavar="FILE", check=_file)
+    tls_key: Path | str | None = option(
+        None, help="Key of this client, as PEM.", panel="Dask cluster", metavar="FILE", check=_file
+    )
 
     def __post_init__(self) -> None:
         """Check each field by its rule, and the fields that need each other."""

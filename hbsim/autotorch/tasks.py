@@ -96,4 +96,4 @@ def run_task(task: Task) -> Any:
 
 
 def done() -> None:
-    """Return: no study runs in the background, so there is nothing to shut down."""
+    """Do nothing. AutoTorch's scripts call it at their end; here no study runs in the background."""

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Sweep:
-    """The studies of a comparison or a sweep, and the conclusions from them.
+    """The result of a comparison or a sweep: its studies, and the conclusions from them.
 
     Attributes
     ----------
     results : SweepResults
-        All tables as the folder stores them; docs/reference/sweep-folder.md lists their columns.
+        All tables, as the folder stores them.
     folder : path or None
         Where the results are kept; None if they are in memory only.
     matters : str or None
@@ -59,17 +59,17 @@ class Sweep:
 
     @property
     def cells(self) -> pl.DataFrame:
-        """A row a study, in the order of the plan: names, seed, half of the rows, status, and numbers."""
+        """A row for each study: its variant, task and seed, its status, and the numbers of its result."""
         return self.results.cells
 
     @property
     def incumbents(self) -> pl.DataFrame:
-        """A row an incumbent of each study, with the names of its cell; values at R, times in seconds."""
+        """A row for each incumbent of each study, with its value at R and the simulated time."""
         return self.results.rows("incumbents")
 
     @cached_property
     def anytime(self) -> pl.DataFrame:
-        """Normalised regret over simulated time: 64 points a study, on a grid that its task shares."""
+        """Normalised regret over simulated time, at 64 times that all studies of a task share."""
         return anytime(self.results.done, self.results.tables["incumbents"], self.results.manifest)
 
     @cached_property
@@ -82,7 +82,7 @@ class Sweep:
 
     @cached_property
     def table(self) -> pl.DataFrame:
-        """A row a variant and task, by task and rank.
+        """A row for each variant on each task, by task and rank.
 
         Columns: surrogate, cluster, workers, rank, variant, seeds, missing (seeds without a score); score
         (mean normalised regret) and regret (in the metric's unit), each with ``_low`` and ``_high``; and on
@@ -110,7 +110,7 @@ class Sweep:
     def plot(self) -> alt.TopLevelMixin:
         """Return the main chart of the report; a notebook shows it, and its `save` writes it to a file.
 
-        Over several tasks the mean ranks, else scores and curves over time of the task.
+        With several tasks it shows the mean ranks. With one it shows scores, and curves over time.
 
         Raises
         ------
@@ -291,7 +291,7 @@ def sweep(
     Parameters
     ----------
     spec : path or mapping
-        A sweep's TOML file, or the same as plain objects; docs/reference/sweep.md says what it has. Relative
+        A sweep's TOML file, or the same as plain objects. Relative
         paths start at the file, or where this process is.
     folder : path, optional
         Where results are kept and reused; by default they are in memory only.

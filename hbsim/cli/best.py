@@ -25,13 +25,14 @@ def best(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a study of hbsim run.")],
     copy_to: Annotated[
         Path | None,
-        typer.Option("--copy-to", metavar="DIR", help="Copy the checkpoint into this new folder."),
+        typer.Option("--copy-to", metavar="DIR", help="Copy the checkpoint into a new folder."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show the best trial of a study, and where its model is; also while the study runs.
+    """Show the best trial of a study, and where its model is.
 
-    In Python hbsim.load("exp").best.load() returns the model as the training function saved it.
+    It also works while the study runs. In Python `hbsim.load("exp").best.load()` returns the model as the
+    training function saved it.
 
     For example:
       hbsim best exp

@@ -23,20 +23,20 @@ WIDTH: Final = 160  # columns, where stdout is no terminal
 
 def clusters(
     cluster: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE]", help="Only this one; in full.")
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="Describe this cluster in full.")
     ] = None,
     as_toml: Annotated[
-        bool, typer.Option("--toml", help="Print its file as it is: a start for one of your own.")
+        bool, typer.Option("--toml", help="Print the file of the cluster, as a start for your own.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List simulated clusters: their workers, machines and price, and where their numbers come from.
+    """List simulated clusters, and where their numbers come from.
 
-    Without a name, those that ship with hbsim: presets for the option --cluster.
+    Without a name, it lists the clusters that ship with hbsim. A name or a file is a value of `--cluster`. A
+    file of your own is checked. An hour is the price of an hour of all machines.
 
     For example:
       hbsim clusters
-      hbsim clusters aws-spot
       hbsim clusters aws-spot --toml
     """
     if as_toml and cluster is None:

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from hbsim.cli.options import Step, with_groups
 from hbsim.errors import ExecutorError, HbsimError, HbsimWarning, OutputError, ParameterError
+from hbsim.options import PANELS
 from hbsim.study.page import PAGES
 from hbsim.terminal import print_err, shown
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SETTINGS: Final = {"max_content_width": 110}
+OPTIONS_PANEL: Final = PANELS[1]  # the heading above common options, and those without another one
+ARGUMENTS_PANEL: Final = "Arguments"  # the heading above positional arguments
 ARGUMENTS: Final = "hbsim.arguments"  # key in a context: the words after the command's name
 
 
@@ -39,19 +42,41 @@ def exit_code(error: HbsimError) -> int:
     return 1 if isinstance(error, OutputError | ExecutorError) else 2
 
 
-def make_command(name: str, function: Callable[..., None], kind: type[TyperCommand] | None = None) -> Any:
-    """Return a command that runs a function; the function's parameters and groups become options."""
+def make_command(
+    name: str,
+    function: Callable[..., None],
+    kind: type[TyperCommand] | None = None,
+    common: Sequence[str] = (),
+) -> Any:
+    """Return a command that runs a function; the function's parameters and groups become options.
+
+    The parameters in `common` are the first options in its help.
+    """
     app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=SETTINGS)
     app.command(name, cls=kind or OneLineCommand)(with_groups(function))
-    return get_command(app)
+    command: Any = get_command(app)
+    command.common = tuple(common)
+    return command
 
 
 class OneLineCommand(TyperCommand):
-    """A command that turns expected errors into one line on stderr and an exit code."""
+    """A command that turns expected errors into one line on stderr and an exit code.
+
+    Attributes
+    ----------
+    about : str
+        Its whole description; the help has the sentence and the examples of it.
+    common : tuple of str
+        The parameters that are the first options in the help, in this order.
+    """
+
+    common: tuple[str, ...] = ()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.help = lines_kept(self.help)
+        self.about = self.help or ""
+        paragraphs = self.about.split("\n\n")
+        self.help = lines_kept("\n\n".join(dict.fromkeys((paragraphs[0], paragraphs[-1]))))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep the words as the user typed them, for messages."""
@@ -73,17 +98,35 @@ class OneLineCommand(TyperCommand):
         except typer.Exit as end:  # 130, for what a command stopped itself, would be a fourth exit code
             raise typer.Exit(1 if end.exit_code == 130 else end.exit_code) from None
 
+    def panel_of(self, parameter: Any) -> str:
+        """Return the heading of a parameter, wherever the help shows it."""
+        if not parameter.opts[0].startswith("-"):
+            return ARGUMENTS_PANEL
+        return getattr(parameter, "rich_help_panel", None) or OPTIONS_PANEL
+
+    def sections(self) -> dict[str, list[Any]]:
+        """Return the parameters by the headings of the help, in its order: common options come first."""
+        found: dict[str, list[Any]] = {name: [] for name in (ARGUMENTS_PANEL, *PANELS)}
+        rank = {name: place for place, name in enumerate(self.common)}
+        for parameter in self.params:
+            heading = OPTIONS_PANEL if parameter.name in rank else self.panel_of(parameter)
+            found.setdefault(heading, []).append(parameter)
+        found[OPTIONS_PANEL].sort(key=lambda parameter: rank.get(parameter.name, len(rank)))
+        return {heading: parameters for heading, parameters in found.items() if parameters}
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options under the headings of their groups."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            heading = getattr(parameter, "rich_help_panel", None) or "Options"
-            if record is not None:
-                sections.setdefault(heading, []).append(record)
-        for heading, records in sections.items():
+        """Write the options under the headings of their groups; ``--help`` is the last one."""
+        sections = self.sections()
+        sections[[*sections][-1]].append(self.get_help_option(ctx))
+        for heading, parameters in sections.items():
             with formatter.section(heading):
-                formatter.write_dl(records)
+                formatter.write_dl([_help_record(parameter, ctx) for parameter in parameters])
+
+
+def _help_record(parameter: Any, ctx: Any) -> tuple[str, str]:
+    """Return the names of a parameter and its meaning."""
+    names, meaning = parameter.get_help_record(ctx)
+    return (names if parameter.opts[0].startswith("-") else parameter.metavar.strip("[]")), meaning
 
 
 class PageCommand(OneLineCommand):

@@ -11,6 +11,7 @@ from hbsim.cli.groups import (
     CLUSTER,
     CURVES,
     LEVELS,
+    SCHEDULER,
     STUDY,
     make_cluster,
     search_options,
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from hbsim.bench.sweep.plan import SweepPlan
 
 
+COMMON: Final = (
+    *("variant", "vary", "max_t", "num_trials", "max_time", "seeds"),
+    *("surrogate", "workers", "cluster", "folder"),
+)
+
+
 @dataclass(frozen=True)
 class VariantOptions:
     """The options for the schedulers that are compared."""
@@ -31,14 +38,14 @@ class VariantOptions:
     variant: list[str] = option(
         takes="texts",
         metavar="TYPE[,OPTION=VALUE...]",
-        help="stopping, promotion, sha, hyperband, pasha, median or fifo, with options; once for each. "
-        "searcher=NAME is one too.",
+        help="A scheduler with its options, such as promotion,brackets=3; may be given several times.",
     )
     vary: list[str] | None = option(
         None,
         takes="texts",
         metavar="OPTION=VALUE,VALUE...",
-        help="Take each variant that has this option, and does not set it, with each of the values.",
+        help="Compare each variant with each of these values, such as brackets=1,3; may be given several "
+        "times.",
     )
 
 
@@ -47,19 +54,25 @@ class SeedOptions:
     """The options for the number of studies of each variant."""
 
     max_full_runs: float | None = option(
-        None, takes="number", help="In place of --max-time: so many mean full runs."
+        None, takes="number", help="Time for so many mean full runs, in place of --max-time."
     )
-    seeds: int = option(100, takes="whole", help="Studies of each variant; paired by seed (default: 100).")
-    seed: int = option(0, takes="whole", help="The first seed; the others follow.")
+    seeds: int = option(100, takes="whole", help="How many seeds: studies of each variant (default: 100).")
+    seed: int = option(0, takes="whole", help="The first seed; the others follow it (default: 0).")
     halves: bool = option(
         True,
         takes="flag",
-        help="Each study sees one half of a table's rows, where it has enough of them (default), or all.",
+        help="Each study sees one half of a table's rows (default, where there are enough), or all of them.",
     )
-    beyond: float = option(1, takes="number", help="Simulate on to so many times the budget (default: 1).")
+    beyond: float = option(1, takes="number", help="How many times the budget is simulated (default: 1).")
 
 
 ELSEWHERE: Final = ("seed", "max_reward")  # options that only single studies have
+LEVEL_OPTIONS: Final = group(
+    "Scheduler",
+    SchedulerOptions,
+    only=LEVELS,
+    max_t={"default": None, "help": SCHEDULER.options["max_t"].help},
+)
 GRID: Final = Group(
     "Study",
     {
@@ -72,27 +85,26 @@ GRID: Final = Group(
 def compare(
     ctx: typer.Context,
     *,
-    variants: Annotated[Given, group("Variants", VariantOptions)],
-    levels: Annotated[Given, group("Scheduler", SchedulerOptions, only=LEVELS, max_t={"default": None})],
+    variants: Annotated[Given, group("Study", VariantOptions)],
+    levels: Annotated[Given, LEVEL_OPTIONS],
     grid: Annotated[Given, GRID],
     curves: Annotated[Given, CURVES],
     cluster: Annotated[Given, CLUSTER],
     machines: Annotated[Given, SWEEP_MACHINES],
     results: Annotated[Given, RESULTS],
 ) -> None:
-    r"""Compare variants of schedulers on one task, over seeds.
+    r"""Compare variants of schedulers on one task, over many seeds.
 
-    Every variant runs with the same seeds, which give trial i the same configuration, curve and luck; not the
-    same configuration where searchers learn, or differ. The incumbent, the best value so far at any level, is
-    scored by what it shows at R. The folder is a sweep's: more --seeds run only what is new, and hbsim report
-    makes a page of it.
+    Every variant runs with the same seeds. They give trial i the same configuration, curve and luck, unless
+    the searchers differ or learn from results. The incumbent, the best value so far at any level, is scored
+    by its value at R. The folder is that of a sweep: with more `--seeds` only what is new is run, and `hbsim
+    report` makes a page of it.
 
     For example:
-      hbsim compare --variant stopping --variant promotion --vary brackets=1,3 --trials 500 --max-time 300 \
-        --surrogate synthetic
-      hbsim compare --variant promotion --vary searcher=random,sobol,gp --trials 100 --surrogate synthetic
-      hbsim compare --variant promotion --variant fifo --vary reduction_factor=2,3,4 --max-t 81 --trials 500 \
-        --surrogate digits --workers 32 --out comparison
+      hbsim compare --variant stopping --variant promotion --num-trials 100 \
+        --seeds 10 --surrogate synthetic
+      hbsim compare --variant promotion --vary brackets=1,3 --num-trials 100 \
+        --seeds 10 --folder comparison
     """
     remote = check_results(results, machines)
     carry_out(ctx, _plan(variants, levels, grid, curves, cluster), results, remote, is_shown=True)

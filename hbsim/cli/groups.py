@@ -27,9 +27,10 @@ class CurveOptions:
 
     surrogate: str = option(
         "digits",
-        metavar="NAME|FILE|fit:FILE|FILE.py:NAME",
-        help="Learning curves; `hbsim surrogates` lists the names (default: digits). "
-        "Or yahpo:lcbench/167168.",
+        metavar="NAME|FILE",
+        help="Learning curves: a name of `hbsim surrogates`, yahpo:lcbench/167168, a file, fit:FILE or "
+        "FILE.py:NAME (default: digits).",
+        panel="Learning curves",
     )
 
 
@@ -40,7 +41,8 @@ class StudyOptions:
     points: str | None = option(
         None,
         metavar="FILE.json",
-        help="A list of configurations, each an object by name, that come first.",
+        help="A JSON file with a list of configurations that are tried first.",
+        panel="Searcher",
     )
 
 
@@ -51,7 +53,8 @@ class ClusterOptions:
     cluster: str | None = option(
         None,
         metavar="FILE|PRESET",
-        help="A TOML file, or a name of `hbsim clusters`; the options below override it.",
+        help="A TOML file, or a name of `hbsim clusters`; other options override it.",
+        panel="Simulated machines",
     )
 
 
@@ -60,14 +63,14 @@ class OutputOptions:
     """The options for a study's output."""
 
     folder: str | None = option(
-        None, metavar="DIR", flags=("--folder", "--out"), help="Write tables and a summary here."
+        None, metavar="DIR", flags=("--folder", "--out"), help="Write tables and a summary into this folder."
     )
     plot: bool = option(
-        False, takes="flag", help="Draw the study: PNG files in --folder, or in ./hbsim-plots."
+        False, takes="flag", help="Draw the study as PNG files, in --folder or in hbsim-plots."
     )
     force: bool = option(False, takes="flag", help="Replace earlier results in --folder.")
     explain: list[int] | None = option(
-        None, takes="wholes", metavar="TRIAL", help="Say why it stopped, paused or went on."
+        None, takes="wholes", metavar="TRIAL", help="Say why a trial stopped, paused or went on."
     )
     as_json: bool = option(False, takes="flag", flags=("--json",), help="Print one JSON object.")
 
@@ -80,7 +83,7 @@ SCHEDULER: Final = group(
     SchedulerOptions,
     only=list(dict.fromkeys(("type", *LEVELS, *declared(SchedulerOptions)))),
     leave_out=NOT_THE_SCHEDULERS,
-    max_t={"default": None},
+    max_t={"default": None, "help": "R, where a trial is complete (default: the end of the curves)."},
 )
 STUDY: Final = group(
     "Study",
@@ -91,17 +94,17 @@ STUDY: Final = group(
         *("searcher", "search_options", "points"),
         *("num_trials", "max_time", "replace", "seed", "max_reward"),
     ),
-    num_trials={"help": "Trials of a study; needed unless something else ends it."},
-    max_time={"help": "Simulated seconds at which running jobs are cut."},
-    seed={"help": "Of brackets, configurations, slowness and failures."},
-    replace={"help": "Rows of a table may come again, in a seeded order."},
+    num_trials={"help": "How many trials start; needed unless something else ends the study."},
+    max_time={"help": "Simulated seconds, or 8h, after which the study ends."},
+    seed={"help": "Seed of brackets, configurations, slowness and failures (default: 0)."},
+    replace={"help": "Rows of a table may be used again, in a seeded order."},
 )
 CURVES: Final = group("Learning curves", CurveOptions, SurrogateOptions)
-CLUSTER: Final = group("Simulated cluster, in simulated seconds", ClusterOptions, Cluster)
-OUTPUT: Final = group("", OutputOptions)
+CLUSTER: Final = group("Simulated machines", ClusterOptions, Cluster)
+OUTPUT: Final = group("Output", OutputOptions)
 DASK_ONLY: Final = tuple(name for name in declared(Dask) if name not in declared(Hosts))
 HOSTS_ONLY: Final = tuple(name for name in declared(Hosts) if name not in declared(Dask))
-MACHINES: Final = group("Other machines", Hosts, Dask, only=(*HOSTS_ONLY, *DASK_ONLY))
+MACHINES: Final = group("Hosts by SSH", Hosts, Dask, only=(*HOSTS_ONLY, *DASK_ONLY))
 
 
 def load_curves(curves: Given) -> Surrogate:

@@ -20,16 +20,16 @@ from hbsim.terminal import print_out
 
 # Each command is the function NAME in the module hbsim.cli.NAME.
 COMMANDS: Final = {
-    "plan": "Say what a budget buys, what to run and what to avoid.",
+    "plan": "Forecast what a budget buys, and which scheduler to run.",
     "simulate": "Simulate one study.",
-    "compare": "Compare variants of schedulers over seeds.",
-    "sweep": "Run many studies from a file.",
-    "report": "Say what came out of a sweep: a page, figures, tables.",
+    "compare": "Compare variants of schedulers.",
     "run": "Run a study for real.",
     "show": "Show how a study stands, while it runs and after it.",
-    "best": "Show a study's best trial and its model.",
+    "best": "Show the best trial of a study, and its model.",
     "record": "Record learning curves for the simulator.",
-    "validate": "Hold the simulator against real runs.",
+    "validate": "Compare the simulator with real runs.",
+    "sweep": "Run many simulated studies from a file.",
+    "report": "Report the results of a sweep or comparison.",
     "surrogates": "List learning curves, or import them.",
     "clusters": "List simulated clusters.",
 }
@@ -55,7 +55,8 @@ class Commands(TyperGroup):
         if name not in COMMANDS:
             ctx.fail(f"No such command {name!r}.{nearest(name, COMMANDS)}")
         module = import_module(f".{name}", "hbsim.cli")
-        return make_command(name, getattr(module, name), getattr(module, "COMMAND", None))
+        kind, common = getattr(module, "COMMAND", None), getattr(module, "COMMON", ())
+        return make_command(name, getattr(module, name), kind, common)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands without loading them."""
@@ -85,13 +86,9 @@ def hbsim_(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Simulate asynchronous Hyperband on learning curves, and compare its variants.
+    """Plan, simulate, compare and run hyperparameter tuning by asynchronous Hyperband.
 
-    Results go to stdout; progress, warnings and errors to stderr. Exit codes: 0 done, 1 the work failed,
-    2 the request was wrong, 75 a signal ended it and it can go on.
-
-    For example:
-      hbsim simulate --scheduler promotion --brackets 3 --workers 32 --trials 1000 --surrogate synthetic
+    `hbsim COMMAND --help` has the options and two examples of each command.
     """
 
 
@@ -150,6 +147,8 @@ class CommandOption(NamedTuple):
         The command: ``"simulate"``, ``"surrogates import"``.
     heading : str
         The heading above it; ``"Arguments"`` for positional arguments.
+    panel : str
+        The heading of its group, which is another one where it is among the common options.
     names : tuple of str
         Its first name, followed by the aliases.
     metavar : str
@@ -160,22 +159,28 @@ class CommandOption(NamedTuple):
 
     command: str
     heading: str
+    panel: str
     names: tuple[str, ...]
     metavar: str
     help: str
 
 
-def list_options() -> Iterator[CommandOption]:
-    """Yield the options of all commands, in the order of their help."""
+def list_commands() -> Iterator[tuple[str, Any]]:
+    """Yield all commands, in the order of the help, each before its subcommands."""
     group: Any = get_command(app)
     ctx = group.make_context("hbsim", [], resilient_parsing=True)
     for name in COMMANDS:
-        loaded = group.get_command(ctx, name)
-        for command in (loaded, *getattr(loaded, "more", ())):
-            for one in command.params:
-                is_option = one.opts[0].startswith("-")
-                heading = getattr(one, "rich_help_panel", None) or ("Options" if is_option else "Arguments")
-                names = (*one.opts, *one.secondary_opts) if is_option else ()
+        command = group.get_command(ctx, name)
+        yield name, command
+        yield from ((f"{name} {more.name}", more) for more in getattr(command, "more", ()))
+
+
+def list_options() -> Iterator[CommandOption]:
+    """Yield the options of all commands, in the order of their help."""
+    for name, command in list_commands():
+        for heading, parameters in command.sections().items():
+            for one in parameters:
+                names = (*one.opts, *one.secondary_opts) if one.opts[0].startswith("-") else ()
                 metavar = "" if getattr(one, "is_flag", False) else one.metavar or ""
-                full = name if command is loaded else f"{name} {command.name}"
-                yield CommandOption(full, heading, names, metavar, one.help or "")
+                panel = command.panel_of(one)
+                yield CommandOption(name, heading, panel, names, metavar, one.help or "")

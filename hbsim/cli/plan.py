@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from hbsim.planning.plan import Plan
 
 COMMAND: Final = PageCommand
+COMMON: Final = (
+    *("max_t", "budget", "unit_seconds", "pilot", "workers", "cluster"),
+    *("what_if", "toml", "plot", "html"),
+)
 WIDTH: Final = 190  # columns, where stdout is no terminal
 FOLDER: Final = "exp"
 PAGE: Final = "plan.html"
@@ -36,28 +40,26 @@ class PlanOutput:
     train: str = option(
         TRAIN,
         metavar="FILE.py:NAME",
-        help=f"The training function of the command that starts the study (default: {TRAIN}).",
+        help=f"The training function in the printed command (default: {TRAIN}).",
     )
     toml: str | None = option(
-        None, metavar="FILE.toml", help="Write a study that hbsim run takes, and keep the forecast for it."
+        None, metavar="FILE.toml", help="Write a study file for hbsim run, and keep the forecast."
     )
     folder: str | None = option(
         None,
         metavar="DIR",
         flags=("--folder", "--out"),
-        help="The study's folder to be: the forecast is kept there, for hbsim validate (with --toml: exp).",
+        help="The folder of the later study; keeps the forecast for hbsim validate (with --toml: exp).",
     )
     plot: str | None = option(
-        None, metavar="FILE.png", help="Draw when results come and what the budget buys (or .svg, .pdf)."
+        None, metavar="FILE.png", help="Draw when results come and what the budget buys; also .svg or .pdf."
     )
-    html: str | None = option(
-        None, metavar="[FILE.html]", help=f"Write a page that needs no network (default: {PAGE})."
-    )
+    html: str | None = option(None, metavar="[FILE.html]", help=f"Write a page (default: {PAGE}).")
     as_json: bool = option(False, takes="flag", flags=("--json",), help="Print one JSON object.")
 
 
 PLAN: Final = group(
-    "Plan",
+    "Study",
     SchedulerOptions,
     PlanOptions,
     SurrogateOptions,
@@ -65,12 +67,12 @@ PLAN: Final = group(
         *("max_t", "budget", "unit_seconds", "pilot", "metric", "mode", "what_if"),
         *("grace_period", "seed"),
     ),
-    max_t={"help": "R, the units of training of a complete trial."},
-    metric={"help": "The pilot's metric that decides, where the pilot does not say it."},
-    mode={"help": "What is better, with --metric."},
-    seed={"help": "Of all simulations (default: 0)."},
+    max_t={"help": "R, where a trial is complete, such as 81 epochs."},
+    metric={"help": "The metric of the pilot that decides (default: as the pilot says)."},
+    mode={"help": "Whether a higher or a lower value is better; needed with --metric."},
+    seed={"help": "Seed of all simulations (default: 0)."},
 )
-OUTPUT: Final = group("", PlanOutput)
+OUTPUT: Final = group("Output", PlanOutput)
 
 
 def plan(
@@ -80,20 +82,20 @@ def plan(
     cluster: Annotated[Given, CLUSTER],
     output: Annotated[Given, OUTPUT],
 ) -> None:
-    r"""Say what a budget buys: how many trials, when there is a full result, what it costs, what to avoid.
+    """Forecast what a budget buys, and say which scheduler to run and what to avoid.
 
-    A shortlist of variants is simulated on the cluster, on the learning curves of a library of tasks. A full
-    result is a trial that trained to --max-t. A pilot, ten curves of the task or more, narrows the forecast:
-    its costs and its share of diverged runs replace those of the library. Intervals are 80 %. Nobody can know
-    before there are curves which variant is best; what to avoid is known.
+    A budget is a time (`24h`, `2d`, `90min`, `3600s`), money by the cluster's price (`500usd`, `eur`, `gbp`),
+    or the training time of full runs on all workers together (`30runs`). A shortlist of schedulers is
+    simulated on the cluster, on the curves of a library of tasks. A full result is a trial that trained to
+    `--max-t`. Intervals are 80 %.
+
+    A pilot of ten or more curves of your task narrows the forecast: its costs and its share of diverged runs
+    replace those of the library. Before there are curves nobody can know which scheduler is best; what to
+    avoid is known.
 
     For example:
-      hbsim plan --max-t 81 --workers 8 --budget 24h --unit-seconds 60
-      hbsim plan --max-t 81 --workers 8 --budget 24h --pilot pilot.parquet --what-if workers=4,8,16
-      hbsim plan --max-t 27 --cluster aws-spot --budget 500usd --unit-seconds 300 --html
-      hbsim plan --max-t 81 --workers 8 --budget 60runs --what-if budget=30runs,120runs
-      hbsim plan --max-t 81 --workers 8 --budget 24h --unit-seconds 60 --train train.py:train_fn \
-        --toml study.toml
+      hbsim plan --max-t 81 --budget 24h --unit-seconds 60 --workers 8
+      hbsim plan --max-t 27 --budget 500usd --unit-seconds 300 --cluster aws-spot
     """
     from hbsim.planning.check import check_folder
     from hbsim.planning.plan import prepare

@@ -44,17 +44,13 @@ HOW: Final = (
 LIMITS: Final = ("workers", "max_time", "max_reward")
 RESOURCES: Final = ("num_cpus", "num_gpus")
 REAL: Final = group(
-    "Real study",
+    "Study",
     RunOptions,
     TrialResources,
     only=("time_attr", "args", "resume", *RESOURCES, *HOW, "progress"),
-    time_attr={"panel": FUNCTION, "help": "The reported resource, the unit of --max-t (default: epoch)."},
-    args={"panel": FUNCTION},
-    resume={"help": "Go on with the study in the folder; other options are known then."},
+    time_attr={"help": "The reported name that counts training, in units of --max-t (default: epoch)."},
 )
-RUN_MACHINES: Final = group(
-    "Other machines", Hosts, Dask, only=(*MACHINES.options, "send", "storage", "lease")
-)
+RUN_MACHINES: Final = group("Hosts by SSH", Hosts, Dask, only=(*MACHINES.options, "send", "storage", "lease"))
 LOSS_RETRIES: Final = 3  # the default if trials may be lost with their hosts
 
 # Options that are kept for later commands.

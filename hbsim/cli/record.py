@@ -12,7 +12,6 @@ from hbsim.cli.command import PageCommand, is_given, say
 from hbsim.cli.options import Given, group
 from hbsim.cli.output import print_json
 from hbsim.cli.real_study import (
-    FUNCTION,
     REAL,
     earlier_options,
     end_interrupted,
@@ -38,13 +37,13 @@ class ExportOptions:
     """The options that `hbsim.record` does not have."""
 
     study: str | None = option(
-        None, metavar="DIR", flags=("--from",), help="Train nothing: write the curves of this study."
+        None, metavar="DIR", flags=("--from",), help="Write the curves of this study, and train nothing."
     )
     as_json: bool = option(False, takes="flag", flags=("--json",), help="Print one JSON object.")
 
 
 RECORDING: Final = group(
-    "Recording",
+    "Options",
     RunOptions,
     RecordOptions,
     ExportOptions,
@@ -54,14 +53,17 @@ RECORDING: Final = group(
     ),
     num_trials={
         "default": None,
-        "help": "How many random configurations. More with --resume: it grows.",
+        "help": "How many random configurations are trained; more with --resume.",
     },
-    seed={"help": "Chooses the configurations and their seeds."},
-    metric={"panel": FUNCTION},
-    mode={"panel": FUNCTION, "help": "What is better, with --metric."},
-    test_metric={"panel": FUNCTION},
+    seed={"help": "Seed of the configurations and trials (default: 0)."},
+    mode={"help": "Whether a higher or a lower value is better; needed with --metric."},
+    as_json={"panel": "Output"},
 )
 COMMAND: Final = PageCommand
+COMMON: Final = (
+    *("out", "num_trials", "max_t", "metric", "mode"),
+    *("workers", "num_gpus", "resume", "study", "force"),
+)
 # Options that can be used without training.
 OF_EXPORTS: Final = ("study", "out", "metric", "mode", "test_metric", "force", "as_json")
 
@@ -73,8 +75,7 @@ def record(
         str | None,
         typer.Argument(
             metavar="FILE.py:NAME",
-            rich_help_panel=FUNCTION,
-            help="Needed, unless with --command, --resume or --from.",
+            help="The training function; not with --command, --resume or --from.",
         ),
     ] = None,
     script: Annotated[Given, SCRIPT],
@@ -83,15 +84,13 @@ def record(
 ) -> None:
     """Record the learning curves of a training function, for the simulator.
 
-    Trains random configurations of a function train_fn(args, reporter) decorated with @hbsim.args(...), each
-    to its end: a study of `hbsim run` with the scheduler fifo, which is kept in the folder OUT.study. After
-    Ctrl-C, a crash or a power cut, --resume goes on from there; with more --num-trials it grows.
+    It trains random configurations, each to its end, in a study with the scheduler `fifo` and the folder
+    `OUT.study`. After Ctrl-C, a crash or a power cut `--resume` goes on from there. With more `--num-trials`
+    the recording grows.
 
     For example:
-      hbsim record examples/digits_mlp.py:train_fn --trials 100 --workers 2 --out curves.parquet
-      hbsim record train.py:train_fn --trials 50 --max-t 27 --metric val_error --mode min --out curves.parquet
-      hbsim record --resume --trials 1000 --out curves.parquet
-      hbsim record --from exp --out curves.parquet
+      hbsim record train.py:train_fn --num-trials 20 --out curves.parquet
+      hbsim record --from exp --out study.parquet
     """
     from hbsim.study.record import finish, study_folder
 

@@ -22,33 +22,34 @@ if TYPE_CHECKING:
 
 def report(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The results of hbsim sweep or compare.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of hbsim sweep or compare.")],
     *,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE.html", help="Write the page here.")
+        Path | None, typer.Option("--out", metavar="FILE.html", help="Write a page into this file.")
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option("--figures", metavar="DIR", help="Write figures here, as PNG and SVG.")
+        Path | None,
+        typer.Option("--figures", metavar="DIR", help="Write figures into this folder, as PNG and SVG."),
     ] = None,
     tables: Annotated[
-        Path | None, typer.Option("--tables", metavar="DIR", help="Write tables here, as Markdown and LaTeX.")
+        Path | None,
+        typer.Option("--tables", metavar="DIR", help="Write tables into this folder, as Markdown and LaTeX."),
     ] = None,
     matters: Annotated[str | None, typer.Option("--matters", metavar="X", help=MATTERS)] = None,
     full: Annotated[bool, typer.Option("--full", help="Print all tables and notes.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace what an earlier report wrote.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: all numbers.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier report.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all numbers.")] = False,
 ) -> None:
-    """Say what came out of a sweep or comparison: the answer, the table behind it, and what to know of it.
+    """Report the results of a sweep or comparison: the answer, and the tables behind it.
 
-    A variant is worse than the best, or not told apart from it, on these curves and on another draw of
-    configurations. With --matters X, in the metric's unit or as a percentage of the least regret, it is said
-    how probable it is that a variant is better, the same, or worse by more than that. The page is one file
-    that needs no network. Results that are not complete are reported as far as they go.
+    A variant is worse than the best, or cannot be told from it: on these curves, and on another draw of
+    configurations. With `--matters X`, in the unit of the metric or as a percentage of the least regret, the
+    report says how probable it is that a variant is better, the same, or worse by more than X. The page is
+    one file that needs no network. Results that are not complete are reported as far as they go.
 
     For example:
-      hbsim report study
-      hbsim report study --matters 10% --full
-      hbsim report study --out study.html --figures figures --tables tables
+      hbsim report comparison
+      hbsim report comparison --out report.html --figures figures
     """
     from hbsim.bench.report.build import build
     from hbsim.bench.sweep.folder import is_own, read_results

@@ -31,6 +31,7 @@ from hbsim.cli.script import SCRIPT
 from hbsim.cli.simulate import check_trials
 from hbsim.cli.study_file import SUFFIX, StudyValues, read_study, study_toml, write_study
 from hbsim.cli.study_output import notes, resume_command, run_as_json, show_run
+from hbsim.core.options import Options as SchedulerOptions
 from hbsim.errors import ParameterError
 from hbsim.options import declared, one_of
 from hbsim.study.folder import StudyFolder
@@ -42,26 +43,30 @@ if TYPE_CHECKING:
     from hbsim.study.simulated_run import SimulatedResult
 
 COMMAND: Final = PageCommand
+COMMON: Final = (
+    *("type", "max_t", "num_trials", "max_time", "metric", "mode"),
+    *("workers", "num_gpus", "folder", "resume"),
+)
 
 FOLDER: Final = "exp"
 EXECUTORS: Final = ("local", "hosts", "dask", "sim")
 
 RUN_SCHEDULER: Final = SCHEDULER.changed(
-    type={"default": None, "help": "Which scheduler decides. Needed, unless with --resume."},
-    max_t={"help": "R, where a trial is complete. Needed but for fifo."},
+    type={"default": None},
+    max_t={"help": "R, where a trial is complete; needed by all schedulers but fifo."},
 )
 RUN_STUDY: Final = STUDY.changed(
-    seed={"help": "Of brackets, configurations and the seeds that trials are given."},
-    max_time={"help": "Seconds of the study at which running jobs are cut."},
-    replace={"help": "sim: recorded curves may come again, in a seeded order."},
+    seed={"help": "Seed of brackets, configurations and trials (default: 0)."},
+    max_time={"help": declared(RunOptions)["max_time"].help},
+    replace={"help": declared(RunOptions)["replace"].help, "panel": "Learning curves"},
 )
 RUN_CURVES: Final = group(
-    "Learning curves of --executor sim",
+    "Learning curves",
     RunOptions,
     SurrogateOptions,
     only=("surrogate", *declared(SurrogateOptions)),
     metric={"panel": FUNCTION, "help": declared(RunOptions)["metric"].help},
-    mode={"panel": FUNCTION, "help": "What is better (default: max)."},
+    mode={"panel": FUNCTION, "help": declared(SchedulerOptions)["mode"].help},
 )
 RUN_CLUSTER: Final = CLUSTER.changed(
     workers={
@@ -71,10 +76,10 @@ RUN_CLUSTER: Final = CLUSTER.changed(
     resume={"parameter": "checkpoints", "flags": ("--checkpoints/--no-checkpoints",)},
 )
 RUN_OUTPUT: Final = group(
-    "",
+    "Output",
     OutputOptions,
     leave_out=("plot", "force"),
-    folder={"help": "The study's folder (default: exp). With sim it is only read, for its curves."},
+    folder={"help": declared(RunOptions)["folder"].help},
 )
 # Options of simulations only.
 SIMULATED: Final = (
@@ -91,17 +96,16 @@ def run(
         str | None,
         typer.Argument(
             metavar="FILE.py:NAME|FILE.toml",
-            rich_help_panel=FUNCTION,
-            help="The function, or a file with a whole study. Needed, unless with --command or --resume.",
+            help="The training function, or a file with a whole study; not with --command or --resume.",
         ),
     ] = None,
     executor: Annotated[
         str,
         typer.Option(
             "--executor",
-            rich_help_panel=FUNCTION,
+            rich_help_panel="Study",
             metavar="|".join(EXECUTORS),
-            help="For real, on this machine, on hosts or a Dask cluster; or simulated (default: local).",
+            help=declared(RunOptions)["executor"].help,
             show_default=False,
         ),
     ] = "local",
@@ -109,9 +113,9 @@ def run(
         str | None,
         typer.Option(
             "--write-toml",
-            rich_help_panel=FUNCTION,
+            rich_help_panel="Study",
             metavar="FILE.toml",
-            help="Write a file with this study, and do not run it.",
+            help="Write a file with this study instead of running it.",
         ),
     ] = None,
     script: Annotated[Given, SCRIPT],
@@ -123,26 +127,22 @@ def run(
     cluster: Annotated[Given, RUN_CLUSTER],
     output: Annotated[Given, RUN_OUTPUT],
 ) -> None:
-    r"""Run a study for real: a process a trial, on the CPUs and GPUs of this machine or of others.
+    r"""Run a study for real, on the CPUs and GPUs of this machine or of others.
 
-    The training function is train_fn(args, reporter), decorated with @hbsim.args(...). Everything that
-    happens is kept in the study's folder: after Ctrl-C, a crash or a power cut, --resume goes on from there.
-    With --hosts trials run on hosts that are reached by SSH, with --scheduler-address on the workers of a
-    Dask cluster; --executor dask alone is a Dask cluster in this process. With --executor sim the same study
-    is simulated, with as many workers: on the curves of the study in --folder, on those of an earlier one or
-    of a recording (--surrogate DIR, FILE), or on curves by a formula (--surrogate synthetic). A file has the
-    options of a study; those of the command override it.
+    The training function is `train_fn(args, reporter)`, decorated with `@hbsim.args(...)`. A script has
+    `--command` and `--param` instead. All that happens is kept in the study's folder: after Ctrl-C, a crash
+    or a power cut `--resume` goes on from there. A TOML file has the options of a study; those of the command
+    override it.
+
+    With `--executor sim` the same study is simulated, with as many workers. Its curves are those of the study
+    in `--folder`, of another folder or file (`--surrogate`), or `synthetic`. Nothing is written. The groups
+    of simulated costs are for this executor only; `--checkpoints` is the cluster's `--resume` there.
 
     For example:
-      hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --num-gpus 1
-      hbsim run train.py:train_fn --scheduler stopping --max-t 27 --max-time 3600 --metric loss --mode min
-      hbsim run --command "python train.py --lr {lr} --epochs {max_t}" --param lr=real:1e-4:0.1:log \
-        --scheduler promotion --max-t 81 --trials 200
-      hbsim run --resume --out exp
-      hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --hosts a,b,c
-      hbsim run train.py:train_fn --scheduler promotion --max-t 81 --trials 200 --executor sim \
-        --surrogate synthetic
-      hbsim run study.toml --executor sim
+      hbsim run train.py:train_fn --scheduler promotion --max-t 27 --num-trials 30
+      hbsim run --command "python script.py --lr {lr}" --metric loss --mode min \
+        --param lr=real:1e-3:1:log --scheduler stopping --max-t 9 --num-trials 9 \
+        --folder scripted
     """
     asked = {name: ctx.params[name] for name in ctx.params if is_given(ctx, name)}
     of_command: dict[str, Any] = {name: asked[name] for name in ("train", "executor") if name in asked}

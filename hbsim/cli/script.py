@@ -27,24 +27,24 @@ class CommandOptions:
     command: str | None = option(
         None,
         metavar="COMMAND",
-        help="A script's command line in place of a function: {lr} in it is the value of --param lr.",
+        help="The command line of a script; {lr} in it becomes the value of --param lr.",
     )
     space: list[str] | None = option(
         None,
         takes="texts",
         flags=("--param",),
         metavar="NAME=KIND",
-        help="A parameter of --command, once for each: lr=real:1e-4:0.1:log, width=int:16:256, "
-        "opt=choice:adam,sgd, nesterov=bool.",
+        help="Each hyperparameter: lr=real:1e-4:0.1:log, width=int:16:256, opt=choice:adam,sgd or "
+        "nesterov=bool.",
     )
     report_pattern: str | None = option(
         None,
         metavar="REGEX",
-        help=r"Reports in lines that the script prints: epoch=(?P<epoch>\d+) acc=(?P<accuracy>\S+).",
+        help=r"Read reports from printed lines, such as epoch=(?P<epoch>\d+) acc=(?P<accuracy>\S+).",
     )
-    shell: bool = option(False, takes="flag", help="Run --command by a shell.")
+    shell: bool = option(False, takes="flag", help="Run the command by a shell.")
     cwd: str | None = option(
-        None, metavar="DIR", help="Where the command runs (default: the working directory)."
+        None, metavar="DIR", help="Where the command runs (default: the current folder)."
     )
 
 

@@ -31,10 +31,8 @@ REFRESH: Final = 15  # seconds after which a browser loads the page again, while
 PLAIN_WIDTH: Final = 110  # columns where stdout is no terminal
 NARROWEST: Final = 44  # columns that hyperparameters take in one column
 FAILED_SHOWN: Final = 5
-PAGE_HELP: Final = "Write a page that needs no network (default: study.html in the study's folder)."
-UNTIL_OVER: Final = (
-    "Read it again every two seconds until the study is over; a line each where stdout is no terminal."
-)
+PAGE_HELP: Final = "Write a page (default: study.html in the folder of the study)."
+UNTIL_OVER: Final = "Show it again every two seconds until the study is over."
 
 
 def show(
@@ -45,18 +43,16 @@ def show(
     html: Annotated[str | None, typer.Option("--html", metavar="[FILE.html]", help=PAGE_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show how a study stands, while it runs and after it: what trains, the best trials, rungs, failures.
+    """Show how a study stands: running trials, the best ones, rungs and failures.
 
-    It only reads the study's folder, from any terminal, and does not disturb the process that runs the
-    study. The time that is left is simulated: the study's scheduler decides, and seconds, values and failures
-    are drawn from those so far; the range is that of four in five simulations. The page has learning curves,
-    hyperparameters, workers and all trials; with --watch it is written again until the study is over.
+    It only reads the folder, from any terminal, and does not disturb the study. The time that is left is
+    simulated from the seconds, values and failures so far; four of five simulations end within the range. The
+    page has learning curves, hyperparameters, workers and all trials. With `--watch` it is written again
+    until the study is over.
 
     For example:
       hbsim show exp
-      hbsim show exp --watch
       hbsim show exp --html
-      hbsim show exp --json
     """
     from hbsim.study.page import PAGE
     from hbsim.study.status import read_status

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from hbsim.simulation import Cluster, Result
     from hbsim.surrogates import Surrogate
 
+COMMON: Final = (
+    *("type", "max_t", "num_trials", "max_time", "surrogate"),
+    *("workers", "cluster", "seed", "folder", "plot"),
+)
 PLOTS: Final = Path("hbsim-plots")  # the folder of plots without --folder
 
 
@@ -43,16 +47,15 @@ def simulate(
     cluster: Annotated[Given, CLUSTER],
     output: Annotated[Given, OUTPUT],
 ) -> None:
-    r"""Simulate one study, and say what came of it.
+    r"""Simulate one study on learning curves and a simulated cluster.
 
-    With --folder, its jobs, trials, decisions and incumbents are written as Parquet, beside a summary.json:
-    the same command gives the same bytes.
+    With `--folder` jobs, trials, decisions and incumbents are written as Parquet, beside a `summary.json`.
+    The same command gives the same bytes.
 
     For example:
-      hbsim simulate --scheduler promotion --max-t 81 --eta 3 --brackets 3 --trials 1000
-      hbsim simulate --scheduler stopping --trials 500 --surrogate synthetic --explain 17
-      hbsim simulate --scheduler promotion --trials 300 --surrogate synthetic --workers 8 --startup 5 \
-        --save 2 --load 2 --out study --plot
+      hbsim simulate --scheduler promotion --num-trials 1000 --workers 32
+      hbsim simulate --scheduler stopping --num-trials 500 --surrogate synthetic \
+        --folder study --plot
     """
     from hbsim.cli.study_output import Request, as_json, notes, show
     from hbsim.core import make_scheduler

@@ -32,26 +32,22 @@ REGRESSIONS: Final = {
 
 def surrogates(
     surrogate: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE|FILE.py:NAME]", help="Only this one; in full.")
+        str | None, typer.Argument(metavar="[NAME|FILE|FILE.py:NAME]", help="Describe these curves in full.")
     ] = None,
     *,
     curves: Annotated[Given, group("Learning curves", SurrogateOptions)],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List learning curves: their metric, size, fidelities, and how well early ranks predict final ones.
+    """List learning curves, or make them from runs of other tools: `hbsim surrogates import --help`.
 
-    Without a name, those that ship with hbsim. Ranks are Spearman's correlation between the trials' values
-    at a level and at the last one: 1 says that the order at this level is the final order.
-
-    `hbsim surrogates import` makes curves of runs that Syne Tune, Ray Tune, Optuna, W&B or MLflow logged; its
-    --help says how. (A file called import is ./import.)
+    Without a name, it lists the curves that ship with hbsim. `@1`, `@3`, ... are Spearman's correlations
+    between the ranks of configurations at this level and at the last one: 1 means that the order there is the
+    final one. Where they are low, early stopping loses good trials: raise `--grace-period`, or use more
+    brackets. A file called `import` is `./import`.
 
     For example:
       hbsim surrogates
-      hbsim surrogates synthetic:noise=0.1,early_rank=0.9
-      hbsim surrogates curves.csv --metric loss --mode min --censored fail
-      hbsim surrogates yahpo:lcbench/167168 --yahpo-data yahpo_data
-      hbsim surrogates fit:pilot.parquet
+      hbsim surrogates curves.parquet
     """
     if not surrogate:
         found = _shipped(curves.get("wrap"))

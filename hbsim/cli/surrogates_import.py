@@ -26,48 +26,53 @@ SPELLING: Final = {"resource": "--resource", "first_level": "--first-level"}
 class ColumnOptions:
     """The options for the columns in the runs of another tool."""
 
-    metric: str | None = option(None, metavar="NAME", help="The metric that decides; Optuna: its new name.")
-    mode: str | None = option(None, metavar="...", help="What is better, if nothing says it.")
-    resource: str | None = option(None, metavar="NAME", help="What counts training: an epoch, a step.")
-    time: str | None = option(None, metavar="NAME", help="Cumulative seconds of training, without waiting.")
-    study: str | None = option(None, metavar="NAME", help="Optuna: which study, if there are several.")
+    metric: str | None = option(None, metavar="NAME", help="The metric that decides; for Optuna a new name.")
+    mode: str | None = option(
+        None, metavar="max|min", help="Whether a higher or a lower value is better (default: as logged)."
+    )
+    resource: str | None = option(
+        None, metavar="NAME", help="The column that counts training, such as epoch or step."
+    )
+    time: str | None = option(
+        None, metavar="NAME", help="The column with seconds of training since the start of a trial."
+    )
+    study: str | None = option(None, metavar="NAME", help="Optuna: the study, if there are several.")
     params: str | None = option(
-        None, metavar="FILE", help="W&B, MLflow: a CSV with a row a run and its hyperparameters."
+        None, metavar="FILE", help="W&B, MLflow: a CSV file with the hyperparameters of each run."
     )
     first_level: int | None = option(
-        None, takes="whole", help="What step 0 is: 0 (untrained) or 1 (after the first unit)."
+        None, takes="whole", help="The level of step 0: 0 (untrained) or 1 (after the first unit)."
     )
 
 
 def import_(
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE|FOLDER|sqlite:///FILE", help="What the tool left; docs/how-to/import.md."
-        ),
+        typer.Argument(metavar="FILE|FOLDER|sqlite:///FILE", help="What the tool has logged."),
     ],
-    out: Annotated[Path, typer.Option(help="The .parquet or .csv file to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The .parquet or .csv file to write.")],
     kind: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="TOOL", help="syne-tune, ray, optuna, wandb or mlflow (default: guessed)."
+            "--from",
+            metavar="TOOL",
+            help="The tool: syne-tune, ray, optuna, wandb or mlflow (default: guessed).",
         ),
     ] = None,
     *,
-    columns: Annotated[Given, group("What is what", ColumnOptions)],
+    columns: Annotated[Given, group("Learning curves", ColumnOptions)],
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Turn runs of Syne Tune, Ray Tune, Optuna, W&B or MLflow into learning curves for the simulator.
+    r"""Turn runs of Syne Tune, Ray Tune, Optuna, W&B or MLflow into learning curves.
 
-    The file is one that --surrogate takes, and fit:FILE. What was taken for what, and what was left out, is
-    printed. Nothing is written where something is wrong.
+    The written file is one for `--surrogate`, also as `fit:FILE`. The command prints what it took for what,
+    and what it left out. If something is wrong, nothing is written.
 
     For example:
-      hbsim surrogates import ~/syne-tune/my-experiment --out curves.parquet
-      hbsim surrogates import ~/ray_results/my-experiment --metric loss --mode min --out curves.parquet
-      hbsim surrogates import sqlite:///optuna.db --study mine --metric val_error --out curves.parquet
-      hbsim surrogates import metrics.csv --params runs.csv --metric loss --mode min --out curves.parquet
+      hbsim surrogates import metrics.csv --metric loss --mode min --out loss.csv
+      hbsim surrogates import metrics.csv --resource step --metric acc \
+        --mode max --out accuracy.parquet
     """
     from hbsim.surrogates.import_optuna import sqlite_path
     from hbsim.surrogates.importing import import_runs

@@ -30,7 +30,18 @@ if TYPE_CHECKING:
     from hbsim.bench.sweep.plan import SweepPlan
     from hbsim.bench.sweep.run import Counts, Estimate
 
-MATTERS: Final = "The smallest difference that matters: 0.005, or 10%."
+COMMON: Final = (
+    "folder",
+    "data",
+    "jobs",
+    "dry_run",
+    "confirm",
+    "matters",
+    "retry_failed",
+    "force",
+    "as_json",
+)
+MATTERS: Final = "The smallest difference that matters to you: 0.005, or 10%."
 WIDTH: Final = 100  # columns, where stdout is no terminal
 
 
@@ -41,7 +52,8 @@ class TrustOptions:
     insecure: bool = option(
         False,
         takes="flag",
-        help="Trust a tcp:// address: who sits in the network can run anything here.",
+        help="Trust a tcp:// address, although everybody in the network can then run code here.",
+        panel="Dask cluster",
     )
 
 
@@ -53,27 +65,23 @@ class ResultOptions:
         None,
         metavar="DIR",
         flags=("--folder", "--out"),
-        help="Where results are, and go on from.",
+        help="The folder of the results; the same command goes on with it.",
     )
     jobs: int | None = option(
-        None, takes="whole", help="Processes (default: one a core). With --hosts: on each."
+        None, takes="whole", help="Processes, on each host with --hosts (default: one per core)."
     )
-    confirm: int | None = option(
-        None, takes="whole", help="Judge the best again, on so many fresh seeds alone."
-    )
+    confirm: int | None = option(None, takes="whole", help="Judge the best again, on so many new seeds.")
     matters: str | None = option(None, metavar="X", help=MATTERS)
     dry_run: bool = option(
-        False, takes="flag", help="Check, and say how many cells there are and about how long."
+        False, takes="flag", help="Only check, and say how many cells there are and how long they take."
     )
-    retry_failed: bool = option(False, takes="flag", help="Run cells again that failed before.")
-    force: bool = option(False, takes="flag", help="Replace another sweep's results in the folder.")
+    retry_failed: bool = option(False, takes="flag", help="Run failed cells again.")
+    force: bool = option(False, takes="flag", help="Replace the results of another sweep in the folder.")
     as_json: bool = option(False, takes="flag", flags=("--json",), help="Print one JSON object.")
 
 
-SWEEP_MACHINES: Final = group(
-    "Other machines", Hosts, Dask, TrustOptions, only=(*MACHINES.options, "insecure")
-)
-RESULTS: Final = group("Run", ResultOptions)
+SWEEP_MACHINES: Final = group("Hosts by SSH", Hosts, Dask, TrustOptions, only=(*MACHINES.options, "insecure"))
+RESULTS: Final = group("Output", ResultOptions)
 NOT_TO_RUN: Final = ("dry_run", "as_json")
 # Options that do not affect results, and that are left out of the command to enter again.
 NOT_THE_PLAN: Final = (
@@ -84,27 +92,28 @@ NOT_THE_PLAN: Final = (
 
 def sweep(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE.toml", help="Variants, curves, clusters, seeds.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE.toml", help="A file with variants, curves, clusters and seeds.")
+    ],
     *,
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="DIR", help="Where relative paths of curves start (default: the file's)."
+            "--data", metavar="DIR", help="The folder of the curves' files (default: that of FILE.toml)."
         ),
     ] = None,
     machines: Annotated[Given, SWEEP_MACHINES],
     results: Annotated[Given, RESULTS],
 ) -> None:
-    r"""Run variants on learning curves, clusters, numbers of workers and seeds, as a TOML file says.
+    """Run many simulated studies as a TOML file says: variants, curves, clusters, workers, seeds.
 
-    All is checked before anything runs. A cell that is finished is never run again: the same command goes on
-    after Ctrl-C or a crash, and runs only what is new when the file has grown. A cell that fails is kept with
-    its error, and the exit code is 1. docs/reference/sweep.md says what stands in the file.
+    Everything is checked before anything runs. A finished cell is never run again: the same command goes on
+    after Ctrl-C or a crash, and runs only what is new when the file has grown. A failed cell is kept with its
+    error, and the exit code is 1.
 
     For example:
-      hbsim sweep study.toml --dry-run
-      hbsim sweep study.toml --out study
-      hbsim report study --out study.html
+      hbsim sweep sweep.toml --dry-run
+      hbsim sweep sweep.toml --folder sweep
     """
     from hbsim.bench.sweep.plan import read_sweep
 

@@ -19,28 +19,28 @@ WIDTH: Final = 200  # columns, where stdout is no terminal
 
 
 def validate(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders of studies that hbsim run has run.")
-    ],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of studies of hbsim run.")],
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--folder", "--out", metavar="DIR", help="Write the cluster, tables and timelines here."
+            "--folder",
+            "--out",
+            metavar="DIR",
+            help="Write the cluster, tables and timelines into this folder.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results in --folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Hold the simulator against real runs, and measure the cluster's parameters from them.
+    """Compare the simulator with real runs, and measure the cluster from them.
 
-    Each run's trials are simulated again, with parameters measured elsewhere: with several folders in every
-    other one of them, with one in the first half of its jobs. Where hbsim plan kept a forecast in a run's
-    folder, it is said how it did.
+    The trials of each run are simulated again on a cluster that was measured elsewhere: in every other run,
+    or, of a single run, in the first half of its jobs. If `hbsim plan` kept a forecast in the folder, it is
+    compared with what happened. The written `cluster.toml` is a file for `--cluster`.
 
     For example:
-      hbsim run train.py:train_fn --scheduler promotion --max-t 27 --trials 50 --workers 2 --out real
-      hbsim validate real --out validation
-      hbsim simulate --scheduler promotion --max-t 27 --trials 500 --cluster validation/cluster.toml
+      hbsim validate exp
+      hbsim validate exp --folder validation
     """
     from hbsim.planning.check import check_forecast
     from hbsim.validation import validate as hold

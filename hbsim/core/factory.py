@@ -61,7 +61,7 @@ def make_scheduler(
     reduction_factor : float
         eta, greater than 1; default 3. Not for median and fifo.
     brackets : int
-        How many brackets, at most K + 1; default 1. For stopping and promotion.
+        How many brackets; default 1. At most one for each level. For stopping and promotion.
     mode : "max" or "min"
         Whether the metric is maximised (default) or minimised.
     num_trials : int, optional
@@ -76,27 +76,30 @@ def make_scheduler(
     resource_type : "int" or "float"
         Whether resources are whole numbers (default) or any numbers.
     bracket_sampling : "softmax" or "hyperband"
-        P(b) ~ exp(K + 1 - b) (default), or in proportion to Hyperband's sizes.
+        How a new trial's bracket is drawn: each bracket e times as likely as the next (default), or in
+        proportion to the sizes of Hyperband's brackets.
     shared_rungs : bool
-        One set of rungs for all brackets; default False.
+        Whether trials of all brackets compete in the same rungs; default False.
     rule : str
         How a rung of the stopping type decides: ``"quantile"`` (default), ``"quantile-inclusive"``,
         ``"rank"`` or ``"top-k"``.
     straight_on : bool
-        Promotion, pasha: a trial that is promotable when it is recorded goes on in the same job; default
-        True.
+        Promotion, pasha: whether a trial that may be promoted at once goes on in the same job, without a
+        pause; default True.
     keep_size_ratios : bool
-        Promotion, pasha: no promotion while the next rung has more than 1/eta of the jobs of this one;
-        default False.
+        Promotion, pasha: whether promotions wait while the next rung has more than 1/eta of the jobs of this
+        one; default False.
     failed_places : "passed-on" or "held"
         Promotion, pasha: a trial that failed for good leaves its place among the best floor(n / eta) to the
         next best (default), or keeps it, as in AutoTorch, where a failed promotion is lost.
     n : int
         Successive halving: trials in the lowest rung. Required there.
     quota : "actual" or "nominal"
-        Synchronous: promote floor(m / eta) of the m results received (default), or of the planned n.
+        sha, hyperband: promote floor(m / eta) of the m results that arrived (default), or floor(n / eta) of
+        the n planned ones.
     overlap : bool
-        Synchronous: an idle worker starts the next bracket before this one has ended; default False.
+        sha, hyperband: whether an idle worker starts the next bracket before this one has ended; default
+        False.
     n_formula : "ceil" or "floor"
         Hyperband's sizes: the paper's algorithm (default), or its printed table.
     epsilon : float, optional

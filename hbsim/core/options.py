@@ -101,103 +101,149 @@ class Options:
     """
 
     type: str = option(
-        help="Which scheduler decides.", choices=tuple(TYPES), check=_type, flags=("--scheduler",)
+        help="Which scheduler decides: stopping, promotion (ASHA), sha, hyperband, pasha, median or fifo.",
+        choices=tuple(TYPES),
+        metavar="TYPE",
+        check=_type,
+        flags=("--scheduler",),
     )
     max_t: float = option(
-        help="R, where a trial is complete (default: where curves end).", takes="number", check=_plain
+        help="R, the resource at which a trial is complete, such as 81 epochs.", takes="number", check=_plain
     )
-    mode: Mode = option("max", help="What is better (default: max).", choices=("max", "min"))
+    mode: Mode = option(
+        "max", help="Whether a higher or a lower value is better (default: max).", choices=("max", "min")
+    )
     num_trials: int | None = option(
         None,
-        help="How many trials are started in all.",
+        help="How many trials the study starts.",
         takes="whole",
         check=_num_trials,
         flags=("--num-trials", "--trials"),
     )
     retries: int = option(
-        0, help="How often a trial may fail and go on (default: 0).", takes="whole", check=_retries
+        0,
+        help="How often a trial that failed is tried again (default: 0).",
+        panel="Retries and time limits",
+        takes="whole",
+        check=_retries,
     )
     loss_retries: int | None = option(
         None,
-        help="How often it may be lost or preempted, in a count of its own (default: in --retries).",
+        help="How often a trial that was lost or preempted is tried again (default: counts as a retry).",
+        panel="Retries and time limits",
         takes="whole",
         check=_loss_retries,
     )
-    seed: int = option(0, help="Of the bracket draws (default: 0).", takes="whole", check=_at_least(0))
+    seed: int = option(0, help="Seed of the bracket draws (default: 0).", takes="whole", check=_at_least(0))
     resource_type: Literal["int", "float"] = option(
-        "int", help="Whole units of the resource, or any (default: int).", choices=("int", "float")
+        "int",
+        help="Whether levels are whole numbers or any numbers (default: int).",
+        choices=("int", "float"),
     )
     grace_period: float = option(
-        1, help="r, the lowest rung level (default: 1).", takes="number", check=_plain
+        1, help="r, the resource at the lowest rung (default: 1).", takes="number", check=_plain
     )
     reduction_factor: float = option(
         3,
-        help="One in eta goes on (default: 3).",
+        help="eta: about one in eta trials of a rung goes on (default: 3).",
         takes="number",
         check=_plain,
         flags=("--reduction-factor", "--eta"),
     )
     brackets: int = option(
-        1, help="stopping, promotion: how many (default: 1).", takes="whole", check=_at_least(1)
+        1,
+        help="stopping, promotion: number of brackets; each starts one rung higher (default: 1).",
+        takes="whole",
+        check=_at_least(1),
     )
     bracket_sampling: str = option(
         "softmax",
-        help="stopping, promotion: how a trial's bracket is drawn (default: softmax).",
+        help="stopping, promotion: how the bracket of a trial is drawn (default: softmax).",
+        panel="Scheduler: stopping, promotion, pasha",
         choices=SAMPLINGS,
     )
     shared_rungs: bool = option(
-        False, help="stopping, promotion: one set of rungs for all brackets.", takes="flag"
+        False,
+        help="stopping, promotion: all brackets share their rungs.",
+        panel="Scheduler: stopping, promotion, pasha",
+        takes="flag",
     )
     rule: str = option(
-        "quantile", help="stopping: how a rung decides (default: quantile).", choices=tuple(RULES)
+        "quantile",
+        help="stopping: the rule by which a rung decides (default: quantile).",
+        panel="Scheduler: stopping, promotion, pasha",
+        choices=tuple(RULES),
     )
     straight_on: bool = option(
         True,
-        help="promotion, pasha: a trial that is promotable at once goes on in the same job (default).",
+        help="promotion, pasha: a trial that can be promoted at once goes on in the same job (default).",
+        panel="Scheduler: stopping, promotion, pasha",
         takes="flag",
     )
     keep_size_ratios: bool = option(
         False,
-        help="promotion, pasha: none while the next rung has more than 1/eta of the jobs.",
+        help="promotion, pasha: promote no trial while the next rung has more than 1/eta of the jobs.",
+        panel="Scheduler: stopping, promotion, pasha",
         takes="flag",
     )
     failed_places: str = option(
         "passed-on",
-        help="promotion, pasha: places of failed trials go to the next best (default), or stay taken.",
+        help="promotion, pasha: the place of a failed trial goes to the next best, or stays taken "
+        "(default: passed-on).",
+        panel="Scheduler: stopping, promotion, pasha",
         choices=("passed-on", "held"),
     )
-    n: int = option(0, help="sha: trials in the lowest rung.", takes="whole", check=_at_least(1))
+    n: int = option(
+        0,
+        help="sha: how many trials start in the lowest rung.",
+        panel="Scheduler: sha, hyperband",
+        takes="whole",
+        check=_at_least(1),
+    )
     quota: str = option(
         "actual",
-        help="sha, hyperband: 1/eta of the results that are in, or n divided down (default: actual).",
+        help="sha, hyperband: promote 1/eta of the actual results, or of the planned ones (default: actual).",
+        panel="Scheduler: sha, hyperband",
         choices=("actual", "nominal"),
     )
-    overlap: bool = option(False, help="sha, hyperband: an idle worker opens the next bracket.", takes="flag")
+    overlap: bool = option(
+        False,
+        help="sha, hyperband: an idle worker starts the next bracket.",
+        panel="Scheduler: sha, hyperband",
+        takes="flag",
+    )
     n_formula: str = option(
         "ceil",
-        help="hyperband: sizes of the paper's algorithm, or of its printed table (default: ceil).",
+        help="hyperband: bracket sizes by the paper's algorithm (ceil) or its printed table (floor) "
+        "(default: ceil).",
+        panel="Scheduler: sha, hyperband",
         choices=("ceil", "floor"),
     )
     epsilon: float | None = option(
         None,
         help="pasha: values that differ by at most this much rank as equal (default: estimated).",
+        panel="Scheduler: stopping, promotion, pasha",
         takes="number",
         check=_epsilon,
     )
     interval: float = option(
         0,
-        help="median: from one milestone to the next (default: the grace period).",
+        help="median: resource from one decision to the next (default: the grace period).",
+        panel="Scheduler: median",
         takes="number",
         check=_plain,
     )
     among: str = option(
         "completed",
-        help="median: of completed trials, or of all recorded at the milestone (default: completed).",
+        help="median: compare with completed trials, or with all that reached the level (default: "
+        "completed).",
+        panel="Scheduler: median",
         choices=("completed", "recorded"),
     )
     min_samples: int = option(
         1,
-        help="median: running averages that there must be before a trial is stopped (default: 1).",
+        help="median: how many trials to compare with before one is stopped (default: 1).",
+        panel="Scheduler: median",
         takes="whole",
         check=_at_least(1),
     )

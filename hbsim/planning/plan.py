@@ -225,7 +225,7 @@ def plan(
         Ten learning curves of the task or more: a study's folder or its `RunResult`, a file of recorded
         curves, what another tool logged. Curves that end early count for costs and diverged runs.
     cluster : Cluster, optional
-        What start-up, checkpoints, reports and failures cost, and prices; by default nothing.
+        The simulated cluster, with its delays, failures and prices; by default only training takes time.
     what_if : mapping or sequence of str, optional
         Other settings of the default variant: ``{"workers": [4, 8], "budget": ["12h", "24h"]}``.
     grace_period : float

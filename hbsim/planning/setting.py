@@ -123,27 +123,25 @@ class PlanOptions:
     budget: str = option(
         metavar="24h|500usd|30runs",
         check=_budget,
-        help="What may be spent: a time (s, min, h, d), money by the cluster's price (usd, eur, gbp), or the "
-        "training time of so many full runs on all workers together.",
+        help="What you can spend: time, money by the cluster's price, or the training time of full runs.",
     )
     unit_seconds: float | None = option(
         None,
         takes="number",
         check=_positive,
-        help="Seconds of training that a unit of max_t takes, on average over configurations. Needed "
-        "without --pilot, unless the budget is in runs.",
+        help="Seconds that a unit of max_t trains on average; needed without a pilot, unless the budget is "
+        "in runs.",
     )
     pilot: Any = option(
         None,
         metavar="DIR|FILE|NAME",
-        help="Ten learning curves of the task or more: a study's folder, a file of recorded curves, or what "
-        "another tool logged. It narrows the forecast.",
+        help="Ten or more learning curves of your task: a study's folder, or a file of curves.",
     )
     what_if: Any = option(
         None,
         takes="texts",
         metavar="NAME=VALUE,...",
-        help="Also forecast with other workers=4,8,16 or budget=12h,24h; once for each name.",
+        help="Forecast also for workers=4,8,16 or budget=12h,24h; may be given several times.",
     )
 
 

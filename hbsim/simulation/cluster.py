@@ -17,7 +17,7 @@ import numpy as np
 
 from hbsim.core.numbers import exact, whole
 from hbsim.errors import ParameterError
-from hbsim.options import Check, declared, option
+from hbsim.options import Check, Panel, declared, option
 from hbsim.simulation.distributions import LARGEST, Distribution, Exponential, parse, plain
 from hbsim.simulation.trace import Trace, read_trace
 
@@ -28,9 +28,10 @@ SELDOM: Final = 1e-3  # how often machines must at least be there for longer tha
 ROUNDING: Final = Fraction(1, 100)  # 0.33 is a third
 NEWER: Final = ("suggest_delay",)  # parameters that `Cluster.as_dict` has only if they are set
 
-CLUSTER: Final = "Simulated cluster, in simulated seconds"
-CHECKPOINTS: Final = "Checkpoints on the simulated cluster"
-FAILURES: Final = "Failures and absences on the simulated cluster"
+CLUSTER: Final[Panel] = "Simulated machines"
+DELAYS: Final[Panel] = "Simulated delays"
+CHECKPOINTS: Final[Panel] = "Simulated checkpoints"
+FAILURES: Final[Panel] = "Simulated failures and absences"
 RENEWALS: Final = {"mtbf": "mttr", "preempted_every": "preempted_for"}  # how long there, and how long not
 
 
@@ -173,11 +174,11 @@ def _at_least_one(field: str, value: object) -> int:
 # Declarations of parameters that are alike
 
 
-def _number(help: str, panel: str, check: Check = _not_negative, default: float = 0.0) -> Any:
+def _number(help: str, panel: Panel, check: Check = _not_negative, default: float = 0.0) -> Any:
     return option(default, help=help, takes="number", check=check, panel=panel)
 
 
-def _amount(help: str, panel: str, check: Check = parse) -> Any:
+def _amount(help: str, panel: Panel, check: Check = parse) -> Any:
     return option(0.0, help=help, takes="amount", check=check, panel=panel)
 
 
@@ -266,11 +267,11 @@ def workers_of(machines: Machines, gpus_per_trial: Fraction) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """A cluster of workers, each of which runs one job at a time; see `docs/reference/cluster.md`.
+    """The simulated machines of a study: workers, each of which runs one job at a time.
 
-    A job occupies its worker from its start to its last decision, or to the end of the checkpoint
-    that it saves. All times are simulated seconds. In place of a distribution, a number is a constant,
-    and a text is read by `hbsim.simulation.distributions.parse`: ``"lognormal:mean=5,std=2"``.
+    By default only training takes time. A job occupies its worker from its start to its last decision, or
+    until its checkpoint is saved. All times are simulated seconds. In place of a distribution, a number is a
+    constant, and a text is read by `hbsim.simulation.distributions.parse`: ``"lognormal:mean=5,std=2"``.
 
     Parameters
     ----------
@@ -283,7 +284,7 @@ class Cluster:
     report_delay : float or distribution
         Seconds from a milestone until the scheduler has the report and decides.
     decision_delay : float or distribution
-        Seconds from a decision until the worker has it.
+        Seconds from a decision until the worker has it (default: 0).
     suggest_delay : float
         Seconds to choose the configuration of a new trial, while its worker waits. The searcher chooses one
         at a time; its real computing time does not count.
@@ -338,49 +339,66 @@ class Cluster:
     """
 
     workers: int = option(
-        DEFAULT_WORKERS, help="How many workers (default: 32).", takes="whole", check=_workers, panel=CLUSTER
+        DEFAULT_WORKERS, help="Number of workers (default: 32).", takes="whole", check=_workers, panel=CLUSTER
     )
     speed: float | Sequence[float] = option(
         1.0,
-        help="Training speed of all workers, or of each (default: 1).",
+        help="Training speed of all workers, or of each one (default: 1).",
         takes="numbers",
         check=_speeds,
         panel=CLUSTER,
     )
     startup: float | str | Distribution = _amount(
-        "From a job's start until it trains or loads. DIST is a number, or lognormal:mean=5,std=2, "
-        "exponential:mean=5, weibull, gamma, uniform, empirical:3|4|9.",
+        "Seconds from a job's start until it trains: a number, or a distribution such as "
+        "lognormal:mean=5,std=2 (default: 0).",
+        DELAYS,
+    )
+    report_delay: float | str | Distribution = _amount(
+        "Seconds from a milestone until it is decided on (default: 0).", DELAYS
+    )
+    decision_delay: float | str | Distribution = _amount(
+        "Seconds from a decision until the worker has it (default: 0).", DELAYS
+    )
+    suggest_delay: float = _number("Seconds to choose the configuration of a new trial (default: 0).", DELAYS)
+    save: float = _number("Seconds to save a checkpoint when a trial pauses (default: 0).", CHECKPOINTS)
+    load: float = _number("Seconds to load a checkpoint when its trial goes on (default: 0).", CHECKPOINTS)
+    straggler_std: float = _number(
+        "Training from level to level takes 1 + |z| times as long, with z from N(0, std) (default: 0).",
         CLUSTER,
     )
-    report_delay: float | str | Distribution = _amount("From a milestone until it is decided on.", CLUSTER)
-    decision_delay: float | str | Distribution = _amount("From a decision until the worker has it.", CLUSTER)
-    suggest_delay: float = _number("Seconds to choose a new trial's configuration.", CLUSTER)
-    save: float = _number("Seconds to save one when a trial pauses.", CHECKPOINTS)
-    load: float = _number("Seconds to load it when the trial goes on.", CHECKPOINTS)
-    straggler_std: float = _number("Stretches take 1 + |z| times as long, z ~ N(0, std).", CLUSTER)
-    drop_rate: float = _number("Probability a second that a job is lost.", FAILURES, _probability)
+    drop_rate: float = _number(
+        "Probability that a job is lost, per second (default: 0).", FAILURES, _probability
+    )
     resume: bool = option(
         True,
-        help="Go on from checkpoints (default), or train from zero.",
+        help="Trials go on from checkpoints (default), or train again from zero.",
         takes="flag",
         panel=CHECKPOINTS,
     )
     report: Literal["blocking", "async"] = option(
         "blocking",
-        help="Training waits for decisions, or runs on until a stop arrives (default: blocking).",
+        help="Whether training waits for decisions, or runs on until told to stop (default: blocking).",
         choices=("blocking", "async"),
-        panel=CLUSTER,
+        panel=DELAYS,
     )
     mtbf: float | str | Distribution | None = _time_until(
-        "Seconds until a machine breaks; a number is a mean."
+        "Seconds until a machine breaks; a number is the mean (default: never)."
     )
-    mttr: float | str | Distribution = _amount("Seconds until it is repaired.", FAILURES, _time_away)
-    preempted_every: float | str | Distribution | None = _time_until("Seconds until one is taken away.")
-    preempted_for: float | str | Distribution = _amount("Seconds until it is back.", FAILURES, _time_away)
-    notice: float = _number("Seconds before it is taken away, to save.", FAILURES)
+    mttr: float | str | Distribution = _amount(
+        "Seconds until a broken machine is repaired (default: 0).", FAILURES, _time_away
+    )
+    preempted_every: float | str | Distribution | None = _time_until(
+        "Seconds until a machine is preempted; a number is the mean (default: never)."
+    )
+    preempted_for: float | str | Distribution = _amount(
+        "Seconds until a preempted machine is back (default: 0).", FAILURES, _time_away
+    )
+    notice: float = _number(
+        "Seconds from the notice until a machine is preempted, in which trials save (default: 0).", FAILURES
+    )
     schedule: Sequence[tuple[float, int]] = option(
         (),
-        help="How many machines are there from when on: 0:4,3600:16.",
+        help="How many machines there are from which second on, such as 0:4,3600:16.",
         takes="steps",
         check=_schedule,
         metavar="TIME:MACHINES,...",
@@ -389,7 +407,7 @@ class Cluster:
     )
     trace: str | os.PathLike[str] | Trace | None = option(
         None,
-        help="A CSV file of when each worker was there: worker,start,end,state.",
+        help="CSV file that says when each worker was there: worker,start,end,state.",
         check=_trace,
         metavar="FILE",
         flags=("--trace", "--cluster-trace"),
@@ -398,26 +416,26 @@ class Cluster:
     )
     retry_from: Literal["milestone", "checkpoint", "zero"] = option(
         "milestone",
-        help="From where a trial that was lost goes on (default: milestone).",
+        help="Where a lost trial goes on from (default: milestone).",
         choices=("milestone", "checkpoint", "zero"),
         panel=FAILURES,
     )
-    checkpoint_size: float | str | Distribution = _amount(
-        "GB of a trial's checkpoint (default: 0).", CHECKPOINTS
+    checkpoint_size: float | str | Distribution = _amount("GB of a checkpoint (default: 0).", CHECKPOINTS)
+    save_bandwidth: float | None = _rate("Bandwidth of a worker that saves (default: no limit).")
+    load_bandwidth: float | None = _rate("Bandwidth of a worker that loads (default: no limit).")
+    store_bandwidth: float | None = _rate(
+        "Bandwidth of the store that all workers share (default: no limit)."
     )
-    save_bandwidth: float | None = _rate("Of one worker that saves.")
-    load_bandwidth: float | None = _rate("Of one that loads.")
-    store_bandwidth: float | None = _rate("Of the store that all share.")
     machines: Sequence[Machines] = option(
         (), help="Kinds of machines, with their GPUs, speeds and prices.", takes="tables", check=_machines
     )
     gpus_per_trial: float = _number(
-        "GPUs of a trial, on machines that --cluster has.", CLUSTER, _gpus_per_trial, 1
+        "GPUs of a trial; needs a cluster that lists its machines (default: 1).", CLUSTER, _gpus_per_trial, 1
     )
     slowdown: float = _number(
-        "Times as long training takes where trials share a GPU.", CLUSTER, _slowdown, 1.0
+        "How many times longer training takes where trials share a GPU (default: 1).", CLUSTER, _slowdown, 1.0
     )
-    price: float = _number("Money for an hour of a worker (default: 0).", CLUSTER)
+    price: float = _number("Price of a worker for an hour (default: 0).", CLUSTER)
 
     def __repr__(self) -> str:
         given = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}

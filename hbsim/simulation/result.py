@@ -52,7 +52,7 @@ class Result:
     scheduler : Scheduler
         The scheduler at the end; `scheduler.explain(trial)` says why a trial was stopped.
     curves : TrialCurves
-        The values of each trial, and their surrogate.
+        The learning curves of the trials, and the surrogate that they come from.
     cluster : Cluster
         The cluster on which it ran.
     simulated : SimulationData
@@ -60,9 +60,9 @@ class Result:
     replace : bool
         Whether rows of a table came more than once.
     interrupted : bool
-        Whether the study was ended by Ctrl-C.
+        Whether Ctrl-C ended the study.
     no_worker_after : float or None
-        Simulated seconds after which there was work but no worker any more; None if that did not happen.
+        The simulated time when the last worker left although there was work; None if none did.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Result:
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
-        """A row for each uninterrupted run on a worker, in the order of starts.
+        """A row for each job: one stay of a trial on a worker, in the order of starts.
 
         Columns: job, trial, attempt, bracket, worker (integers), start_resource, stop_resource
         (reached), start_time, train_start, end_time, value (floats; null where none), verdict (pause,
@@ -125,7 +125,7 @@ class Result:
         return self.simulated.failures.frame(self._jobs.rows())
 
     def disk(self) -> pl.DataFrame:
-        """Return the GB of all checkpoints, with a row for each change.
+        """Return the space that checkpoints take over time, in GB: a row for each change.
 
         Columns: time, held (of all trials that may be needed) and collected (the same without paused
         trials that can never go on). Empty where checkpoints have no size.
@@ -215,7 +215,7 @@ class Result:
         return summaries.incumbent(rows, scheduler.levels, scheduler.mode, at == "max_t")
 
     def values_at_max(self, trials: list[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Return the values that these trials have, or would have, at R; shape (n,), NaN for no number."""
+        """Return the values that trials have, or would have, at R; shape (n,), NaN for no number."""
         configurations = self.curves.configurations()[np.array(trials, dtype=np.int64)]
         values, _ = self.curves.surrogate.evaluate(configurations, self.curves.levels[-1:])
         return values[:, 0]

@@ -114,7 +114,7 @@ class TrialInfo:
 
 
 class Callback:
-    """Methods that a study calls: derive a class from this one, and write those that you need.
+    """The base of your callbacks: a study calls their methods at its events.
 
     ::
 
@@ -124,9 +124,9 @@ class Callback:
 
         hbsim.run(train_fn, scheduler, callbacks=[Printer()])
 
-    Each method is called after its event is in the study's journal. Methods do nothing by default. An error
-    in a method is shown once, with the callback's name. The callback then goes on with the next event; after
-    an error in `on_study_start` it gets no more calls. The study never ends by it.
+    Write the methods that you need; the others do nothing. A method is called after its event is in the
+    study's journal. An error in a method is shown once, and the callback goes on with the next event. After
+    an error in `on_study_start` it gets no more calls. The study goes on in any case.
 
     By default the methods are called in the process that runs the study, between two events. A call of more
     than ten seconds is broken off, and the callback gets no more calls. A class with ``own_process = True``
@@ -144,18 +144,18 @@ class Callback:
     own_process: ClassVar[bool] = False
 
     def on_study_start(self, study: StudyInfo) -> None:
-        """Handle that the study starts, or goes on; the first call."""
+        """Handle the start of the study, or that it goes on; the first call."""
 
     def on_trial_start(self, trial: TrialInfo, time: float) -> None:
-        """Handle that a trial starts, goes on from its last rung, or is tried again."""
+        """Handle the start of a trial, also after a pause or a failure."""
 
     def on_report(self, trial: TrialInfo, resource: float, metrics: Mapping[str, float], time: float) -> None:
-        """Handle a report: all its metrics, at a resource such as an epoch. NaN is no number."""
+        """Handle a report: the resource, such as an epoch, and all metrics; NaN for no number."""
 
     def on_decision(
         self, trial: TrialInfo, resource: float, value: float, verdict: Verdict, time: float
     ) -> None:
-        """Handle what the scheduler has decided at a milestone, by the value of the metric that decides."""
+        """Handle a decision of the scheduler at a milestone. `value` is that of the metric that decides."""
 
     def on_failure(
         self, trial: TrialInfo, kind: FailureKind, reason: str, verdict: Verdict, time: float
@@ -163,14 +163,14 @@ class Callback:
         """Handle a failure; the verdict is ``retry``, or ``stop`` if the trial has failed for good."""
 
     def on_trial_end(self, trial: TrialInfo, status: EndStatus, time: float) -> None:
-        """Handle that the trial's process has ended, and why; its checkpoint is written.
+        """Handle the end of a trial's process. Its checkpoint has been written.
 
         A trial that is ``paused`` may start again. One that is ``interrupted`` starts again: its failure is
         tried again, its worker was lost, or the study ended before it came to its next rung.
         """
 
     def on_study_end(self, why: EndReason | None, time: float) -> None:
-        """Handle that the study is over; the last call. Without a reason it ended by an error."""
+        """Handle the end of the study; the last call. Without a reason it ended by an error."""
 
     def flush(self) -> None:
         """Write what is still in memory; called once a second if there was an event, and at the end."""

@@ -152,44 +152,48 @@ class RunOptions:
     """
 
     workers: int | None = option(
-        None, takes="whole", help="How many trials run at the same time (default: as many as fit)."
+        None,
+        takes="whole",
+        help="How many trials run at the same time (default: as many as fit).",
+        panel="Study",
     )
     resource: Mapping[str, object] | None = option(
         None,
         metavar="num_cpus, num_gpus",
-        help="What a trial needs: CPU cores, and GPUs or a part of one (default: a fair share).",
+        help="CPU cores of a trial, and GPUs or a part of one (default: a fair share).",
     )
     folder: Path | str = option(
         "exp", metavar="DIR", flags=("--folder", "--out"), help="The study's folder (default: exp)."
     )
-    resume: bool = option(
-        False, takes="flag", help="Go on with the study in the folder; its options are known then."
-    )
+    resume: bool = option(False, takes="flag", help="Go on with the study in the folder, with its options.")
     seed: int = option(
         0,
         takes="whole",
         check=lambda name, value: whole(name, value, 0),
-        help="Of brackets, configurations and the seeds that trials are given.",
+        help="Seed of brackets, configurations and trials (default: 0).",
+        panel="Study",
     )
     searcher: Any = option(
         None,
         metavar="NAME",
-        help="Chooses configurations: random (default), grid, sobol, lhs, tpe, bohb, gp, mobster, "
-        "optuna:NAME.",
+        help="How configurations are chosen: random, grid, sobol, lhs, tpe, bohb, gp, mobster or "
+        "optuna:NAME (default: random).",
+        panel="Searcher",
     )
     search_options: Mapping[str, object] | None = option(
         None,
         takes="texts",
         metavar="NAME=VALUE",
         flags=("--search-option",),
-        help="An option of the searcher, as JSON, or else text; once for each: points=3, "
-        "constraints=FILE.py:NAME.",
+        help="An option of the searcher, such as points=3; may be given several times.",
+        panel="Searcher",
     )
     time_attr: str = option(
         "epoch",
         metavar="NAME",
         check=_reported_name,
-        help="The reported resource, the unit of max_t (default: epoch).",
+        help="The reported name that counts training, in units of max_t (default: epoch).",
+        panel="Training function",
     )
     metric: str | None = option(
         "accuracy",
@@ -203,47 +207,62 @@ class RunOptions:
         metavar="NAME=VALUE",
         flags=("--arg", "--set"),
         check=_constants,
-        help="Set a constant of the function's decorator: JSON, or text. May be given several times.",
+        help="Set a constant of the training function; may be given several times.",
+        panel="Training function",
     )
     max_time: float | None = option(
         None,
         takes="duration",
         check=seconds,
-        help="Seconds of the study at which running jobs are cut, or 8h.",
+        help="How long the study runs: seconds, or a text such as 8h.",
+        panel="Study",
     )
     max_reward: float | None = option(
-        None, takes="number", check=_max_reward, help="The study ends at a value at least as good."
+        None,
+        takes="number",
+        check=_max_reward,
+        help="End the study at a value that is at least as good.",
+        panel="Study",
     )
     hang_timeout: float | None = option(
         None,
         takes="duration",
         check=seconds,
-        help="Seconds, or 10m, without a report after which a trial has hung.",
+        help="Fail a trial that reports nothing for so long: seconds, or 10m (default: never).",
+        panel="Retries and time limits",
     )
     trial_timeout: float | None = option(
         None,
         takes="duration",
         check=seconds,
-        help="Seconds, or 30m, of training in all its jobs after which a trial fails.",
+        help="Fail a trial that has trained for so long in all: seconds, or 2h (default: never).",
+        panel="Retries and time limits",
     )
     grace: float = option(
-        5.0, takes="duration", check=_grace, help="Seconds that a trial has to end before it is killed (5)."
+        5.0,
+        takes="duration",
+        check=_grace,
+        help="Seconds that a trial has to end before it is killed (default: 5).",
+        panel="Retries and time limits",
     )
     keep: Literal["best", "completed", "all", "none"] = option(
         "best",
         choices=("best", "completed", "all", "none"),
-        help="Whose checkpoints stay when a trial is over (default: best).",
+        help="Whose checkpoints are kept when a trial is over (default: best).",
+        panel="Checkpoints and processes",
     )
     fsync: Literal["second", "always", "never"] = option(
         "second",
         choices=("second", "always", "never"),
         help="When the journal is forced to the disk (default: at most once a second).",
+        panel="Checkpoints and processes",
     )
     start: Literal["fork", "spawn"] | None = option(
         None,
         choices=("fork", "spawn"),
         check=_start,
-        help="How a trial's process is made (default: fork on Linux).",
+        help="How the process of a trial is made (default: fork on Linux).",
+        panel="Checkpoints and processes",
     )
     until_return: bool = option(
         False, takes="flag", help="A trial is complete when its function returns, wherever that is."
@@ -252,7 +271,8 @@ class RunOptions:
         "none",
         choices=("none", "tensorboard"),
         check=_visualizer,
-        help="tensorboard is short for the callback tensorboard.",
+        help="Write TensorBoard logs, as the callback tensorboard does (default: none).",
+        panel="Output",
     )
     callbacks: Sequence[Any] = option(
         (),
@@ -260,25 +280,28 @@ class RunOptions:
         metavar="NAME",
         flags=("--callback",),
         check=_callbacks,
-        help="What is told about every event: tensorboard, wandb, mlflow or FILE.py:NAME, an hbsim.Callback. "
-        "May be given several times.",
+        help="Who is told about every event: tensorboard, wandb, mlflow or FILE.py:NAME; may be given "
+        "several times.",
+        panel="Output",
     )
     html: bool | Path | str = option(
         False,
         metavar="[FILE.html]",
         check=page_file,
-        help="Keep a page of the study up to date while it runs (default: study.html in the folder).",
+        help="Keep a page of the study up to date (default: study.html in the folder).",
+        panel="Output",
     )
     progress: Literal["auto", "table", "lines", "none"] = option(
         "auto",
         choices=("auto", "table", "lines", "none"),
-        help="What stderr shows: a live table, lines, nothing (default: a table on a terminal).",
+        help="What is shown while the study runs (default: a table on a terminal).",
+        panel="Output",
     )
     surrogate: Any = option(
         None,
         metavar="DIR|FILE|NAME",
-        help="sim: the learning curves: of an earlier study's folder, of a file of recorded curves, or "
-        "synthetic (default: those of the study in the folder).",
+        help="Curves of --executor sim: a study's folder, recorded curves, or synthetic (default: the "
+        "study in the folder).",
     )
     surrogate_options: Mapping[str, object] | None = option(
         None,
@@ -293,13 +316,15 @@ class RunOptions:
         help="sim: what start-up, checkpoints, stragglers and failures cost (default: nothing).",
     )
     replace: bool = option(
-        False, takes="flag", help="sim: rows of a table may come again, in a seeded order."
+        False, takes="flag", help="sim: rows of a table may be used again, in a seeded order."
     )
     executor: Any = option(
         "local",
         choices=("local", "hosts", "dask", "sim"),
         check=lambda name, value: value,
-        help="Where trials run: on this machine, on hosts reached by SSH, on a Dask cluster, or simulated.",
+        help="Where trials run: this machine, hosts by SSH, a Dask cluster, or a simulation (default: "
+        "local).",
+        panel="Study",
     )
 
     @classmethod
@@ -331,9 +356,14 @@ class RunOptions:
 class TrialResources:
     """The fields of ``resource``: the CPUs and GPUs that a trial needs."""
 
-    num_cpus: int | None = option(None, takes="whole", help="CPU cores of a trial (default: a fair share).")
+    num_cpus: int | None = option(
+        None, takes="whole", help="CPU cores of a trial (default: a fair share).", panel="Training function"
+    )
     num_gpus: float | None = option(
-        None, takes="number", help="GPUs of a trial; 0.5: two share one (default: fair share)."
+        None,
+        takes="number",
+        help="GPUs of a trial; 0.5: two trials share one (default: a fair share).",
+        panel="Training function",
     )
 
 
@@ -345,11 +375,11 @@ class RecordOptions:
         takes="whole",
         flags=("--num-trials", "--trials"),
         check=lambda name, value: whole(name, value, 1),
-        help="How many random configurations. More with resume: the recording grows.",
+        help="How many random configurations are trained; more with resume.",
     )
     out: Path | str = option(metavar="FILE", help="The file to write: .parquet or .csv.")
     max_t: float | None = option(
-        None, takes="number", help="End each trial at this resource (default: when it returns)."
+        None, takes="number", help="End each trial at this resource (default: when the function returns)."
     )
     metric: str | None = option(
         None,
@@ -357,10 +387,15 @@ class RecordOptions:
         help="The metric that decides, noted in the file (default: accuracy, if it is reported).",
     )
     mode: Literal["max", "min"] | None = option(
-        None, choices=("max", "min"), check=lambda name, value: value, help="What is better, with metric."
+        None,
+        choices=("max", "min"),
+        check=lambda name, value: value,
+        help="Whether a higher or a lower value is better; needed with metric.",
     )
-    test_metric: str | None = option(None, metavar="NAME", help="The metric to judge a chosen trial by.")
-    force: bool = option(False, takes="flag", help="Begin anew: replace the file and its study.")
+    test_metric: str | None = option(
+        None, metavar="NAME", help="The metric that judges the best trial.", panel="Training function"
+    )
+    force: bool = option(False, takes="flag", help="Replace the file and its study.")
 
 
 # The options of `RunOptions` that `hbsim.record` takes as well.

@@ -76,7 +76,7 @@ class RunResult:
 
     @cached_property
     def jobs(self) -> pl.DataFrame:
-        """A row a job, uninterrupted on one worker; columns as `hbsim.Result.jobs`.
+        """A row for each job: one stay of a trial on a worker; columns as `hbsim.Result.jobs`.
 
         Times are study seconds: without the time between an interruption and the resumption. `value` is
         the job's last report. A job that was interrupted is censored.
@@ -368,7 +368,7 @@ def unicode(text: str) -> str:
 
 
 def load(folder: Path | str) -> RunResult:
-    """Read a real study from its folder, whether it is over or not; or a file that `hbsim.save` wrote.
+    """Read a real study from its folder, finished or not; or a file that `hbsim.save` wrote.
 
     Parameters
     ----------
@@ -378,7 +378,7 @@ def load(folder: Path | str) -> RunResult:
     Returns
     -------
     RunResult
-        The result by the journal so far. Of a file, the object that was saved.
+        The study so far. For a file, the object that was saved.
 
     Raises
     ------

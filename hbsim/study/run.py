@@ -145,7 +145,7 @@ def run(
         Seconds of training, in all jobs of a trial together, after which the trial fails with an error that
         names the limit. Start-up and waiting do not count. What it has reported is kept.
     grace : float or str
-        Seconds that a trial has to end after the order, before SIGTERM, and again before SIGKILL.
+        Seconds that a trial has to end by itself before it gets SIGTERM, and again before it gets SIGKILL.
     keep : str
         Which checkpoints are kept at the end of a trial: the incumbent's (``"best"``), those of
         ``"completed"`` trials too, ``"all"`` or ``"none"``. With ``"completed"`` and ``"all"`` a trial that
@@ -160,7 +160,7 @@ def run(
     visualizer : str
         ``"tensorboard"`` is short for this callback.
     callbacks : sequence of Callback or str
-        What is told about every event, once it is in the journal: objects of classes derived from
+        What is called at each event, after the event is in the journal: objects of classes derived from
         `hbsim.Callback`; texts ``"FILE.py:NAME"``; ``"tensorboard"``, ``"wandb"`` and ``"mlflow"`` (extras of
         the same names), a run for each trial.
     html : bool or path

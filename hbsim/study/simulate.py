@@ -52,7 +52,7 @@ def simulate(
     seed : int
         Seed of configurations, slowness and failures.
     cluster : Cluster, optional
-        What start-up, checkpoints, stragglers and failures cost; by default nothing.
+        The simulated cluster; by default only training takes time.
     searcher : str or Searcher, optional
         Chooses configurations; by default ``"random"``. An object goes on from its present state.
     max_time : float, optional

@@ -26,7 +26,7 @@ def test_the_limits_are_those_of_the_code():
         f"At least {fit_data.ROWS} rows with values, at two levels or more, {fit_data.COMPLETE} of them"
         in PAGE
     )
-    assert f"more than {fit_regression.KEPT} take" in PAGE
+    assert f"more than {fit_regression.KEPT} rows" in PAGE
     assert f"`Choice` of at most {fit_data.CATEGORIES} values" in PAGE
     words = {20: "20", 40: "40"}
     two, three = (words[count] for count in fit_curves.COMPLETE)

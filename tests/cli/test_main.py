@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,14 +25,11 @@ def test_version(call):
     assert call("--version") == (0, f"hbsim {package.__version__}\n", "")
 
 
-def test_help_of_all_commands(call):
+def test_help_has_a_line_for_each_command(call):
     code, out, err = call()
     assert (code, err) == (0, "")
-    for command in ("simulate", "compare", "run", "validate", "record", "surrogates", "clusters"):
-        assert f"\n  {command} " in out
-        ran = call(command, "--help")
-        assert ran.code == 0
-        assert "xample:" in ran.out
+    path = "plan simulate compare run show best record validate sweep report surrogates clusters"
+    assert re.findall(r"^  (\w+) .*\.$", out.partition("Commands:")[2], flags=re.MULTILINE) == path.split()
 
 
 def test_shells_complete_commands_and_options(hbsim):
@@ -218,25 +216,3 @@ def test_a_stdout_that_takes_nothing_is_one_line():
         ran = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
     assert ran.returncode == 1
     assert ran.stderr == "hbsim: error: standard output: No space left on device\n"
-
-
-def _examples(text: str) -> list[str]:
-    """Return the commands below ``For example:`` in a help text."""
-    block = text.partition("For example:\n")[2].partition("\n\n")[0]
-    return [line.strip() for line in block.replace("\\\n", "").splitlines()]
-
-
-@pytest.mark.parametrize("command", ["", "simulate", "surrogates", "clusters"])
-def test_examples_in_help_run(call, tmp_path, command):
-    (tmp_path / "curves.csv").write_text(
-        "config,step,seconds,loss\n"
-        + "".join(f"{c},{s},{s},{c + 1 / s}\n" for c in range(5) for s in (1, 2, 3))
-    )
-    examples = _examples(call(*filter(None, [command]), "--help").out)
-    assert examples
-    for example in examples:
-        if "yahpo" in example or "fit:" in example:
-            continue  # files that we do not ship, or that take long: tests/surrogates has them
-        program, *words = example.split()
-        assert program == "hbsim"
-        assert call(*words)[::2] == (0, "")

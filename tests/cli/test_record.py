@@ -116,10 +116,6 @@ def test_a_metric_that_is_not_reported(call, tmp_path):
     assert not list(tmp_path.glob("c.parquet*"))
 
 
-def test_help_has_examples(call):
-    assert "hbsim record examples/digits_mlp.py:train_fn" in call("record", "--help").out
-
-
 def test_interrupted_it_goes_on_and_grows(call, start, tmp_path):
     out = tmp_path / "my curves.parquet"
     journal = Path(f"{out}.study/journal.jsonl")

@@ -60,7 +60,7 @@ def test_a_command_of_hbsim(
         if "--resume" not in words:  # the rest is as the file has it that the page names
             assert Path(train.partition(":")[0]) == Path(TRAIN_FILE)
             train_fn = load_target(make_target(train))
-            assert scheduler.options.max_t == train_fn.__globals__["EPOCHS"]
+            assert scheduler.options.max_t == inspect.unwrap(train_fn).__globals__["EPOCHS"]
             assert (options["metric"], scheduler.mode) == ("mse", "min")
             assert options["metric"] in inspect.getsource(train_fn)
         raise KeyboardInterrupt

@@ -375,7 +375,17 @@ def test_a_real_study_ignores_what_is_for_simulations(call, asked):
 def test_help(call):
     code, out, _ = call("run", "--help")
     assert code == 0
-    assert out.index("Training function:") < out.index("Real study") < out.index("Learning curves of")
+    headings = (
+        "Arguments",
+        "Options",
+        "Training function",
+        "Study",
+        "Scheduler",
+        "Learning curves",
+        "Output",
+    )
+    places = [out.index(f"\n{heading}:\n") for heading in headings]
+    assert places == sorted(places)
     assert "--checkpoints / --no-checkpoints" in out
     assert "\n  run " in call().out
 

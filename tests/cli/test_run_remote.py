@@ -102,10 +102,10 @@ def test_losses_have_retries_of_their_own_on_hosts(call, asked, words, losses):
 
 def test_help_has_a_panel(call):
     out = call("run", "--help").out
-    assert out.index("Real study:") < out.index("Other machines:")
-    assert out.index("Other machines") < out.index("--hosts HOST,...") < out.index("--lease NUMBER")
+    assert out.index("Retries and time limits:") < out.index("Hosts by SSH:") < out.index("--hosts HOST,...")
+    assert out.index("Hosts and Dask clusters:") < out.index("--lease NUMBER")
     for command in ("sweep", "compare"):
-        assert "Other machines:" in call(command, "--help").out
+        assert "Hosts by SSH:" in call(command, "--help").out
 
 
 # What is known again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,13 +174,21 @@ def test_files_that_are_none(call):
     assert call("run", "no.toml").err == "hbsim: error: no.toml: cannot be read: No such file or directory\n"
 
 
-def test_the_file_of_the_docs(study):
-    page = Path(__file__).parents[2] / "docs" / "reference" / "study-file.md"
-    study.write_text(page.read_text("utf-8").partition("```toml\n")[2].partition("```")[0])
+def test_the_file_of_the_docs(study, call):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "study-file.md").read_text("utf-8")
+    study.write_text(page.partition("```toml\n")[2].partition("```")[0])
     made = read_study(str(study))
     assert made.scheduler == {"type": "promotion", "max_t": 81, "brackets": 3}
-    assert made.values["num_gpus"] == 0.5
+    assert made.values["num_cpus"] == 1
     assert made.cluster == {"startup": "lognormal:mean=40,std=15"}
+    simulated, *_, written = (
+        shlex.split(line, comments=True)
+        for line in page.partition("```sh\n")[2].partition("```")[0].splitlines()
+    )
+    assert call(*simulated[1:]).code == 0
+    study.unlink()
+    assert call(*written[1:]).code == 0
+    assert read_study(str(study)).scheduler == {"type": "promotion", "max_t": 81}
 
 
 # What is written reads back the same

@@ -167,7 +167,7 @@ def test_what_is_read_is_never_replaced(out, call, tmp_path):
 
 
 def test_a_file_called_import_and_the_list(call, tmp_path):
-    assert "`hbsim surrogates import`" in call("surrogates", "--help").out
+    assert "`hbsim surrogates import --help`" in " ".join(call("surrogates", "--help").out.split())
     shown = call("surrogates", "import", "--help")
     assert shown.code == 0
     assert shown.out.startswith("Usage: hbsim surrogates import [OPTIONS] ")
@@ -175,13 +175,3 @@ def test_a_file_called_import_and_the_list(call, tmp_path):
     shutil.copytree(STOPPED, tmp_path / "import")
     assert call("surrogates", "./import").err.startswith("hbsim: error: ./import: is no surrogate")
     assert call("surrogates", "import", "import", "--out", "c.csv").code == 0
-
-
-def test_examples_in_the_help_can_be_parsed(call, tmp_path):
-    text = call("surrogates", "import", "--help").out
-    examples = [line.split() for line in text.splitlines() if line.strip().startswith("hbsim ")]
-    assert len(examples) == 4
-    for example in examples:
-        ran = call(*example[1:])
-        assert ran.code == 2
-        assert ran.err.endswith("no such file or folder\n")

@@ -53,10 +53,9 @@ def refused(ran: Ran, words: str, code: int = 2) -> None:
     assert ran.err.count("\n") == 1
 
 
-def test_help_has_an_example(call: Call):
+def test_help_has_all_options(call: Call):
     ran = call("sweep", "--help")
     assert ran.code == 0
-    assert "hbsim sweep study.toml --dry-run" in ran.out
     for option in ("--out", "--data", "--jobs", "--scheduler-address", "--retry-failed", "--force", "--json"):
         assert option in ran.out
 

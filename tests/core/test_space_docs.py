@@ -12,7 +12,7 @@ def test_the_code_of_the_page_runs(capsys):
     pytest.importorskip("ConfigSpace")
     text = PAGE.read_text(encoding="utf-8")
     blocks = list(re.finditer(r"```python\n(.*?)```", text, flags=re.DOTALL))
-    assert len(blocks) == 10
+    assert len(blocks) == 9
     names: dict[str, object] = {"__name__": "page"}
     for block in blocks:
         line = text[: block.start(1)].count("\n")

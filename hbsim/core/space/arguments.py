@@ -256,8 +256,8 @@ def args(*default: object, **values: object) -> Callable[[Callable[..., object]]
     Raises
     ------
     ParameterError
-        A name is a method of `Args`, a parameter was given as a class, two parameters have one name, or what
-        is decorated cannot hold attributes.
+        A name is that of a method of `Args`, a parameter is a class and not an object, two parameters have
+        the same name, or what is decorated cannot have attributes.
     """
     named = values.get("default")
     if not default and isinstance(named, Mapping | Namespace) and not isinstance(named, Nested):

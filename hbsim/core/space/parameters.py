@@ -418,7 +418,8 @@ class Int(Parameter):
 class Choice(Parameter):
     """One of a few values without an order.
 
-    Where one of them is itself a space, it makes a `NestedChoice`.
+    If one of the values is itself a space, such as `List` or what `obj` decorates, each value has parameters
+    of its own.
 
     Parameters
     ----------
@@ -488,7 +489,7 @@ def _listed(choices: tuple[object, ...]) -> tuple[object, ...]:
 
 @dataclass(frozen=True, repr=False)
 class Bool(Parameter):
-    """False or True, with half of [0, 1] each.
+    """False or True, both equally likely.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from hbsim.bench.sweep.store import TABLES
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "reference" / "sweep.md").read_text(encoding="utf-8")
 FOLDER_PAGE = (ROOT / "docs" / "reference" / "sweep-folder.md").read_text(encoding="utf-8")
+REPORT_PAGE = (ROOT / "docs" / "reference" / "report.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "examples" / "sweep.toml"
 
 
@@ -54,6 +55,11 @@ def test_the_commands_of_the_page_and_then_its_code_run(call, tmp_path, capsys):
     assert {f"{name}.parquet" for name in TABLES} <= names
     exec(compile(block("python", FOLDER_PAGE), "sweep-folder.md", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out == block("text", FOLDER_PAGE)
+    names: dict[str, object] = {"__name__": "page"}
+    for found in re.findall(r"```python\n(.*?)```", REPORT_PAGE, flags=re.DOTALL):
+        exec(compile(found, "report.md", "exec"), names)
+    assert "are best, or not told apart from the best" in capsys.readouterr().out
+    assert (tmp_path / "overview.pdf").stat().st_size > 1000
 
 
 def test_every_field_is_on_the_page():
