@@ -152,7 +152,6 @@ def test_the_page_runs(
 ) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "train.py").write_text(TRAIN)
-    (tmp_path / "script.py").write_text((ROOT / "examples" / "argparse_script.py").read_text("utf-8"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
