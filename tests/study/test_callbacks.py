@@ -391,7 +391,7 @@ def test_methods_that_would_never_be_called_or_fail_are_an_error():
     with pytest.raises(ParameterError, match=rule):
         RunOptions.checked(callbacks=[Misspelt()])
     with pytest.raises(
-        ParameterError, match="TooFew.on_trial_end must take the arguments trial, status, time: "
+        ParameterError, match=r"TooFew\.on_trial_end must take the arguments trial, status, time: "
     ):
         RunOptions.checked(callbacks=[TooFew()])
     assert len(RunOptions.checked(callbacks=[OfTwo(), Told("x")]).callbacks) == 2
