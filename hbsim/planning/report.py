@@ -256,8 +256,8 @@ def advice(plan: Plan) -> list[str]:
         lines.append(
             f"In your pilot ranks at level {first.level:g} say little of those at {plan.pilot.last:g} "
             f"(correlation {first.value:.2f}, {first.low:.2f} to {first.high:.2f}); at level {found.level:g} "
-            f"they do ({found.value:.2f}, {found.low:.2f} to {found.high:.2f}). Try grace_period={found.level:g}. To "
-            "test it:"
+            f"they do ({found.value:.2f}, {found.low:.2f} to {found.high:.2f}). "
+            f"Try grace_period={found.level:g}. To test it:"
         )
         lines += commands_to_test(plan)
     elif plan.pilot is not None and not plan.correlations:
