@@ -296,9 +296,8 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         )
         if resume:
             retention.catch_up()
-            if study.is_extended and (bare := retention.without_checkpoint()):
-                count = "1 paused trial has" if bare == 1 else f"{bare:,} paused trials have"
-                say(f"{count} no checkpoint: if promoted they train from zero (keep=all keeps checkpoints)")
+            if study.is_extended and (text := retention.missing()):
+                say(text)
         page.start()
         observers: list[Observer] = [retention]
         info = StudyInfo(study.spec, study_folder.path, resume, time.time() - state.journal_state.now)
