@@ -305,7 +305,7 @@ def group_weights(groups: Sequence[str]) -> Floats:
 def spread(values: Floats, weights: Floats, tail: float = TAIL, tolerance: float = TOLERANCE) -> Range:
     """Return the median and the 80 % interval of weighted values, which may be infinite; NaN for none.
 
-    The ends are values that occurred, wider by the tolerance: costs that never differ would make them single numbers.
+    The ends are values that occurred, wider by the tolerance: equal costs would make them single numbers.
     """
     if np.isnan(values).any():
         return Range(math.nan, math.nan, math.nan)
@@ -360,7 +360,7 @@ def forecast(
     """Return the forecast that the outcomes of one scenario make, weighted; `tail` as in `spread`."""
     columns = {name: np.array([one.numbers[name] for one in outcomes]) for name in QUANTITIES}
     ranges = {name: spread(column, weights, tail) for name, column in columns.items()}
-    # The tolerance is for what is counted or timed. Machines cannot work, or be paid, for longer than the study.
+    # The tolerance is for what is counted or timed. No machine works, or is paid, for longer than the study.
     hours = setting.cluster.count_machines * setting.max_time / 3600.0
     money = math.fsum(setting.cluster.prices) * setting.max_time / 3600.0
     for name, most in (("busy_share", 1.0), ("machine_hours", hours), ("money", money)):
