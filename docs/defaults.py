@@ -1,7 +1,8 @@
 """A part of the site's API reference: signatures show an option's default in place of its declaration.
 
 The fields of `hbsim.Cluster` and others are declared by calls, ``workers: int = option(32, help=...)``.
-Griffe, which reads the source, would print these calls.
+The options of `hbsim.make_scheduler` are `UNSET` unless given. Griffe, which reads the source, would print
+these calls and names.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import importlib
 from typing import Any
 
 import griffe
+
+from hbsim.core.options import Options
+from hbsim.options import declared
 
 
 class Defaults(griffe.Extension):
@@ -26,3 +30,14 @@ class Defaults(griffe.Extension):
         for one in calls:
             if defaults.get(one.name, dataclasses.MISSING) is not dataclasses.MISSING:
                 one.value = repr(defaults[one.name])
+
+    def on_function_instance(self, *, func: griffe.Function, **_: Any) -> None:
+        """Replace the defaults of `make_scheduler`."""
+        if func.name != "make_scheduler":
+            return
+        options = declared(Options)
+        for one in func.parameters:
+            if str(one.default) == "UNSET":
+                default = options[one.name].default
+                known = default is not dataclasses.MISSING and one.name not in ("n", "interval")
+                one.default = repr(default) if known else None

@@ -213,9 +213,12 @@ def _end_ranks(session: TrialSession, patience: float) -> None:
     waits = session.ranks.left not in ("", "failed")
     while waits and session.ranks.run() and time.monotonic() < deadline:
         time.sleep(_LOOK)
-    if os.getpgrp() == os.getpid():  # only the trial's own group; this process ignores the signal
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch raises an error where a worker has died
+    if os.getpgrp() == os.getpid():  # only the trial's own group
+        # PyTorch's handlers raise errors: where a worker has died, and after an elastic launch at SIGTERM
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
         processes.kill_group(os.getpid(), signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _failure(error: BaseException) -> tuple[str | None, str]:

@@ -264,7 +264,9 @@ class Ranks:
         saved, nap = 0, _NAP
         began = looked = time.monotonic()
         while not self._ints[_LEFT]:
-            saves, reached = self._ints[_SAVES], self._floats[_RESOURCE]  # in this order: see `begin`
+            reached, saves = self._floats[_RESOURCE], self._ints[_SAVES]
+            if self._floats[_RESOURCE] != reached:  # `begin` came between: the saves may be of another report
+                continue
             if reached > resource or (reached == resource and self._ints[_ANSWERED]):
                 return True
             if reached == resource and saves > saved:

@@ -115,7 +115,7 @@ class SurrogateOptions:
     censored: Censored | None = option(
         None,
         choices=CENSORED,
-        help="Files: what to do with curves that end early.",
+        help="Files: what to do with curves that end early; needed if there are any.",
         panel="Learning curves",
         check=partial(check_choice, choices=CENSORED),
     )

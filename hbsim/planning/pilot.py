@@ -19,6 +19,7 @@ from hbsim.surrogates.protocol import Floats, Ints
 
 if TYPE_CHECKING:
     from hbsim.core.types import Mode
+    from hbsim.study.result import RunResult
     from hbsim.surrogates import Surrogate
     from hbsim.surrogates.table import Table
 
@@ -114,6 +115,11 @@ class Pilot:
         Whether the run had no number at its end, or failed.
     max_t : float
         R of the plan.
+    selected : bool
+        Whether curves may end early because of their values, as by a scheduler. Those that go on are no
+        random sample then, and their ranks say nothing.
+    startup : float
+        Mean seconds that a job of the pilot's study took besides training; 0 where nothing says it.
     """
 
     source: str
@@ -126,11 +132,22 @@ class Pilot:
     seconds: Floats
     diverged: NDArray[np.bool_]
     max_t: float
+    selected: bool = False
+    startup: float = 0.0
 
     @property
     def complete(self) -> int:
-        """The number of curves that reach the last level, or diverged."""
-        return int(((self.ends == len(self.levels)) | self.diverged).sum())
+        """The number of curves that trained to max_t and did not diverge."""
+        return int((self._reach(self.max_t) & ~self.diverged).sum())
+
+    @property
+    def last(self) -> float:
+        """The last level of the plan that curves of the pilot reach: max_t, or the end of the longest."""
+        return min(self.max_t, float(self.levels[self.ends[~self.diverged].max(initial=1) - 1]))
+
+    def _reach(self, level: float) -> NDArray[np.bool_]:
+        reached: NDArray[np.bool_] = self.levels[self.ends - 1] >= level
+        return reached
 
     def draw(self, random: np.random.Generator) -> Draw:
         """Draw costs and the share of diverged runs from their posteriors.
@@ -185,23 +202,24 @@ class Pilot:
         return clock * (self.max_t / _time_to(self.levels, clock, np.array([self.max_t])))
 
     def correlations(self, levels: Floats) -> list[Correlation]:
-        """Return the rank correlation of each level with the last one of the pilot, where there is one.
+        """Return the rank correlation of each level with `last`, where there is one.
 
-        It is Spearman's, of complete curves; a run that diverged has the last rank. The interval is by
-        Fisher's z with the variance of Bonett and Wright (Psychometrika 65(1), 2000).
+        It is Spearman's, of curves that reach `last`; a run that diverged has the last rank. The interval is
+        by Fisher's z with the variance of Bonett and Wright (Psychometrika 65(1), 2000). There is none where
+        curves were `selected` by their values.
         """
         from scipy.stats import spearmanr
 
-        whole = (self.ends == len(self.levels)) | self.diverged
-        top = min(self.max_t, float(self.levels[-1]))
-        if whole.sum() < RANKED:
+        whole = self._reach(self.last) | self.diverged
+        if self.selected or whole.sum() < RANKED:
             return []
-        last = self._at(top)[whole]
+        last = np.where(self.diverged, np.inf, self._at(self.last))[whole]
         found = []
-        for level in levels[(levels < top) & (levels >= self.levels[0])].tolist():
-            value = float(spearmanr(self._at(level)[whole], last).statistic)
-            if not math.isfinite(value):  # all the same
+        for level in levels[(levels < self.last) & (levels >= self.levels[0])].tolist():
+            early = self._at(level)[whole]
+            if (early == early[0]).all() or (last == last[0]).all():
                 continue
+            value = float(spearmanr(early, last).statistic)
             n = int(whole.sum())
             error = math.sqrt((1 + value**2 / 2) / (n - 3))
             z = math.atanh(min(max(value, -0.999), 0.999))
@@ -241,14 +259,14 @@ def read_pilot(
     Raises
     ------
     ParameterError
-        There are fewer than 10 curves, no such metric, or no times.
+        There are fewer than 10 curves, all of them diverged, no such metric, or no times.
     SurrogateError
         The source cannot be read.
     """
     named = next((getattr(source, name) for name in ("folder", "source") if hasattr(source, name)), None)
     shown = os.fspath(source if isinstance(source, str | os.PathLike) else named or type(source).__name__)
     try:
-        table, failed, kind = _table(source, unit_seconds, metric, mode)
+        table, failed, kind, study = _table(source, unit_seconds, metric, mode)
     except (ParameterError, SurrogateError) as error:
         raise _about_pilot(error, shown) from None
     levels = np.array(table.resources, dtype=np.float64)
@@ -264,6 +282,11 @@ def read_pilot(
     diverged |= failed
     values[diverged, -1] = np.nan
     keep = there
+    if diverged[keep].all():
+        rule = (
+            f"has {keep.sum()} curves, and all of them diverged: their {table.metric} ends without a number"
+        )
+        raise ParameterError("pilot", shown, rule)
     found = Pilot(
         source=shown,
         kind=kind,
@@ -275,7 +298,15 @@ def read_pilot(
         seconds=seconds[keep],
         diverged=diverged[keep],
         max_t=max_t,
+        startup=0.0 if study is None else _startup(study),
     )
+    # Trials of a fifo study that still ran at its end were not cut by their values; others may have been.
+    early = ~found._reach(found.last) & ~found.diverged
+    if study is None:
+        found = replace(found, selected=bool(early.any()))
+    else:
+        running = _with_status(study, table, "running")[keep]
+        found = replace(found, selected=study.scheduler.type != "fifo" or bool((early & ~running).any()))
     rates = found.unit_seconds
     if len(rates) < LEAST:
         rule = f"has {len(rates)} curves with a time of training: at least {LEAST} are needed"
@@ -307,22 +338,23 @@ def _about_pilot(error: ParameterError | SurrogateError, shown: str) -> HbsimErr
 
 def _table(
     source: Any, unit_seconds: float | None, metric: str | None, mode: Mode | None
-) -> tuple[Table, NDArray[np.bool_], Kind]:
-    """Return the curves of a source, which of its runs failed, and the kind of the source."""
+) -> tuple[Table, NDArray[np.bool_], Kind, RunResult | None]:
+    """Return the curves of a source, which of its runs failed, its kind, and the study that it is."""
     from hbsim.study.folder import StudyFolder
     from hbsim.study.result import RunResult, load
     from hbsim.surrogates import load as load_curves
     from hbsim.surrogates.table import SUFFIXES, Table
 
     if isinstance(source, RunResult):
-        return *_of_study(source, metric, mode), "study"
+        return *_of_study(source, metric, mode), "study", source
     if isinstance(source, str | os.PathLike):
         path = Path(os.path.expanduser(os.fspath(source)))
         if path.is_dir() and StudyFolder(path).holds_study:
-            return *_of_study(load(path), metric, mode), "study"
+            study = load(path)
+            return *_of_study(study, metric, mode), "study", study
         if path.is_dir() or (path.is_file() and not _is_table(path)):
             table = _imported(path, unit_seconds, metric, mode)
-            return table, np.zeros(len(table.ends), dtype=bool), "log"
+            return table, np.zeros(len(table.ends), dtype=bool), "log", None
         if not path.is_file() and path.suffix in SUFFIXES:
             raise ParameterError("pilot", os.fspath(source), "there is no such file")
         source = str(path) if path.is_file() else os.fspath(source)
@@ -335,7 +367,7 @@ def _table(
     if not isinstance(found, Table):
         rule = "must be recorded curves: a study's folder, a file, or what another tool logged"
         raise ParameterError("pilot", str(getattr(found, "name", source)), rule)
-    return found, np.zeros(len(found.ends), dtype=bool), "table"
+    return found, np.zeros(len(found.ends), dtype=bool), "table", None
 
 
 def _is_table(path: Path) -> bool:
@@ -365,7 +397,7 @@ def _timed(file: str, given: dict[str, Any], unit_seconds: float | None) -> Surr
         return load_curves(file, **given, seconds_per_unit=unit_seconds)
 
 
-def _of_study(study: Any, metric: str | None, mode: Mode | None) -> tuple[Table, NDArray[np.bool_]]:
+def _of_study(study: RunResult, metric: str | None, mode: Mode | None) -> tuple[Table, NDArray[np.bool_]]:
     """Return the curves of a study, and which of its trials failed for good by an error of their own."""
     from hbsim.surrogates import load as load_curves
     from hbsim.surrogates.table import Table
@@ -380,9 +412,23 @@ def _of_study(study: Any, metric: str | None, mode: Mode | None) -> tuple[Table,
         table = load_curves(file, censored="extrapolate")
     assert isinstance(table, Table)
     table.name = table.source = str(study.folder)
-    failed = set(study.trials.filter(study.trials["status"] == "failed")["trial"].to_list())
-    named = table.configurations["config"].to_list()
-    return table, np.array([trial in failed for trial in named], dtype=bool)
+    return table, _with_status(study, table, "failed")
+
+
+def _with_status(study: RunResult, table: Table, status: str) -> NDArray[np.bool_]:
+    """Return which curves are of trials with a status."""
+    trials = study.trials.filter(study.trials["status"] == status)["trial"].to_list()
+    return np.isin(table.configurations["config"].to_numpy(), trials)
+
+
+def _startup(study: RunResult) -> float:
+    """Return the mean seconds of a job of a study besides training, as `hbsim validate` measures them."""
+    from hbsim.validation.measure import measure, read
+
+    try:
+        return measure([read(study.folder).jobs]).startup.value
+    except HbsimError:
+        return 0.0
 
 
 def _imported(path: Path, unit_seconds: float | None, metric: str | None, mode: Mode | None) -> Table:

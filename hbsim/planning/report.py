@@ -15,8 +15,11 @@ from hbsim.validation.report import TextTable
 
 if TYPE_CHECKING:
     from hbsim.bench.chart_style import Chart
+    from hbsim.planning.pilot import Pilot
     from hbsim.planning.plan import Plan
 
+MANY_DIVERGED: Final = 0.5  # the share of a pilot's curves from which on the plan says so first
+LEAST_STARTUP: Final = 0.01  # of a full run, from which on the plan tells to give it
 UNITLESS: Final = "full runs"  # the unit of time where nothing says how many seconds a unit takes
 
 
@@ -90,6 +93,13 @@ def headline(plan: Plan) -> list[str]:
     else:
         text = f"{label} shows a full result within {end} in all of {where}."
     lines = [f"{text} The first one: {clock.ranged(first, chosen.max_time)}."]
+    pilot = plan.pilot
+    if pilot is not None and (lost := int(pilot.diverged.sum())) >= MANY_DIVERGED * len(pilot.ends):
+        lines.insert(
+            0,
+            f"{lost} of {len(pilot.ends)} curves of your pilot diverged: find out why, and narrow the search "
+            "space, before you spend the budget.",
+        )
     best = next(one for one in plan.standings if one.variant == label)
     if best.judgement == "better":
         lines.append(f"Run {label}: it is surely better than {default} ({difference(best)}).")
@@ -127,6 +137,8 @@ def facts(plan: Plan) -> list[tuple[str, str]]:
         about = f"{pilot.source}: {plural(len(pilot.ends), 'curve')}, {pilot.complete} of them complete, "
         about += f"{int(pilot.diverged.sum())} diverged; "
         about += f"a unit takes {_number(float(pilot.unit_seconds.mean()))} s"
+        if pilot.last < setting.max_t:
+            about += f". They end at {pilot.last:g} of {setting.max_t:g} units: costs beyond are extrapolated"
     lines.append(("pilot", about))
     simulated = f"{plural(plan.studies, 'study')} of each variant, on {plural(plan.tasks, 'task')} in "
     simulated += plural(plan.groups, "group")
@@ -206,9 +218,14 @@ def correlation_table(plan: Plan) -> TextTable | None:
         [f"{one.level:g}", f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})", str(one.curves)]
         for one in plan.correlations
     ]
-    last = min(plan.setting.max_t, float(plan.pilot.levels[-1]))
+    last = plan.pilot.last
+    where = (
+        "in the pilot"
+        if last == plan.setting.max_t
+        else f"where the pilot ends (max_t: {plan.setting.max_t:g})"
+    )
     return TextTable(
-        f"Rank correlation of each level with {last:g}, in the pilot",
+        f"Rank correlation of each level with {last:g}, {where}",
         ["level", "correlation", "curves"],
         rows,
         0,
@@ -234,17 +251,41 @@ def advice(plan: Plan) -> list[str]:
         lines.append(f"Leans worse: {', '.join(worse)}.")
     lines.append(f"Most rarely far off: {least.variant}, in {percent(least.far_off)} of tasks.")
     if found := plan.grace_to_try:
+        assert plan.pilot is not None
         first = plan.correlations[0]
         lines.append(
-            f"In your pilot ranks at level {first.level:g} say little of those at the end (correlation "
-            f"{first.value:.2f}, {first.low:.2f} to {first.high:.2f}); at level {found.level:g} they do "
-            f"({found.value:.2f}, {found.low:.2f} to {found.high:.2f}). Try grace_period={found.level:g}. To "
-            "test it:"
+            f"In your pilot ranks at level {first.level:g} say little of those at {plan.pilot.last:g} "
+            f"(correlation {first.value:.2f}, {first.low:.2f} to {first.high:.2f}); at level {found.level:g} "
+            f"they do ({found.value:.2f}, {found.low:.2f} to {found.high:.2f}). "
+            f"Try grace_period={found.level:g}. To test it:"
         )
         lines += commands_to_test(plan)
     elif plan.pilot is not None and not plan.correlations:
-        lines.append("The pilot has too few complete curves to say whether early ranks mislead.")
+        lines.append(_why_no_ranks(plan.pilot))
+    if plan.pilot is not None and (line := _startup_to_give(plan, plan.pilot)):
+        lines.append(line)
     return lines
+
+
+def _why_no_ranks(pilot: Pilot) -> str:
+    """Return why a pilot has no rank correlations."""
+    if pilot.selected and pilot.kind == "study":
+        return "The pilot's curves were stopped by their values, so they say nothing of ranks."
+    if pilot.selected:
+        return "Some of the pilot's curves end early, perhaps by their values, so they say nothing of ranks."
+    return "The pilot has too few complete curves to say whether early ranks mislead."
+
+
+def _startup_to_give(plan: Plan, pilot: Pilot) -> str:
+    """Return the sentence on a start-up that the pilot's study had and the plan's cluster has not."""
+    cluster = plan.setting.cluster
+    if cluster.startup or pilot.startup < LEAST_STARTUP * plan.setting.full_run:
+        return ""
+    seconds = f"{pilot.startup:.3g}"
+    return (
+        f"Each job of the pilot's study took {seconds} s besides training, which this plan leaves out: "
+        f"give --startup {seconds}."
+    )
 
 
 def commands_to_test(plan: Plan) -> list[str]:
@@ -260,7 +301,7 @@ def commands_to_test(plan: Plan) -> list[str]:
         commands.append(shlex.join(["hbsim", *makes, pilot.source, *of_metric, "--out", curves]))
     words = ["hbsim", "compare", "--variant", "promotion"]
     words += ["--variant", f"promotion,grace_period={found.level:g}"]
-    words += ["--max-t", f"{min(setting.max_t, float(pilot.levels[-1])):g}"]
+    words += ["--max-t", f"{pilot.last:g}"]
     words += ["--workers", str(setting.cluster.workers)]
     full_runs = setting.horizon * max(setting.cluster.speeds) / setting.full_run
     words += ["--max-full-runs", f"{full_runs:.3g}", "--surrogate", curves, *of_metric, "--replace"]
@@ -328,6 +369,8 @@ def _pilot(plan: Plan) -> dict[str, object] | None:
         "curves": len(pilot.ends),
         "complete": pilot.complete,
         "diverged": int(pilot.diverged.sum()),
+        "last_level": pilot.last,
+        "startup": pilot.startup,
         "unit_seconds": float(pilot.unit_seconds.mean()),
         "rank_correlations": [
             {"level": one.level, "curves": one.curves, "value": one.value, "low": one.low, "high": one.high}

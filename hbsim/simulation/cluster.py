@@ -284,7 +284,7 @@ class Cluster:
     report_delay : float or distribution
         Seconds from a milestone until the scheduler has the report and decides.
     decision_delay : float or distribution
-        Seconds from a decision until the worker has it.
+        Seconds from a decision until the worker has it (default: 0).
     suggest_delay : float
         Seconds to choose the configuration of a new trial, while its worker waits. The searcher chooses one
         at a time; its real computing time does not count.
@@ -350,22 +350,25 @@ class Cluster:
     )
     startup: float | str | Distribution = _amount(
         "Seconds from a job's start until it trains: a number, or a distribution such as "
-        "lognormal:mean=5,std=2.",
+        "lognormal:mean=5,std=2 (default: 0).",
         DELAYS,
     )
     report_delay: float | str | Distribution = _amount(
-        "Seconds from a milestone until it is decided on.", DELAYS
+        "Seconds from a milestone until it is decided on (default: 0).", DELAYS
     )
     decision_delay: float | str | Distribution = _amount(
-        "Seconds from a decision until the worker has it.", DELAYS
+        "Seconds from a decision until the worker has it (default: 0).", DELAYS
     )
-    suggest_delay: float = _number("Seconds to choose the configuration of a new trial.", DELAYS)
-    save: float = _number("Seconds to save a checkpoint when a trial pauses.", CHECKPOINTS)
-    load: float = _number("Seconds to load a checkpoint when its trial goes on.", CHECKPOINTS)
+    suggest_delay: float = _number("Seconds to choose the configuration of a new trial (default: 0).", DELAYS)
+    save: float = _number("Seconds to save a checkpoint when a trial pauses (default: 0).", CHECKPOINTS)
+    load: float = _number("Seconds to load a checkpoint when its trial goes on (default: 0).", CHECKPOINTS)
     straggler_std: float = _number(
-        "Training from level to level takes 1 + |z| times as long, with z from N(0, std).", CLUSTER
+        "Training from level to level takes 1 + |z| times as long, with z from N(0, std) (default: 0).",
+        CLUSTER,
     )
-    drop_rate: float = _number("Probability that a job is lost, per second.", FAILURES, _probability)
+    drop_rate: float = _number(
+        "Probability that a job is lost, per second (default: 0).", FAILURES, _probability
+    )
     resume: bool = option(
         True,
         help="Trials go on from checkpoints (default), or train again from zero.",
@@ -379,19 +382,19 @@ class Cluster:
         panel=DELAYS,
     )
     mtbf: float | str | Distribution | None = _time_until(
-        "Seconds until a machine breaks; a number is the mean."
+        "Seconds until a machine breaks; a number is the mean (default: never)."
     )
     mttr: float | str | Distribution = _amount(
-        "Seconds until a broken machine is repaired.", FAILURES, _time_away
+        "Seconds until a broken machine is repaired (default: 0).", FAILURES, _time_away
     )
     preempted_every: float | str | Distribution | None = _time_until(
-        "Seconds until a machine is preempted; a number is the mean."
+        "Seconds until a machine is preempted; a number is the mean (default: never)."
     )
     preempted_for: float | str | Distribution = _amount(
-        "Seconds until a preempted machine is back.", FAILURES, _time_away
+        "Seconds until a preempted machine is back (default: 0).", FAILURES, _time_away
     )
     notice: float = _number(
-        "Seconds from the notice until a machine is preempted, in which trials save.", FAILURES
+        "Seconds from the notice until a machine is preempted, in which trials save (default: 0).", FAILURES
     )
     schedule: Sequence[tuple[float, int]] = option(
         (),
@@ -418,9 +421,11 @@ class Cluster:
         panel=FAILURES,
     )
     checkpoint_size: float | str | Distribution = _amount("GB of a checkpoint (default: 0).", CHECKPOINTS)
-    save_bandwidth: float | None = _rate("Bandwidth of a worker that saves.")
-    load_bandwidth: float | None = _rate("Bandwidth of a worker that loads.")
-    store_bandwidth: float | None = _rate("Bandwidth of the store that all workers share.")
+    save_bandwidth: float | None = _rate("Bandwidth of a worker that saves (default: no limit).")
+    load_bandwidth: float | None = _rate("Bandwidth of a worker that loads (default: no limit).")
+    store_bandwidth: float | None = _rate(
+        "Bandwidth of the store that all workers share (default: no limit)."
+    )
     machines: Sequence[Machines] = option(
         (), help="Kinds of machines, with their GPUs, speeds and prices.", takes="tables", check=_machines
     )

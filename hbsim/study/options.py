@@ -228,14 +228,14 @@ class RunOptions:
         None,
         takes="duration",
         check=seconds,
-        help="Fail a trial that reports nothing for so long: seconds, or 10m.",
+        help="Fail a trial that reports nothing for so long: seconds, or 10m (default: never).",
         panel="Retries and time limits",
     )
     trial_timeout: float | None = option(
         None,
         takes="duration",
         check=seconds,
-        help="Fail a trial that has trained for so long in all its jobs: seconds, or 2h.",
+        help="Fail a trial that has trained for so long in all: seconds, or 2h (default: never).",
         panel="Retries and time limits",
     )
     grace: float = option(

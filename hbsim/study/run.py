@@ -345,10 +345,9 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
 
 def _about_resumed(study: StudyRun, retention: CheckpointRetention) -> str:
     """Return what the user of a resumed study may not expect: trials from zero, or nothing to run."""
-    if study.is_extended and (bare := retention.without_checkpoint()):
-        count = "1 paused trial has" if bare == 1 else f"{bare:,} paused trials have"
-        return f"{count} no checkpoint: if promoted they train from zero (keep=all keeps checkpoints)"
-    if study.is_extended or not study.scheduler.done:
+    if study.is_extended:
+        return retention.missing()
+    if not study.scheduler.done:
         return ""
     limit = study.scheduler.num_trials
     more = "" if limit is None else f"; it goes on with a num_trials (--num-trials) above {limit}"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 import textwrap
 from collections.abc import Iterable
@@ -28,12 +29,18 @@ COMMAND = re.compile(r"(?<=<!-- command: made from its docstring -->\n)(.*?)(?=<
 TABLE = re.compile(r"(?<=<!-- options: made from their declarations -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
 
 
+def code(text: str) -> str:
+    """Return text as code in a table's cell, where some readers of Markdown show the backslash of ``\\|``."""
+    escaped = html.escape(text, quote=False).replace("|", "&#124;")
+    return f"<code>{escaped}</code>" if "|" in text else f"`{text}`"
+
+
 def groups_of_options() -> dict[str, dict[tuple[str, str], list[str]]]:
     """Return by headings the rows of options, each a name and a meaning, with the commands that have it."""
     groups: dict[str, dict[tuple[str, str], list[str]]] = {name: {} for name in ("Arguments", *PANELS)}
     for one in list_options():
         metavar = one.metavar if one.names else one.metavar.strip("[]")
-        words = [", ".join(f"`{name}`" for name in one.names), f"`{metavar}`" if metavar else ""]
+        words = [", ".join(f"`{name}`" for name in one.names), code(metavar) if metavar else ""]
         row = (" ".join(filter(None, words)), one.help)
         groups[one.panel].setdefault(row, []).append(one.command)
     return groups
@@ -92,7 +99,7 @@ def make_cluster_table(group: type) -> str:
     lines = ["", "| parameter | default | meaning |", "| --- | --- | --- |"]
     for one in declared(group).values():
         default = "" if one.default is dataclasses.MISSING else f"`{one.default!r}`"
-        meaning = one.help.replace("|", "\\|")
+        meaning = re.sub(r" \(default: [^)]*\)\.$", ".", one.help).replace("|", "\\|")
         lines.append(f"| `{one.name}` | {default} | {meaning} |")
     return "\n".join(lines) + "\n\n"
 
@@ -116,8 +123,9 @@ def study_file_table() -> str:
             continue
         lines += ["| field | value | meaning |", "| --- | --- | --- |"]
         for one in fields.values():
-            value, meaning = (text.replace("|", "\\|") for text in (one.metavar, one.help))
-            lines.append(f"| `{one.name}` | {f'`{value}`' if value else 'true, false'} | {meaning} |")
+            value = code(one.metavar) if one.metavar else "true, false"
+            meaning = one.help.replace("|", "\\|")
+            lines.append(f"| `{one.name}` | {value} | {meaning} |")
     return "\n".join(lines) + "\n\n"
 
 

@@ -141,7 +141,51 @@ def test_runs_without_a_number_at_their_end_have_diverged(tmp_path):
     path = write(tmp_path / "pilot.csv", accuracy=lost)
     pilot = read_pilot(path, 9, metric="accuracy", mode="max")
     assert pilot.diverged.tolist() == [True] * 3 + [False] * 9
-    assert pilot.complete == 12
+    assert pilot.complete == 9
+
+
+def test_a_pilot_of_which_every_curve_diverged_is_an_error_and_of_many_the_first_sentence(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(plans, "WORK_WITH_PILOT", 1.0)
+    options = {"unit_seconds": None, "budget": "300s", "metric": "accuracy", "mode": "max"}
+    path = write(tmp_path / "pilot.csv", accuracy=pl.lit(None, dtype=pl.Float64))
+    with pytest.raises((ParameterError, SurrogateError)) as caught:
+        planned(pilot=path, **options)
+    assert "accuracy" in str(caught.value)
+    most = pl.when(pl.col("trial") > 0).then(None).otherwise(pl.col("accuracy"))
+    made = planned(pilot=write(tmp_path / "most.csv", accuracy=most), **options)
+    assert made.as_dict()["said"][0].startswith("11 of 12 curves of your pilot diverged")
+
+
+def test_curves_that_may_have_been_stopped_by_their_values_say_nothing_of_ranks(tmp_path, monkeypatch):
+    monkeypatch.setattr(plans, "WORK_WITH_PILOT", 1.0)
+    path = write(tmp_path / "pilot.csv", 24)
+    frame = pl.read_csv(path)
+    # As promotion leaves them: those with a good value at level 1 go on, and end in no order.
+    order = (pl.col("trial") * 7 % 24 / 24).alias("end")
+    kept = frame.with_columns(
+        accuracy=pl.when(pl.col("epoch") == 9).then(-pl.col("accuracy")).otherwise("accuracy")
+    )
+    kept.with_columns(order).filter((pl.col("epoch") == 1) | (pl.col("trial") >= 12)).drop("end").write_csv(
+        path
+    )
+    made = planned(pilot=path, unit_seconds=None, budget="300s", metric="accuracy", mode="max")
+    assert made.pilot.complete == 12
+    assert made.correlations == []
+    content = made.as_dict()
+    assert (content["grace_period_to_try"], content["test"]) == (None, [])
+    assert any("so they say nothing of ranks" in line for line in content["said"])
+
+
+def test_a_pilot_that_ends_before_max_t_has_no_complete_curves(tmp_path):
+    path = write(tmp_path / "pilot.csv")
+    short = read_pilot(path, 27, metric="accuracy", mode="max")
+    assert (short.complete, short.last) == (0, 9)
+    assert [one.level for one in short.correlations(np.array([1.0, 3.0, 9.0, 27.0]))] == [1, 3]
+    long = read_pilot(path, 3, metric="accuracy", mode="max")
+    assert (long.complete, long.last) == (12, 3)
+    assert [one.level for one in long.correlations(np.array([1.0, 3.0]))] == [1]
 
 
 @pytest.mark.parametrize(

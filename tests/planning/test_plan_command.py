@@ -160,7 +160,11 @@ def test_a_studys_folder_is_a_pilot(run_as_planned, call):
     result = hbsim.load(run_as_planned / "exp")
     assert content["pilot"]["curves"] == result.scheduler.started >= 10
     assert content["pilot"]["metric"] == "accuracy"
-    assert content["pilot"]["complete"] == result.summary()["completed"]
+    assert (content["pilot"]["complete"], content["pilot"]["last_level"]) == (0, 3)
+    assert content["pilot"]["rank_correlations"] == []
+    assert content["grace_period_to_try"] is None
+    assert "The pilot's curves were stopped by their values, so they say nothing of ranks." in content["said"]
+    assert content["pilot"]["startup"] > 0
     seconds = result.reports["trained"].sum() / len(result.reports)
     assert 0.04 < content["setting"]["unit_seconds"] < 0.2, seconds
     assert content["run"]["metric"] == "accuracy"

@@ -279,6 +279,32 @@ def test_a_rank_takes_part_in_each_save_of_its_report(ranks):
     assert saved == [0, 1]
 
 
+def test_a_save_of_the_next_report_is_not_one_of_this(ranks):
+    ours, other = ranks
+    ours.begin(3.0)
+    floats = other._floats
+
+    class Between:
+        """The floats, between the first two reads of which rank 0 goes on to its next report."""
+
+        reads = 0
+
+        def __getitem__(self, index):
+            number = floats[index]
+            self.reads += 1
+            if self.reads == 1:
+                ours.answer()
+                ours.begin(4.0)
+                ours.save()
+            return number
+
+    other._floats = Between()
+    try:
+        assert other.follow(3.0, lambda: pytest.fail("that save is of the next report"))
+    finally:
+        other._floats = floats
+
+
 def test_a_rank_does_not_wait_for_rank_0_that_has_gone(ranks):
     ours, other = ranks
     pid = os.fork()
@@ -302,6 +328,7 @@ def torch():
 PAGE = (ROOT / "docs" / "how-to" / "several-gpus.md").read_text("utf-8")
 COMMANDS = re.findall(r"```sh\nhbsim run (.*?)\n```", PAGE, re.DOTALL)
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+LAUNCH = next(re.finditer(r"`(accelerate launch --.*?)`", PAGE))[1]
 
 
 def run_command(text, trials, monkeypatch):
@@ -415,3 +442,64 @@ def test_hugging_face_trainer_with_two_processes(torch, monkeypatch):
     result = study("trains.py:train_fn")
     assert result.failures.is_empty()
     assert result.reports.filter(trial=result.best.trial)["resource"].to_list() == [1, 2, 3]
+
+
+ACCELERATE = """
+import argparse, os
+import torch
+import hbsim
+
+def train(lr, epoch, report):
+    from accelerate import Accelerator
+    accelerator = Accelerator(cpu=True)
+    print(f"rank {accelerator.process_index} of port {os.environ['MASTER_PORT']} from {epoch}", flush=True)
+    try:
+        while epoch < 9:
+            mean = accelerator.reduce(torch.tensor(lr), "mean")
+            epoch += 1
+            report(epoch, float(mean) * epoch, accelerator)
+    finally:
+        print(f"rank {accelerator.process_index} ends", flush=True)
+
+def rank(args, reporter):
+    reached = reporter.load() or 0
+    reporter.on_pause(lambda: reached)
+
+    def report(epoch, accuracy, accelerator):
+        nonlocal reached
+        reached = epoch
+        reporter(epoch=epoch, accuracy=accuracy)
+
+    train(args.lr, reached, report)
+
+@hbsim.args(lr=hbsim.Real(0.1, 1.0))
+def train_fn(args, reporter):
+    from accelerate import notebook_launcher
+    notebook_launcher(rank, (args, reporter), num_processes=2, use_port=os.environ["MASTER_PORT"])
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lr", type=float)
+    file = hbsim.checkpoint_dir() / "epoch"
+
+    def save_and_report(epoch, accuracy, accelerator):
+        if accelerator.is_main_process:
+            file.write_text(str(epoch))
+        hbsim.report(epoch=epoch, accuracy=accuracy)
+
+    train(parser.parse_args().lr, int(file.read_text()) if file.exists() else 0, save_and_report)
+"""
+
+
+@thorough
+@pytest.mark.parametrize("kind", ["function", "script"])
+def test_accelerate_with_two_processes(torch, monkeypatch, kind):
+    pytest.importorskip("accelerate", reason="it starts the processes")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "yes")
+    Path("trains.py").write_text(ACCELERATE)
+    words = LAUNCH.replace("accelerate launch", f"{PYTHON} -m accelerate.commands.launch")
+    command = hbsim.Command(f"{words} trains.py --lr {{lr}}", {"lr": hbsim.Real(0.1, 1.0)})
+    text = check(study("trains.py:train_fn" if kind == "function" else command))
+    assert sorted(ends(text)) == ["0", "0", "1", "1"]
+    assert "hbsim/executors/job_process.py" not in text  # the trial's process has ended without an error
