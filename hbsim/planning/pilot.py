@@ -120,6 +120,8 @@ class Pilot:
         random sample then, and their ranks say nothing.
     startup : float
         Mean seconds that a job of the pilot's study took besides training; 0 where nothing says it.
+    is_scaled : bool
+        Whether its costs were scaled to a `unit_seconds` that was given.
     """
 
     source: str
@@ -133,6 +135,7 @@ class Pilot:
     diverged: NDArray[np.bool_]
     max_t: float
     selected: bool = False
+    is_scaled: bool = False
     startup: float = 0.0
 
     @property
@@ -314,7 +317,7 @@ def read_pilot(
     return (
         found
         if unit_seconds is None
-        else replace(found, seconds=found.seconds * (unit_seconds / rates.mean()))
+        else replace(found, seconds=found.seconds * (unit_seconds / rates.mean()), is_scaled=True)
     )
 
 

@@ -137,6 +137,7 @@ def facts(plan: Plan) -> list[tuple[str, str]]:
         about = f"{pilot.source}: {plural(len(pilot.ends), 'curve')}, {pilot.complete} of them complete, "
         about += f"{int(pilot.diverged.sum())} diverged; "
         about += f"a unit takes {_number(float(pilot.unit_seconds.mean()))} s"
+        about += ", as given: the pilot's costs are scaled to it" if pilot.is_scaled else ""
         if pilot.last < setting.max_t:
             about += f". They end at {pilot.last:g} of {setting.max_t:g} units: costs beyond are extrapolated"
     lines.append(("pilot", about))
@@ -464,7 +465,12 @@ def _over_time(plan: Plan, shown: dict[str, Forecast], name: str, title: str, y_
     tips = [alt.Tooltip("of:N", title="with"), *(number(one) for one in ("time", "low", "median", "high"))]
     hover = base.mark_point(**HOVER).encode(x=x, y=y, tooltip=tips)
     about = f"{plan.shortlist[0].label}: medians, and bands of 80 %"
-    return alt.layer(band, line, hover).properties(
+    layers = [band, line, hover]
+    if plan.setting.horizon < plan.setting.max_time:
+        simulated = alt.Chart(data([{"time": plan.setting.horizon / length}]))
+        layers.insert(0, simulated.mark_rule(strokeDash=[4, 4], opacity=0.6).encode(x=x))
+        about += "; simulated up to the dashed line"
+    return alt.layer(*layers).properties(
         width=WIDTH, height=230, title=alt.TitleParams(title, subtitle=about)
     )
 
