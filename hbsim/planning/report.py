@@ -262,6 +262,11 @@ def advice(plan: Plan) -> list[str]:
         lines += commands_to_test(plan)
     elif plan.pilot is not None and not plan.correlations:
         lines.append(_why_no_ranks(plan.pilot))
+    if plan.num_trials is not None and plan.trained is not None:
+        lines.append(
+            f"With {plural(plan.num_trials, 'trial')} the whole study, to its last promotion, trains for "
+            f"{ranged(plan.trained)} full runs."
+        )
     if plan.pilot is not None and (line := _startup_to_give(plan, plan.pilot)):
         lines.append(line)
     return lines
