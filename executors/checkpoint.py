@@ -385,6 +385,12 @@ def load_one(path: Path) -> Any:
             raise OutputError(str(path), f"the checkpoint is damaged: {error}") from error
 
 
+def files_of(path: Path) -> Path | None:
+    """Return the folder with the files of one checkpoint; None if it holds values."""
+    folder = path / _FILES
+    return folder if folder.is_dir() else None
+
+
 def load_own(
     folder: os.PathLike[str] | str,
     origin: Origin | None,

@@ -143,8 +143,10 @@ class Command:
             self._check_files()
         for name in self.space:
             if name not in used and not self._reads(_variable(name)):
-                rule = f"must use {name!r}: no word has {{{name}}}, and no file of it reads {_variable(name)}"
-                raise ParameterError("command", self.command, rule)
+                opened = next((word for word in self._words if "{" in _NAME.sub("", word)), None)
+                rule = f"no word has {{{name}}}, and no file of it reads {_variable(name)}"
+                rule = rule if opened is None else f"a brace in {opened} is not closed"
+                raise ParameterError("command", self.command, f"must use {name!r}: {rule}")
         made = copy(self)
         made.max_t, made.grace = max_t, grace
         return made
@@ -165,7 +167,7 @@ class Command:
         Raises
         ------
         ScriptFailed
-            It cannot be started, or has failed.
+            It cannot be started, has failed, or has ended without a report.
         """
         folder = _checkpoint_folder(reporter)
         known = {"trial": given["trial"], "seed": given["seed"], "checkpoint_dir": folder}
@@ -185,6 +187,8 @@ class Command:
             except BaseException:  # the trial has to end, or what the script reported is wrong
                 script.end(self.grace)
                 raise
+        if not script.has_reported and not reporter._has_trained():
+            raise ScriptFailed(script.no_report())
 
     def _used(self) -> list[str]:
         found = [match[1] for word in self._words for match in _NAME.finditer(word)]

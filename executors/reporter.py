@@ -273,6 +273,12 @@ class Reporter:
         self._on_pause = function
         return function
 
+    def _has_trained(self) -> bool:
+        """Return whether an earlier job of the trial has made a report, or left a checkpoint."""
+        if any(self._origin.earlier.values()):
+            return True
+        return checkpoint.newest(self._folder / checkpoint.NAME) is not None
+
     def _returned(self) -> None:
         """Restart the function if it made no report after a checkpoint that may be ahead of the reports."""
         if self._unreported is not None and not self._ranks.reporter:

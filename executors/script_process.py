@@ -87,7 +87,13 @@ class Pipes:
 
 
 class Script:
-    """A script that runs: passes its reports to the reporter, and its output to the log."""
+    """A script that runs: passes its reports to the reporter, and its output to the log.
+
+    Attributes
+    ----------
+    has_reported : bool
+        Whether it has made a report.
+    """
 
     def __init__(
         self,
@@ -99,7 +105,9 @@ class Script:
         self._process, self._pipes, self._reporter, self._pattern = process, pipes, reporter, pattern
         # Whether the script waits for an answer, is stopped by a signal, has to end.
         self._waits = self._is_held = self._is_over = False
+        self.has_reported = False
         self._last = b""  # of stderr
+        self._printed = b""  # the last line of stdout
         self._oom = processes.OomWatch()
         self._unfinished = {"reports": b"", "stdout": b""}  # lines without their ends
         self._selector = selectors.DefaultSelector()
@@ -141,6 +149,14 @@ class Script:
         reason = f"{what}: {words[:300]}" if words else what
         was_killed = number in (signal.SIGKILL, signal.SIGTERM) or _KILLED.search(words)
         return ScriptFailed(reason, "lost" if was_killed else "error")
+
+    def no_report(self) -> str:
+        """Return why there is no report, for a script that has ended without one."""
+        if self._pattern is None:
+            return "the script ended without a report (hbsim.report)"
+        printed = (self._unfinished["stdout"].strip() or self._printed).decode("utf-8", "replace")
+        last = f"; the last one is: {printed[:300]}" if printed else ": it printed nothing"
+        return f"no line that the script printed matches the report pattern{last}"
 
     def state(self, folder: Path) -> Path | None:
         """Return the script's checkpoint folder to be copied, None if it is empty.
@@ -189,6 +205,7 @@ class Script:
         _terminate_group()
 
     def _pass_on(self, report: Mapping[str, Any]) -> None:
+        self.has_reported = True
         self._reporter(**report)
         self._release()
 
@@ -245,6 +262,7 @@ class Script:
         _write(1, data)
         assert self._pattern is not None
         for line in self._lines("stdout", data.replace(b"\r", b"\n")):
+            self._printed = line.strip() or self._printed
             found = self._pattern.search(line.decode("utf-8", "replace"))
             if found is not None and not self._is_over:
                 groups = found.groupdict().items()

@@ -39,6 +39,7 @@ def best(
       hbsim best exp --copy-to model
     """
     import hbsim
+    from hbsim.executors import checkpoint
     from hbsim.study.progress_summary import plain, value_texts
     from hbsim.study.status import plain_value
 
@@ -50,18 +51,22 @@ def best(
         raise OutputError(str(folder), "no trial has reported a number yet")
     if copy_to is not None:
         _copy(found, copy_to)
+    files = None if found.checkpoint is None else checkpoint.files_of(found.checkpoint)
     if as_json:
         content = {"folder": str(result.folder), "metric": result.spec.metric, **asdict(found)}
         content |= {"time_attr": result.spec.time_attr, "config": plain_value(found.config)}
-        print_json({**content, "checkpoint": None if found.checkpoint is None else str(found.checkpoint)})
+        paths = {"checkpoint": found.checkpoint, "files": files}
+        print_json({**content, **{name: None if path is None else str(path) for name, path in paths.items()}})
         return
     report = f"trial {found.trial} at {result.spec.time_attr} {found.resource:g}"
     print_out(f"best {result.spec.metric} {found.value:g}: {report}")
     texts = value_texts(found.config, result.changed(found.trial, found.resource), digits=6)
     shown = [(plain(name), text) for name, text in texts.items()]
-    wide_console(WIDTH).print(facts([*shown, ("checkpoint", str(found.checkpoint or NOT_KEPT))]))
+    shown.append(("checkpoint", str(found.checkpoint or NOT_KEPT)))
+    wide_console(WIDTH).print(facts(shown if files is None else [*shown, ("its files", str(files))]))
     if copy_to is not None:
-        print_out(f"copied to {copy_to}")
+        where = "" if files is None else f"; its files are in {copy_to / files.name}"
+        print_out(f"copied to {copy_to}{where}")
 
 
 def _copy(found: BestTrial, target: Path) -> None:

@@ -53,8 +53,9 @@ class WandbCallback(TrialLogger):
 
         super().on_study_start(study)
         options = self._options
-        if (options["mode"] or wandb.setup().settings.mode) == "online":
-            wandb.login(verify=False, prompt=False)  # without a key this says so, once for all trials
+        is_online = (options["mode"] or wandb.setup().settings.mode) == "online"
+        if is_online and not wandb.login(verify=False, prompt=False):
+            raise RuntimeError("W&B has no key: run wandb login, or set WANDB_API_KEY, or WANDB_MODE=offline")
         options["project"] = options["project"] or os.environ.get("WANDB_PROJECT") or "hbsim"
         options["dir"] = os.environ.get("WANDB_DIR") or str(study.folder)
         self._id = study.spec.study or study.folder.name

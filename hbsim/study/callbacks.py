@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from inspect import signature
 from math import isfinite, nan
 from pathlib import Path
 from types import FrameType
@@ -467,6 +468,7 @@ def check_callbacks(field: str, value: object) -> tuple[str | Callback, ...]:
         raise ParameterError(field, value, "must be a list of hbsim.Callback objects or names")
     for one in value:
         if isinstance(one, Callback):
+            check_methods(field, one, one)
             continue
         if isinstance(one, type) and issubclass(one, Callback):
             raise ParameterError(field, one, f"is a class: give an object, {one.__name__}()")
@@ -514,4 +516,38 @@ def load_callback(text: str, field: str = "callbacks") -> Callback:
             raise ParameterError(field, text, error_text("__init__", error)) from error
     if not isinstance(made, Callback):
         raise ParameterError(field, text, f"{name} is no hbsim.Callback")
+    check_methods(field, text, made)
     return made
+
+
+def check_methods(field: str, given: object, callback: Callback) -> None:
+    """Check the names of a callback's ``on_`` methods, and that each takes what it is called with.
+
+    A class may also derive from another library's callback: the methods of that have any name.
+
+    Raises
+    ------
+    ParameterError
+        A method that begins with ``on_`` is none of `Callback`, or takes other arguments.
+    """
+    kind = type(callback)
+    own = [base for base in kind.__mro__ if issubclass(base, Callback)]
+    others = [base for base in kind.__mro__ if not issubclass(base, Callback)]
+    for name in dict.fromkeys(name for base in own for name in vars(base) if name.startswith("on_")):
+        is_of_other = any(name in vars(base) for base in others)
+        if name not in METHODS and callable(getattr(kind, name)) and not is_of_other:
+            rule = (
+                f"hbsim.Callback has no method {name}, so it would never be called.{nearest(name, METHODS)}"
+            )
+            raise ParameterError(field, given, f"{kind.__name__}: {rule}")
+    for name in METHODS:
+        _, *arguments = signature(getattr(Callback, name)).parameters
+        try:
+            taken = signature(getattr(callback, name))
+        except ValueError:  # of a method in C
+            continue
+        try:
+            taken.bind(*arguments)
+        except TypeError as error:
+            rule = f"must take the arguments {', '.join(arguments)}: {error}"
+            raise ParameterError(field, given, f"{kind.__name__}.{name} {rule}") from None

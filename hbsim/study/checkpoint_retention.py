@@ -13,6 +13,7 @@ from hbsim.core.scheduler import Scheduler
 from hbsim.errors import OutputError
 from hbsim.executors import checkpoint
 from hbsim.executors.local import trial_folder
+from hbsim.executors.remote.store import newest_of_all
 from hbsim.runner.journal_state import JournalState
 from hbsim.runner.records import JobBegun, JobFailed, ProcessEnded, Record
 
@@ -67,10 +68,19 @@ class CheckpointRetention:
         self._over = {trial for trial, status in enumerate(statuses) if status not in ("running", "paused")}
         self._sweep()
 
-    def without_checkpoint(self) -> int:
-        """Return how many paused trials have no checkpoint."""
+    def missing(self) -> str:
+        """Return a text on the paused trials without a checkpoint; empty if each has one."""
         folders = (trial_folder(self._trials, trial) / checkpoint.NAME for trial in self._paused)
-        return sum(checkpoint.newest(folder) is None for folder in folders)
+        count = sum(checkpoint.newest(folder) is None for folder in folders)
+        if not count:
+            return ""
+        how = ""
+        if self._keep != "none" and not newest_of_all(self._trials):
+            how = " (no trial has one: the training function seems to save none)"
+        elif self._keep != "all":
+            how = " (keep=all, on the command line --keep all, keeps checkpoints)"
+        trials = "1 paused trial has" if count == 1 else f"{count:,} paused trials have"
+        return f"{trials} no checkpoint: if promoted they train from zero{how}"
 
     def record(self, record: Record) -> None:
         """Handle a record.

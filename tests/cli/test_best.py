@@ -31,6 +31,19 @@ def test_the_model_is_copied_into_a_new_folder_only(whole, call, tmp_path):
         assert f"--copy-to {name}: must be a new folder: it exists already" in ran.err
 
 
+def test_where_the_files_of_a_script_are(whole, call, tmp_path):
+    shutil.copytree(whole, tmp_path / "exp")
+    assert printed(call("best", "exp", "--json").out)["files"] is None
+    best = hbsim.load("exp").best
+    (best.checkpoint / "files").mkdir()
+    (best.checkpoint / "files" / "model.pt").touch()
+    assert printed(call("best", "exp", "--json").out)["files"] == str(best.checkpoint / "files")
+    shown = call("best", "exp", "--copy-to", "model").out
+    assert f"its files   {best.checkpoint / 'files'}\n" in shown
+    assert shown.endswith("\ncopied to model; its files are in model/files\n")
+    assert (tmp_path / "model" / "files" / "model.pt").exists()
+
+
 def test_a_model_that_was_not_kept(whole, call, tmp_path):
     (tmp_path / "exp").mkdir()
     shutil.copy(whole / "journal.jsonl", tmp_path / "exp")

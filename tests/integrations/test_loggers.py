@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import sqlite3
 import struct
 import subprocess
@@ -40,6 +41,15 @@ for name, made in {"mlflow": MLflowCallback, "wandb": lambda: WandbCallback("tun
     for count in (len(lines) // 2, len(lines)):
         journal.write_bytes(b"".join(lines[:count]))
         serve(folder, name, made(), count == len(lines), 1e9, lambda: True, sys.exit)
+"""
+
+WITHOUT_KEY = """
+import sys
+from pathlib import Path
+from hbsim.integrations.wandb import WandbCallback
+from hbsim.study.callback_process import serve
+
+serve(Path(sys.argv[1]), "wandb", WandbCallback(), False, 1e9, lambda: True, print)
 """
 
 
@@ -181,6 +191,23 @@ def test_what_wandb_has_is_imported_as_what_the_study_has(study, tmp_path):
     ]
     curves = imported(study, tmp_path, rows, "history.csv", resource="epoch")
     check_curves(study, curves, "epoch", tmp_path)
+
+
+def test_without_a_key_wandb_says_so_once_at_the_start(study, tmp_path):
+    folder = tmp_path / "exp"
+    (folder / "callbacks").mkdir(parents=True)
+    shutil.copy(study.folder / "journal.jsonl", folder)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    environment |= {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    words = [sys.executable, "-c", WITHOUT_KEY, str(folder)]
+    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "on_study_start raised RuntimeError: W&B has no key: run wandb login, or set WANDB_API_KEY, or "
+        "WANDB_MODE=offline; it gets no more calls\n"
+    )
+    assert done.stderr.count("Traceback") == 1
 
 
 @pytest.mark.parametrize(("kind", "name"), [(MLflowCallback, "mlflow"), (WandbCallback, "wandb")])

@@ -370,9 +370,38 @@ def test_what_is_no_callback_is_an_error(value, rule):
     assert caught.value.field == "callbacks"
 
 
+class Misspelt(hbsim.Callback):
+    def on_trial_ended(self, trial, status, time): ...
+
+
+class TooFew(hbsim.Callback):
+    def on_trial_end(self, trial, status): ...
+
+
+class OfTwo(Here, type("Other", (), {"on_epoch": print, "on_fit": print})):
+    on_record = None
+
+    def on_fit(self): ...
+
+    def on_report(self, *arguments): ...
+
+
+def test_methods_that_would_never_be_called_or_fail_are_an_error():
+    rule = r"Misspelt: hbsim.Callback has no method on_trial_ended, .*Did you mean 'on_trial_end'\?"
+    with pytest.raises(ParameterError, match=rule):
+        RunOptions.checked(callbacks=[Misspelt()])
+    with pytest.raises(
+        ParameterError, match=r"TooFew\.on_trial_end must take the arguments trial, status, time: "
+    ):
+        RunOptions.checked(callbacks=[TooFew()])
+    assert len(RunOptions.checked(callbacks=[OfTwo(), Told("x")]).callbacks) == 2
+
+
 MINE = """
 import hbsim
 class Mine(hbsim.Callback): pass
+class Misspelt(hbsim.Callback):
+    def on_start(self, study): pass
 class Needs(hbsim.Callback):
     def __init__(self, where): pass
 made = Mine()
@@ -391,6 +420,7 @@ def test_callbacks_of_a_file(tmp_path, monkeypatch):
     assert [type(one.callback).__name__ for one in found[:2]] == ["Mine", "Mine"]
     for name, rule in (
         ("Needs", "missing 1 required"),
+        ("Misspelt", "has no method on_start, "),
         ("Later", "has no Later"),
         ("hbsim", "is no hbsim.C"),
     ):

@@ -208,6 +208,27 @@ def test_a_shell_only_where_it_is_asked_for():
 
 
 @pytest.mark.parametrize(
+    ("body", "pattern", "reason"),
+    [
+        ("exit 0", None, "the script ended without a report (hbsim.report)"),
+        (
+            "echo Epoch 1; printf '\nEpoch 2\n\n'",
+            r"epoch (?P<epoch>\d+)",
+            "no line that the script printed matches the report pattern; the last one is: Epoch 2",
+        ),
+        (
+            "exit 0",
+            r"epoch (?P<epoch>\d+)",
+            "no line that the script printed matches the report pattern: it printed nothing",
+        ),
+    ],
+)
+def test_a_script_without_a_report(body, pattern, reason):
+    result = study(shell(body, report_pattern=pattern))
+    assert result.failures["reason"].to_list() == [reason]
+
+
+@pytest.mark.parametrize(
     ("text", "rule"),
     [
         (
@@ -219,6 +240,10 @@ def test_a_shell_only_where_it_is_asked_for():
         (
             "python train.py {lr}",
             r"must use 'width': no word has \{width\}, and no file of it reads HBSIM_PARAM_WIDTH",
+        ),
+        (
+            "python train.py {lr} --width={width",
+            r"must use 'width': a brace in --width=\{width is not closed",
         ),
         ("no-such-program {lr} {width}", "there is no executable no-such-program"),
         ("./missing {lr} {width}", "there is no executable ./missing"),

@@ -16,6 +16,10 @@ BODY = """
         reporter(epoch=epoch, loss=args.lr - epoch / 100)
 """
 EARLY = BODY.replace("args.lr", "args.trial")  # the first trials are the best: they are promoted later
+NONE = """
+    for epoch in range(1, 10):
+        reporter(epoch=epoch, loss=args.lr - epoch / 100)
+"""
 TYPES = {
     "promotion": {"max_t": 9},
     "stopping": {"max_t": 9, "brackets": 2},
@@ -69,13 +73,22 @@ def test_what_is_promoted_later_trains_from_zero_where_its_checkpoint_is_gone(tr
     paused = {*first.trials.filter(status="paused")["trial"]} - {first.best.trial}
     capsys.readouterr()
     more = study(target, "promotion", 30, folder, resume=True, progress="lines")
-    text = f"{len(paused)} paused trials have no checkpoint: if promoted they train from zero"
+    text = f"{len(paused)} paused trials have no checkpoint: if promoted they train from zero (keep=all,"
     assert text in capsys.readouterr().err
     again = more.jobs.filter(pl.col("trial").is_in(list(paused)), pl.col("job") >= len(first.jobs))
     starts = again.group_by("trial").agg(pl.col("job").min())["job"].to_list()
     reports = more.reports.filter(pl.col("job").is_in(starts)).group_by("job").agg("resource")
     assert len(starts)
     assert all(resources[0] == 1 for resources in reports["resource"].to_list())
+
+
+def test_of_a_function_that_saves_nothing_it_says_so(train, tmp_path, capsys):
+    target, folder = train(NONE), tmp_path / "exp"
+    study(target, "promotion", 4, folder, keep="all")
+    study(target, "promotion", 5, folder, resume=True, keep="all", progress="lines")
+    said = capsys.readouterr().err
+    assert "no checkpoint: if promoted they train from zero (no trial has one: the training function" in said
+    assert "keep=all" not in said
 
 
 def test_with_all_checkpoints_kept_it_goes_on_from_them(train, tmp_path, capsys):
