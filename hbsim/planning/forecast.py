@@ -399,6 +399,8 @@ class Forecast:
         Seconds.
     started, completed : array, shape (3, GRID)
         Low end, median and high end of how many trials have started, and are complete, by each of `times`.
+    horizon : float
+        Until when it is simulated, seconds; later its counts go on at the same rate.
     """
 
     variant: str
@@ -410,6 +412,7 @@ class Forecast:
     times: Floats
     started: Floats
     completed: Floats
+    horizon: float = math.inf
 
 
 def forecast(
@@ -442,6 +445,7 @@ def forecast(
         times=np.linspace(0.0, setting.max_time, GRID),
         started=curves["started"],
         completed=curves["completed"],
+        horizon=setting.horizon,
     )
 
 

@@ -478,10 +478,15 @@ def _over_time(plan: Plan, shown: dict[str, Forecast], name: str, title: str, y_
     hover = base.mark_point(**HOVER).encode(x=x, y=y, tooltip=tips)
     about = f"{plan.shortlist[0].label}: medians, and bands of 80 %"
     layers = [band, line, hover]
-    if plan.setting.horizon < plan.setting.max_time:
-        simulated = alt.Chart(data([{"time": plan.setting.horizon / length}]))
-        layers.insert(0, simulated.mark_rule(strokeDash=[4, 4], opacity=0.6).encode(x=x))
-        about += "; simulated up to the dashed line"
+    ends = [
+        {"of": label, "time": one.horizon / length}
+        for label, one in shown.items()
+        if one.horizon < one.max_time
+    ]
+    if ends:
+        rules = alt.Chart(data(ends)).mark_rule(strokeDash=[4, 4], strokeWidth=1.5)
+        layers.insert(0, rules.encode(x=x, color=colour))
+        about += "; simulated up to the dashed line, then at the same rate"
     return alt.layer(*layers).properties(
         width=WIDTH, height=230, title=alt.TitleParams(title, subtitle=about)
     )
