@@ -10,16 +10,18 @@ import hashlib
 import importlib.machinery
 import importlib.util
 import inspect
+import io
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import CodeType, ModuleType
+from typing import Any, Final
 
 from hbsim.core.space import Space, space_of
 from hbsim.errors import HbsimError, ParameterError, nearest
@@ -159,12 +161,15 @@ class FunctionDescription:
         The function's search space.
     defaults : mapping
         The default values of its arguments, by name; other processes get only the names.
+    files : str
+        The names of a command's files, as in messages; empty for a function.
     """
 
     label: str
     digest: str | None
     space: Space
     defaults: Mapping[str, object]
+    files: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the description in plain JSON types."""
@@ -181,7 +186,8 @@ class FunctionDescription:
 def describe(function: Function) -> FunctionDescription:
     """Describe a function that is decorated with `hbsim.args`, or a command."""
     if isinstance(function, Command):
-        return FunctionDescription(function.command, function.digest(), function.space, function.defaults)
+        about = (function.command, function.digest(), function.space, function.defaults)
+        return FunctionDescription(*about, " or ".join(function.files()))
     label, digest = _name(function), None
     try:
         file = Path(str(inspect.getsourcefile(inspect.unwrap(function))))
@@ -355,10 +361,28 @@ def _by_value(function: Function) -> dict[str, Any]:
 
 def pickled(thing: object) -> str:
     """Return an object pickled, as text; by value what other processes cannot import."""
+    with _whole(sys.modules.get(getattr(thing, "__module__", None) or "")), io.BytesIO() as file:
+        _pickler()(file).dump(thing)
+        return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+@cache
+def _pickler() -> Any:
+    """Return a class of picklers that keep the files of functions, which messages about errors name."""
     import cloudpickle
 
-    with _whole(sys.modules.get(getattr(thing, "__module__", None) or "")):
-        return base64.b64encode(cloudpickle.dumps(thing)).decode("ascii")
+    table = cloudpickle.Pickler.dispatch_table
+
+    def reduced(code: CodeType) -> tuple[Any, ...]:
+        make, values = table[CodeType](code)
+        if not os.path.isfile(code.co_filename):  # a cell of a notebook
+            return make, values
+        return make, tuple(code.co_filename if value == _NO_FILE else value for value in values)
+
+    return type("Pickler", (cloudpickle.Pickler,), {"dispatch_table": table.new_child({CodeType: reduced})})
+
+
+_NO_FILE: Final = "<dynamic-code>"  # what cloudpickle writes in place of the file of a function
 
 
 def unpickled(text: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 def draw(
     result: RunResult | SimulatedResult,
     filename: str | os.PathLike[str] | None,
-    folder: Path,
     show: bool,
     legend: bool,
 ) -> None:
@@ -34,9 +34,8 @@ def draw(
     result : RunResult or SimulatedResult
         The study.
     filename : path, optional
-        Where to save the picture.
-    folder : Path
-        Where to save the picture if it is to be shown outside a notebook.
+        Where to save the picture. By default, if it is to be shown outside a notebook, the study's folder; a
+        temporary file for a simulated study, whose folder may hold the real one.
     show, legend : bool
         Whether to show it, and whether it has a legend.
     """
@@ -50,7 +49,7 @@ def draw(
         sys.modules["IPython"].display.display(chart)
     if filename is None and (is_notebook or not show):
         return
-    path = folder / CURVES if filename is None else Path(filename)
+    path = _default_path(result) if filename is None else Path(filename)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -82,6 +81,12 @@ def history(
         if status in ("paused", "stopped"):
             reports[-1]["terminated"] = True
     return dict(sorted(found.items()))
+
+
+def _default_path(result: RunResult | SimulatedResult) -> Path:
+    if result.folder is not None:
+        return result.folder / CURVES
+    return Path(tempfile.mkdtemp(prefix="hbsim-")) / CURVES
 
 
 def _has_display() -> bool:

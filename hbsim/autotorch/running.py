@@ -9,13 +9,14 @@ import tempfile
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from hbsim.autotorch.searchers import SearcherOfConfigs
 from hbsim.errors import HbsimError, HbsimWarning, OutputError, ParameterError
 from hbsim.executors.local import LOG, trial_folder
 from hbsim.runner.lock import StudyLock
 from hbsim.study.folder import StudyFolder
+from hbsim.study.run import warn_if_all_failed
 from hbsim.terminal import print_err
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class StudyRunner:
         assert self.result is not None
         if self._study.surrogate is None:
             self.place.failed.update(self.result.failures["trial"])
+            warn_if_all_failed(cast("RunResult", self.result), stacklevel=4)
         return self.result
 
     def adopt(self, place: CheckpointFolder, result: RunResult | None) -> None:

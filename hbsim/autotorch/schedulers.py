@@ -381,7 +381,8 @@ class TaskScheduler:
             Where to save the picture (``.png``, ``.pdf``, ``.svg``).
         plot : bool
             Show it in a notebook; else it is saved, as ``curves.png`` in the study's folder where no
-            `filename` is given, and opened where there is a display.
+            `filename` is given, and opened where there is a display. A simulated study writes nothing into
+            the folder: its picture is a temporary file, and without a display a line says where.
         use_legend : bool
             Whether the picture names the trials.
 
@@ -402,7 +403,7 @@ class TaskScheduler:
         if filename is not None or plot:
             from hbsim.autotorch.curves import draw
 
-            draw(self.result, filename, self.folder, show=plot, legend=use_legend)
+            draw(self.result, filename, show=plot, legend=use_legend)
         return self.result.reports.select("trial", "resource", "value")
 
     # SchedulerState

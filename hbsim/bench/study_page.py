@@ -120,7 +120,10 @@ def notebook(status: StudyStatus) -> str:
     The curves are an image in the text, which shows in every notebook and on every page made from one.
     """
     spec, best = status.result.spec, status.top(BEST)
-    lines = (status.summary.name(), status.state_text, status.summary.trials(), status.summary.best())
+    lines = [status.summary.name(), status.state_text, status.summary.trials(), status.summary.best()]
+    if failures := [one for one in status.failures() if one["final"]]:
+        first = failures[0]
+        lines.append(f"{len(failures):,} failed: {plain(str(first['reason']))}; log: {first['log']}")
     text = "<br>".join(escape(line) for line in lines if line)
     if not best:
         return str(text)

@@ -234,9 +234,10 @@ def in_options(text: str, spelling: Mapping[str, str]) -> str:
     return PARAMETER.sub(option, text)
 
 
-# Not within a path, a quoted name or the options of a surrogate: a/max_t.csv, 'max_t', synthetic:seed=3.
+# Not within a path, a quoted name, a command's word or the options of a surrogate:
+# a/max_t.csv, 'max_t', {max_t}, synthetic:seed=3.
 PARAMETER: Final = re.compile(
-    r"(?<![\w.'/:,\\-])(?P<name>[a-z]+(_[a-z]+)*)(=(?P<value>'[^']*'|\w+(\.\w+)?))?(?!\w|[.:]\w|[(/=])"
+    r"(?<![\w.'/:,{\\-])(?P<name>[a-z]+(_[a-z]+)*)(=(?P<value>'[^']*'|\w+(\.\w+)?))?(?!\w|[.:]\w|[(/=])"
 )
 
 

@@ -12,7 +12,7 @@ import typer
 from hbsim.cli.command import PageCommand, command_line, say
 from hbsim.cli.groups import CLUSTER, make_cluster
 from hbsim.cli.options import Given, group
-from hbsim.cli.output import facts, print_json, progress, table, wide_console
+from hbsim.cli.output import duration, facts, print_json, progress, table, wide_console
 from hbsim.core.options import Options as SchedulerOptions
 from hbsim.errors import ParameterError
 from hbsim.options import option
@@ -107,6 +107,10 @@ def plan(
         check_folder(folder)
     files = _check_files(output)
     made = prepare(**request, cluster=make_cluster(cluster), around=bool(files))
+    if made.is_long:  # before the first study ends, and where stderr is no terminal
+        count, runs = len(made.studies), made.setting.simulated_runs * len(made.studies)
+        text = f"simulating {count} studies of {len(made.shortlist)} schedulers, {runs:,.0f} full runs each"
+        say("note", f"{text}: about {duration(made.seconds)} of a core")
     with progress(lambda: made.done, len(made.studies), "studies simulated"):
         found = made.carry_out()
     commands = _start(found, output, folder)

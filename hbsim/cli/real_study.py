@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
@@ -21,7 +22,7 @@ from hbsim.cli.options import Given, group, named_values
 from hbsim.cli.output import progress
 from hbsim.cli.script import NAMES, check_command, make_script
 from hbsim.cli.study_file import SUFFIX, read_study
-from hbsim.errors import ExecutorError, ParameterError
+from hbsim.errors import ExecutorError, HbsimWarning, ParameterError
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.options import declared
 from hbsim.study.folder import StudyFolder
@@ -328,6 +329,7 @@ def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> Any:
         Its result.
     """
     from hbsim.study.interrupts import Interrupted
+    from hbsim.study.result import ALL_FAILED
     from hbsim.study.run import run
 
     kept, scheduler, simulates = StudyFolder(folder), study["scheduler"], study.get("executor") == "sim"
@@ -337,7 +339,8 @@ def run_to_end(study: Mapping[str, Any], folder: Path, to_go_on: str) -> Any:
     signal.siginterrupt(signal.SIGINT, True)
     try:
         if not simulates:
-            with redirect_stdout(sys.stderr):  # what callbacks print; stdout is for the result
+            with redirect_stdout(sys.stderr), warnings.catch_warnings():  # stdout is for the result
+                warnings.filterwarnings("ignore", ALL_FAILED, HbsimWarning)  # an error says so at the end
                 return run(**study, folder=folder)
         with bar if shows else nullcontext():
             return _simulate(**study, folder=folder)

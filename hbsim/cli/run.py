@@ -242,10 +242,11 @@ def _run(ctx: typer.Context, given: StudyValues, folder: Path, output: Given) ->
 
 def _end_failed(result: RunResult | SimulatedResult) -> None:
     """If no trial has a result, print the reason, and end with exit code 1."""
+    from hbsim.study.result import all_failed
+
     summary = result.summary()
-    if summary["trials"] and summary["failed"] == summary["trials"]:
-        reason = result.failures["reason"][0]
-        say("error", f"all {summary['trials']} trials failed; the first: {reason}")
+    if text := all_failed(result):
+        say("error", text)
         raise typer.Exit(1)
     if summary["trials"] and summary["best"] is None and summary["metric"] is not None:
         reports = len(result.reports)

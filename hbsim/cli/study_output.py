@@ -153,7 +153,7 @@ def show_run(result: RunResult | SimulatedResult, explain: Sequence[int], folder
     """Print a study's facts, rungs and failures on stdout, for ``hbsim run``."""
     summary = result.summary()
     until_return = result.spec.until_return
-    title = f"fifo until each returns on {summary['train']}, {summary['workers']} workers"
+    title = f"fifo until each returns on {summary['train']}, {_workers(summary)}"
     if not until_return:
         title = _title(result, {**summary, "surrogate": summary["train"]})
     has_rungs = len(result.rungs()) > 0 and not until_return
@@ -194,7 +194,12 @@ def _title(result: Result | RunResult, summary: Summary) -> str:
         options["brackets"] = result.scheduler.brackets  # there may be fewer than the option says
     shown = ("max_t", "grace_period", "reduction_factor", "interval", "brackets", "n")
     text = " ".join(f"{name}={options[name]}" for name in shown if name in options)
-    return f"{options['type']} {text} on {summary['surrogate']}, {summary['workers']} workers"
+    return f"{options['type']} {text} on {summary['surrogate']}, {_workers(summary)}"
+
+
+def _workers(summary: Summary) -> str:
+    count = summary["workers"]
+    return f"{count} worker{'' if count == 1 else 's'}"
 
 
 def _facts(result: Result, summary: Summary) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hbsim.errors import OutputError
 from hbsim.planning.forecast import Range
-from hbsim.planning.report import UNITLESS, counted, forecast_as_dict, ranged, shares
+from hbsim.planning.report import UNITLESS, counted, forecast_as_dict, ranged
 from hbsim.study.folder import FORECAST, StudyFolder
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hbsim.study.result import RunResult
 
 NEAR: Final = 0.02  # of max_time: a study that ended so much earlier did not use its budget
+# A real study starts processes and ends the last jobs: for so many seconds, or `NEAR`, workers may wait.
+START_AND_END: Final = 1.0
 CHECKED: Final = ("trials", "completed", "first_full_result", "busy_share", "machine_hours")
 
 
@@ -65,7 +67,8 @@ class ForecastLine:
     real : float or None
         What came; None for no full result.
     within : bool
-        Whether it lies within the 80 % interval.
+        Whether it lies within the 80 % interval. Of a busy share and of machine hours, up to 2 % of the study
+        (at least a second) beside it counts as within: a real study starts and ends, which is not forecast.
     """
 
     quantity: str
@@ -141,7 +144,9 @@ def check_forecast(folder: Path | str) -> ForecastCheck | None:
     is_timed = kept["time_unit"] != UNITLESS
     came = _came(result)
     lines = [
-        _line(name, ranges[name], came[name])
+        _line(
+            name, ranges[name], came[name], max(NEAR, START_AND_END / kept["max_time"]) if is_timed else NEAR
+        )
         for name in CHECKED
         if name in ranges and (is_timed or name not in ("first_full_result", "machine_hours"))
     ]
@@ -165,11 +170,16 @@ def _came(result: RunResult) -> dict[str, float]:
     }
 
 
-def _line(name: str, found: Range, real: float) -> ForecastLine:
+def _line(name: str, found: Range, real: float, near: float) -> ForecastLine:
     low, median, high, came = (
         value if math.isfinite(value) else None for value in (found.low, found.median, found.high, real)
     )
-    return ForecastLine(name, low, median, high, came, real in found)
+    wide = found
+    if name == "busy_share":
+        wide = Range(found.low - near, found.median, found.high + near)
+    elif name == "machine_hours":
+        wide = Range(found.low * (1 - near), found.median, found.high * (1 + near))
+    return ForecastLine(name, low, median, high, came, real in wide)
 
 
 def _notes(
@@ -196,7 +206,7 @@ def _forecast(one: ForecastLine) -> str:
     low, median, high = (math.inf if v is None else v for v in (one.low, one.median, one.high))
     found = Range(low, median, high)
     if one.quantity == "busy_share":
-        return shares(found)
+        return f"{median:.1%} ({low:.1%} to {high:.1%})"
     if one.quantity == "first_full_result":
         end = "after the end" if math.isinf(high) else f"{high:,.4g}"
         return "not by the end" if math.isinf(median) else f"{median:,.4g} s ({low:,.4g} to {end})"
@@ -207,5 +217,5 @@ def _real(one: ForecastLine) -> str:
     if one.real is None:
         return "none"
     if one.quantity == "busy_share":
-        return f"{one.real:.0%}"
+        return f"{one.real:.1%}"
     return f"{one.real:,.4g} s" if one.quantity == "first_full_result" else f"{one.real:,.4g}"

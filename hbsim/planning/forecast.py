@@ -302,10 +302,10 @@ def group_weights(groups: Sequence[str]) -> Floats:
     return weights
 
 
-def spread(values: Floats, weights: Floats, tail: float = TAIL) -> Range:
+def spread(values: Floats, weights: Floats, tail: float = TAIL, tolerance: float = TOLERANCE) -> Range:
     """Return the median and the 80 % interval of weighted values, which may be infinite; NaN for none.
 
-    The ends are values that occurred, 1 % wider: costs that never differ would make them single numbers.
+    The ends are values that occurred, wider by the tolerance: equal costs would make them single numbers.
     """
     if np.isnan(values).any():
         return Range(math.nan, math.nan, math.nan)
@@ -316,7 +316,7 @@ def spread(values: Floats, weights: Floats, tail: float = TAIL) -> Range:
     low = ascending[max(0, int((below <= tail * below[-1]).sum()) - 1)]
     high = ascending[::-1][max(0, int((above <= tail * above[-1]).sum()) - 1)]
     median = ascending[min(int(np.searchsorted(below, 0.5 * below[-1] - 1e-9)), len(values) - 1)]
-    return Range(float(low) * (1 - TOLERANCE), float(median), float(high) * (1 + TOLERANCE))
+    return Range(float(low) * (1 - tolerance), float(median), float(high) * (1 + tolerance))
 
 
 @dataclass(frozen=True)
@@ -360,8 +360,15 @@ def forecast(
     """Return the forecast that the outcomes of one scenario make, weighted; `tail` as in `spread`."""
     columns = {name: np.array([one.numbers[name] for one in outcomes]) for name in QUANTITIES}
     ranges = {name: spread(column, weights, tail) for name, column in columns.items()}
-    busy = ranges["busy_share"]
-    ranges["busy_share"] = dataclasses.replace(busy, high=min(1.0, busy.high))
+    # The tolerance is for what is counted or timed. No machine works, or is paid, for longer than the study.
+    hours = setting.cluster.count_machines * setting.max_time / 3600.0
+    money = math.fsum(setting.cluster.prices) * setting.max_time / 3600.0
+    for name, most in (("busy_share", 1.0), ("machine_hours", hours), ("money", money)):
+        if name in ("machine_hours", "money") and not setting.cluster.has_absences:
+            ranges[name] = spread(columns[name], weights, tail, tolerance=0.0)
+        if not math.isnan(ranges[name].median):
+            ends = (ranges[name].low, ranges[name].median, ranges[name].high)
+            ranges[name] = Range(*(min(most, end) for end in ends))
     curves = {}
     for name in ("started", "completed"):
         table = np.stack([getattr(one, name) for one in outcomes])
@@ -373,7 +380,7 @@ def forecast(
         budget=str(setting.budget),
         max_time=setting.max_time,
         ranges=ranges,
-        any_full_result=float(weights[np.isfinite(columns["first_full_result"])].sum()),
+        any_full_result=min(1.0, round(float(weights[np.isfinite(columns["first_full_result"])].sum()), 9)),
         times=np.linspace(0.0, setting.max_time, GRID),
         started=curves["started"],
         completed=curves["completed"],

@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 # Full runs of training of all simulations of a variant together: about 8 and 40 seconds of a core.
 WORK: Final = 1_800.0
 WORK_WITH_PILOT: Final = 12_000.0
+# Trials that start in all simulations of a variant together: about 12 and 60 seconds of a core.
+TRIALS: Final = 100_000.0
+TRIALS_WITH_PILOT: Final = 500_000.0
 MOST_STUDIES: Final = 240  # more would not narrow what tasks leave open
+LEAST_STUDIES: Final = 5  # however long one takes
+LONG: Final = 40_000.0  # trials of a variant in all, from which on a plan takes more than five seconds
+A_TRIAL: Final = 1.2e-4  # seconds of a core for each of them, in all variants
 SMALL: Final = 500.0  # full runs in all: no faster with several processes, which take a second to start
 
 
@@ -62,6 +68,8 @@ class Plan:
         Of a pilot: how well each level's ranks foretell those at R.
     tasks, groups, studies : int
         How many tasks of the library were simulated, of how many groups, in how many studies.
+    what_if_studies : int
+        How many of these were simulated with other workers or budgets.
     """
 
     setting: Setting
@@ -74,6 +82,7 @@ class Plan:
     tasks: int
     groups: int
     studies: int
+    what_if_studies: int = 0
 
     @cached_property
     def forecast(self) -> pl.DataFrame:
@@ -291,23 +300,41 @@ class Preparation:
         """Return the studies to simulate: each task, or as many of each group as there is time for."""
         setting = self.setting
         levels = ladder([*self.shortlist])
-        runs = setting.simulated_runs
-        runs += sum(one.simulated_runs for one in self.others) / len(self.shortlist)
-        work = WORK if self.pilot is None else WORK_WITH_PILOT
-        chosen = self._chosen(int(min(self.most, work / max(runs, 1.0))))
+        chosen = self._chosen(self._count())
         scenarios = [
             Scenario(one, setting.cluster, setting.max_time, setting.horizon) for one in self.shortlist
         ]
-        scenarios += [
-            Scenario(self.shortlist[0], one.cluster, one.max_time, one.horizon) for one in self.others
-        ]
+        others = [Scenario(self.shortlist[0], one.cluster, one.max_time, one.horizon) for one in self.others]
+        # What-if takes at most the time of the shortlist, and never a study from it.
+        runs = sum(one.simulated_runs for one in self.others)
+        share = len(self.shortlist) * setting.simulated_runs / max(runs, 1.0)
+        with_others = max(LEAST_STUDIES, int(min(1.0, share) * len(chosen)))
         unit = setting.full_run / setting.max_t
         made = []
         for place, at in enumerate(chosen):
             seed = self.seed * 1_000_003 + place
             curves = planned(self.tasks[at], levels, unit, self.pilot, seed)
-            made.append(Study(at, self.tasks[at].group, curves, seed, scenarios))
+            wanted = [*scenarios, *others] if place < with_others else scenarios
+            made.append(Study(at, self.tasks[at].group, curves, seed, wanted))
         return made
+
+    def _count(self) -> int:
+        """Return how many studies there is time for, of each group one if that takes about a minute."""
+        runs, trials = max(1.0, self.setting.simulated_runs), self.setting.simulated_trials
+        groups = len({task.group for task in self.tasks})
+        work, most = (WORK, TRIALS) if self.pilot is None else (WORK_WITH_PILOT, TRIALS_WITH_PILOT)
+        count = max(groups, int(min(self.most, work / runs, most / trials)))
+        return min(count, max(LEAST_STUDIES, int(TRIALS_WITH_PILOT / trials)))
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the simulations take more than some seconds of a core."""
+        return self.setting.simulated_trials * len(self.studies) > LONG
+
+    @property
+    def seconds(self) -> float:
+        """About how many seconds of a core they take, in one digit."""
+        return float(f"{self.setting.simulated_trials * len(self.studies) * A_TRIAL:.1g}")
 
     def _chosen(self, count: int) -> list[int]:
         """Return which task each study is of: groups in turn, and tasks of a group in turn.
@@ -318,11 +345,16 @@ class Preparation:
         for at, task in enumerate(self.tasks):
             groups.setdefault(task.group, []).append(at)
         most = 2 * len(self.tasks) if self.pilot is None else self.most
-        count = max(len(groups), min(count, most))
+        count = min(count, most)
         turns = [
             np.random.default_rng([self.seed, 25, n]).permutation(at) for n, at in enumerate(groups.values())
         ]
-        return [int(turn[n % len(turn)]) for n in range(-(-count // len(groups))) for turn in turns]
+        rounds = -(-count // len(groups))
+        found = [int(turn[n % len(turn)]) for n in range(rounds) for turn in turns]
+        if count >= len(groups):
+            return found
+        order = np.random.default_rng([self.seed, 26]).permutation(len(found))[:count]
+        return [found[place] for place in sorted(order.tolist())]
 
     def carry_out(self, jobs: int | None = None) -> Plan:
         """Simulate all studies, and return the plan.
@@ -352,8 +384,10 @@ class Preparation:
             forecasts.forecast(setting, name, [one[at] for one in outcomes], weights, tail)
             for at, name in enumerate(names)
         ]
+        with_others = [n for n, one in enumerate(outcomes) if len(one) > k]
+        weights = group_weights([self.studies[n].group for n in with_others])
         others = [
-            forecasts.forecast(other, names[0], [one[k + at] for one in outcomes], weights, tail)
+            forecasts.forecast(other, names[0], [outcomes[n][k + at] for n in with_others], weights, tail)
             for at, other in enumerate(self.others)
         ]
         scores, groups = self._scores(np.array([forecasts.regrets(row[:k], setting) for row in outcomes]))
@@ -369,6 +403,7 @@ class Preparation:
             tasks=len({study.task for study in self.studies}),
             groups=len(set(groups)),
             studies=len(self.studies),
+            what_if_studies=len(with_others),
         )
 
     def _ladder(self) -> Sequence[float]:

@@ -144,6 +144,8 @@ def facts(plan: Plan) -> list[tuple[str, str]]:
     simulated += plural(plan.groups, "group")
     if setting.horizon < setting.max_time:
         simulated += f", up to {clock.text(setting.horizon)}; later counts go on at the same rate"
+    if plan.what_if and plan.what_if_studies < plan.studies:
+        simulated += f"; what-if in {plan.what_if_studies} of them"
     lines.append(("simulated", simulated))
     return lines
 

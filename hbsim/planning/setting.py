@@ -30,7 +30,7 @@ DEFAULT: Final = "promotion"
 WHAT_IF: Final = ("workers", "budget")
 # How far studies are simulated: so many full runs on all workers together, but so many on each at least.
 SIMULATED: Final = 100.0
-SIMULATED_EACH: Final = 4.0
+SIMULATED_EACH: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,12 @@ class Setting:
     def simulated_runs(self) -> float:
         """How many full runs of training all workers together have time for in a simulation."""
         return self.horizon * math.fsum(self.cluster.speeds) / self.full_run
+
+    @property
+    def simulated_trials(self) -> float:
+        """About how many trials of the default variant start in a simulation: each level costs the same."""
+        levels = self.variants()[0].make("max", 0).levels
+        return max(1.0, self.simulated_runs * self.max_t / (levels[0] * len(levels)))
 
     def check(self) -> None:
         """Check that the budget buys a full run.

@@ -48,6 +48,8 @@ OURS: Final = frozenset(
         *LOGS,
     }
 )
+# The ways out for a folder that holds a study.
+GO_ON: Final = "resume=True goes on with it; to begin anew, choose another folder or delete this one"
 EARLIER: Final = "earlier-"  # prefix of the names of folders with files of earlier studies
 
 
@@ -119,7 +121,7 @@ class StudyFolder:
         if resume or not self.path.is_dir():
             return
         if self.holds_study:
-            raise ParameterError(field, shown, "holds a study already; resume=True goes on with it")
+            raise ParameterError(field, shown, f"holds a study already; {GO_ON}")
         if any(not _is_ours(entry.name) for entry in self.path.iterdir()):
             raise ParameterError(field, shown, "is a folder with other files; choose another name")
 

@@ -156,6 +156,7 @@ class PlainLines:
         self._best = self._shown_best()
         self._begun = self._off = False
         self._best_time = self._summed = clock()
+        self._elapsed = 0.0  # the study seconds of the last line; the first record may set the clock back
         self._trials = ""  # the last summary's
         self._workers_known: frozenset[int] | None = None  # workers that were written about
         self._workers_time = -APART + clock()
@@ -244,7 +245,8 @@ class PlainLines:
 
     def _sum_up(self) -> None:
         summary, self._trials = self._summary, self._summary.trials()
-        more = f"; {self._more_failures:,} more failures" if self._more_failures else ""
+        count = self._more_failures
+        more = f"; {count:,} more failure{'' if count == 1 else 's'}" if count else ""
         self._failures = self._more_failures = 0
         self._summed = self._clock()
         best = summary.journal_state.best
@@ -254,8 +256,9 @@ class PlainLines:
     def _write(self, line: str) -> None:
         if self._off:
             return
+        self._elapsed = max(self._elapsed, self._summary.elapsed)
         try:
-            print_err(f"[{hms(self._summary.elapsed)}] {line}")
+            print_err(f"[{hms(self._elapsed)}] {line}")
         except (OSError, ValueError):
             self._off = True  # stderr is closed: the study goes on without lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hbsim.core.scheduler import Scheduler
     from hbsim.core.types import Mode
     from hbsim.study.best import BestTrial
+    from hbsim.study.simulated_run import SimulatedResult
 
 
 class RunResult:
@@ -360,6 +361,18 @@ class RunResult:
             frame.write_parquet(self.folder / f"{name}.parquet")
         content = {"schema": 1, "summary": self.summary(), "rungs": self.rungs().to_dicts()}
         (self.folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+ALL_FAILED: Final = r"all \d+ trials failed|the only trial failed"  # how the text of `all_failed` begins
+
+
+def all_failed(result: RunResult | SimulatedResult) -> str:
+    """Return why the first trial failed, if all trials of a study have failed for good; else nothing."""
+    failed = result.scheduler.status_counts()["failed"]
+    if not failed or failed < result.scheduler.started:
+        return ""
+    which = "the only trial failed" if failed == 1 else f"all {failed} trials failed; the first"
+    return f"{which}: {result.failures['reason'][0]}"
 
 
 def unicode(text: str) -> str:

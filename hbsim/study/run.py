@@ -20,6 +20,7 @@ from hbsim.core.space import arguments, space_of
 from hbsim.core.types import LOSSES
 from hbsim.errors import HbsimWarning, OutputError, ParameterError
 from hbsim.executors.command import Command
+from hbsim.executors.local import LOG, trial_folder
 from hbsim.executors.remote.controller import wait_for_earlier_runs
 from hbsim.executors.remote.options import Dask, Hosts
 from hbsim.executors.training_function import FunctionDescription, describe, make_target, stop_if_loading
@@ -48,6 +49,7 @@ from hbsim.study.interrupts import Interrupted, interruptible
 from hbsim.study.options import RunOptions, check_names, warn_of_ignored
 from hbsim.study.page import PageProcess
 from hbsim.study.progress_display import printer, shown
+from hbsim.study.progress_summary import near
 from hbsim.study.spec import StudySpec, StudyState, new_state, replay
 from hbsim.study.workers import Executor, StudyWorkers, check_executor, check_share, make_workers
 from hbsim.terminal import print_err
@@ -196,7 +198,7 @@ def run(
     Warns
     -----
     HbsimWarning
-        Options have no meaning for this executor: which ones.
+        Options have no meaning for this executor: which ones; or all trials failed: why the first one did.
 
     Raises
     ------
@@ -250,7 +252,18 @@ def run(
         from hbsim.study.simulated_run import run_simulated
 
         return run_simulated(train, scheduler, options)
-    return run_study(train, scheduler, options)
+    result = run_study(train, scheduler, options)
+    warn_if_all_failed(result, stacklevel=4)
+    return result
+
+
+def warn_if_all_failed(result: RunResult, stacklevel: int) -> None:
+    """Warn if all trials of a study have failed: why the first one did."""
+    from hbsim.study.result import all_failed
+
+    if text := all_failed(result):
+        log = near(trial_folder(result.folder / "trials", result.failures["trial"][0]) / LOG)
+        warnings.warn(HbsimWarning(f"{text}; see {log}"), stacklevel=stacklevel)
 
 
 def run_study(train: str | Callable[..., object], scheduler: Scheduler, options: RunOptions) -> RunResult:
@@ -296,7 +309,7 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
         )
         if resume:
             retention.catch_up()
-            if study.is_extended and (text := retention.missing()):
+            if text := _about_resumed(study, retention):
                 say(text)
         page.start()
         observers: list[Observer] = [retention]
@@ -328,6 +341,17 @@ def run_study(train: str | Callable[..., object], scheduler: Scheduler, options:
                 journal.close()
                 study_folder.discard()  # an option was wrong, and there are no results yet
             raise
+
+
+def _about_resumed(study: StudyRun, retention: CheckpointRetention) -> str:
+    """Return what the user of a resumed study may not expect: trials from zero, or nothing to run."""
+    if study.is_extended:
+        return retention.missing()
+    if not study.scheduler.done:
+        return ""
+    limit = study.scheduler.num_trials
+    more = "" if limit is None else f"; it goes on with a num_trials (--num-trials) above {limit}"
+    return f"the study is over: nothing is left to run{more}"
 
 
 def callbacks_of(options: RunOptions) -> Sequence[str | Callback]:
@@ -409,6 +433,7 @@ class StudyRun:
         limit = getattr(searcher, "limit", None)
         self.spec = StudySpec.of(function, scheduler, options, limit, secrets.token_hex(8))
         self.scheduler = scheduler
+        self._files = function.files
         self._extended_to: int | None = None  # the new number of trials, if there are more
 
     @property
@@ -442,7 +467,8 @@ class StudyRun:
         before.check_same(self.spec)
         self.spec = replace(self.spec, study=before.study)
         if before.digest != self.spec.digest:
-            text = f"{self.spec.train} has changed since the study began: its trials may not compare"
+            what = self._files or self.spec.train
+            text = f"{what} has changed since the study began: its trials may not compare"
             warnings.warn(HbsimWarning(text), stacklevel=6)
         began = before.make_scheduler()
         if began.options.num_trials == self.scheduler.options.num_trials:

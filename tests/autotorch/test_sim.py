@@ -54,6 +54,21 @@ def test_results(tmp_path: Path) -> None:
     assert reached == 27
 
 
+def test_the_picture_of_a_simulated_study_leaves_that_of_the_real_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "curves.png").write_text("real")
+    monkeypatch.setattr("hbsim.autotorch.curves._has_display", lambda: False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    scheduler = simulated(tmp_path / "exp")
+    scheduler.run()
+    scheduler.get_training_curves(plot=True)
+    assert (tmp_path / "exp" / "curves.png").read_text() == "real"
+    (drawn,) = tmp_path.glob("hbsim-*/curves.png")
+    assert capsys.readouterr().err.endswith(f"the training curves are in {drawn}\n")
+
+
 def test_fifo_trains_to_the_end_of_the_curves() -> None:
     scheduler = FIFOScheduler(
         climb, num_trials=5, executor="sim", surrogate="ideal", cluster=Cluster(workers=2), checkpoint=None

@@ -90,6 +90,13 @@ def test_all_trials_failed(call):
     assert "and 9 more: see exp/trials" in out
     reason = "ValueError: no luck today (train.py:20)"
     assert err.splitlines()[-1] == f"hbsim: error: all 12 trials failed; the first: {reason}"
+    assert "warning" not in err
+    code, _, err = call("run", "--resume", "--progress", "lines")
+    assert code == 1
+    over = "the study is over: nothing is left to run; it goes on with a num_trials (--num-trials) above 12"
+    assert f"hbsim: {over}\n" in err
+    more = ("--resume", "--num-trials", "13", "--set", "fail=none", "--progress", "none")
+    assert call("run", *more).code == 0
 
 
 @pytest.mark.parametrize(("type", "reports"), [("stopping", 3), ("fifo", 27)])

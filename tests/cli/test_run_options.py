@@ -227,7 +227,8 @@ def test_what_differs_from_the_study(call, whole):
         assert err.count("\n") == 1
         assert expected in err
     err = call(*TWELVE, "--out", str(whole)).err
-    assert err.endswith("exp: holds a study already; --resume goes on with it\n")
+    ways = "--resume goes on with it; to begin anew, choose another folder or delete this one"
+    assert err.endswith(f"exp: holds a study already; {ways}\n")
     assert sum(1 for _ in read_journal(journal)) == lines
 
 
@@ -266,7 +267,7 @@ def test_one_flag_simulates_the_same_study(call, whole):
     words = (*TWELVE, "--out", str(whole), "--executor", "sim")
     ran = call(*words)
     assert ran.code == 0
-    assert ", 1 workers, simulated on exp\n" in ran.out
+    assert ", 1 worker, simulated on exp\n" in ran.out
     assert "its configuration    x=" in ran.out
     assert ran.out.count("simulated time") == 1
     assert str(whole) not in ran.out

@@ -44,8 +44,11 @@ def test_a_shell_script_for_real_resumed_and_simulated(call, tmp_path, monkeypat
     assert printed(call(*words).out)["summary"]["trials"] == 4
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")  # the command runs in its own folder again
+    with (tmp_path / "shell_script.sh").open("a") as script:
+        script.write("# changed\n")
     more = call("run", "--resume", "--folder", "../exp", "--trials", "5", "--progress", "none", "--json")
     assert printed(more.out)["summary"]["trials"] == 5
+    assert "hbsim: warning: shell_script.sh has changed since the study began" in more.err
     assert load("../exp").failures.is_empty()
 
 

@@ -51,8 +51,9 @@ def test_numbers_of_runs_of_equal_length_are_those_by_hand():
     assert list(by_hand) == list(QUANTITIES)
     for name, number in by_hand.items():
         assert fifo[name].median == pytest.approx(number), name
-        assert fifo[name].low == pytest.approx(0.99 * number), name
-        assert number in fifo[name]
+        exact = name in ("machine_hours", "money")  # nothing fails, so the budget says it
+        assert fifo[name].low == pytest.approx(number if exact else 0.99 * number), name
+        assert number in fifo[name] or (exact and fifo[name].high == pytest.approx(number))
         assert fifo[name].high <= 1.01 * number + 1e-12
 
 

@@ -141,6 +141,11 @@ def test_the_study_of_the_plan_runs_and_validate_says_how_the_forecast_did(run_a
     assert lines["completed"]["real"] == result.summary()["completed"] > 0
     for one in lines.values():
         low, high = (float("inf") if one[end] is None else one[end] for end in ("low", "high"))
+        near = 1 / 1.5  # a second of the study may go to its start and its end
+        if one["quantity"] == "busy_share":
+            low, high = low - near, high + near
+        elif one["quantity"] == "machine_hours":
+            low, high = low * (1 - near), high * (1 + near)
         assert one["within"] == (low <= one["real"] <= high)
     text = call("validate", str(folder)).out
     assert f"The forecast in {folder}, and what came" in text
@@ -168,6 +173,29 @@ def test_a_studys_folder_is_a_pilot(run_as_planned, call):
     seconds = result.reports["trained"].sum() / len(result.reports)
     assert 0.04 < content["setting"]["unit_seconds"] < 0.2, seconds
     assert content["run"]["metric"] == "accuracy"
+
+
+def test_what_is_written_and_what_if_change_nothing_else_of_the_plan(monkeypatch):
+    monkeypatch.setattr(plans, "WORK", 400.0)
+    settings = {"max_t": 9, "budget": "60s", "workers": 4, "unit_seconds": 0.5}
+    alone = prepare(**settings)
+    assert len(alone.studies) > 3
+    bare = alone.carry_out(1).as_dict()
+    for more in ({"around": True}, {"what_if": {"workers": [2, 64, 256, 512]}}):
+        plan = prepare(**settings, **more).carry_out(1)
+        found = plan.as_dict()
+        assert len(found.pop("what_if")) >= 3
+        assert found == {name: value for name, value in bare.items() if name != "what_if"}
+    assert 0 < plan.what_if_studies < plan.studies
+
+
+def test_a_big_plan_says_so_at_once_and_simulates_fewer_studies(monkeypatch, call):
+    monkeypatch.setattr(plans, "TRIALS_WITH_PILOT", 1.0)
+    monkeypatch.setattr(plans, "LEAST_STUDIES", 1)
+    monkeypatch.setattr(plans, "LONG", 0.0)
+    ran = call(*SMALL, "--json")
+    assert ran.err.startswith("hbsim: note: simulating ")
+    assert json.loads(ran.out)["simulated"]["studies"] == 1
 
 
 def test_a_pilot_of_too_few_curves_is_one_line(call):

@@ -10,7 +10,7 @@ import pytest
 
 from hbsim.planning import setting
 from tests.cli.conftest import call
-from tests.planning.test_plan_command import TRAIN, make_small
+from tests.planning.test_plan_command import make_small
 
 __all__ = ["call"]
 
@@ -20,6 +20,10 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
     for line in block.replace("\\\n", " ").splitlines()
 ]
+CODE = {
+    block.splitlines()[0].removeprefix("# "): block
+    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+}
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +34,12 @@ def _few_short_studies(monkeypatch):
 
 
 def test_the_commands_of_the_page_run_one_after_the_other(call):
-    Path("train.py").write_text(TRAIN.replace("0.05", "0.02").replace("1, 4)", "1, 10)"))
+    train = CODE["train.py"].replace("sleep(0.1)", "sleep(0.02)")
+    assert train != CODE["train.py"]
+    Path("train.py").write_text(train)
     names = []
     for command in COMMANDS:
-        program, name, *words = shlex.split(command)
+        program, name, *words = shlex.split(command.replace("40s", "4s"))
         assert program == "hbsim"
         ran = call(name, *words)
         assert ran.code == 0, ran.err
@@ -46,8 +52,8 @@ def test_the_commands_of_the_page_run_one_after_the_other(call):
 
 def test_the_code_of_the_page_prints_what_it_says(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    ((code, printed),) = re.findall(r"```python\n(.*?)```\s*```text\n(.*?)```", PAGE, flags=re.DOTALL)
-    exec(compile(code, "plan-a-study.md", "exec"), {"__name__": "page"})
+    (printed,) = re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL)
+    exec(compile(CODE["import hbsim"], "plan-a-study.md", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out == printed
     assert Path("plan.html").is_file()
 

@@ -98,6 +98,25 @@ def test_many_failures_are_counted(made, capsys):
     assert summary.endswith("1,000 started: 1,000 failed; workers busy 12%; 995 more failures")
 
 
+def test_one_more_failure_is_no_plural(made, capsys):
+    watcher = watched(made)
+    for number in range(6):
+        made.fail(made.start(0), f"error {number}", 5.0)
+    made.close("done", 6.0)
+    assert read(capsys)[-1].endswith("; done; 1 more failure")
+    assert watcher is made.observers[-1]
+
+
+def test_time_does_not_run_backwards(made, capsys):
+    """A study that is resumed needs a moment before its clock goes on from the last record."""
+    made.fail(made.start(0), "error", 5.0)
+    watcher = watched(made)
+    made.clock.now += 3.0
+    watcher.tick()
+    made.close("done", 5.5)
+    assert [line[:9] for line in read(capsys)] == ["[0:00:08]"] * 2
+
+
 def test_a_summary_comes_every_ten_seconds_and_seldom_while_nothing_changes(made, capsys):
     watcher = watched(made)
     for number in range(10):

@@ -113,6 +113,31 @@ def test_what_cannot_be_pickled_is_found_in_the_file(tmp_path):
     assert (tmp_path / "first1.0" / "summary.json").exists()
 
 
+FAILS = """
+import hbsim
+
+@hbsim.args(lr=hbsim.Real(0.1, 1.0))
+def train_fn(args, reporter):
+    raise ValueError("oh")
+
+if __name__ == "__main__":
+    scheduler = hbsim.make_scheduler("fifo", max_t=1, num_trials=2)
+    result = hbsim.run(train_fn, scheduler, workers=1, progress="none")
+    print(result._repr_html_())
+    hbsim.FIFOScheduler(train_fn, num_trials=1, workers=1, progress="none", checkpoint="other").run()
+"""
+
+
+def test_why_all_trials_failed_is_said_with_the_line_of_the_script(tmp_path):
+    (tmp_path / "fails.py").write_text(FAILS)
+    done = python(tmp_path, "fails.py")
+    reason, log = "ValueError: oh (fails.py:6)", Path("trials", "000000", "log.txt")
+    assert f"HbsimWarning: all 2 trials failed; the first: {reason}; see {'exp' / log}\n" in done.stderr
+    assert f"HbsimWarning: the only trial failed: {reason}; see {'other' / log}\n" in done.stderr
+    assert f"2 failed: {reason}; log: {tmp_path / 'exp' / log}" in done.stdout
+    assert 'raise ValueError("oh")' in (tmp_path / "exp" / log).read_text()
+
+
 def test_the_script_of_the_readme_says_nothing_of_threads(tmp_path):
     """It touches `hbsim.run`, which must load nothing that starts threads where trials are forked."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
