@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hbsim import terminal
 from hbsim.cli.command import PageCommand, command_line, say
 from hbsim.cli.groups import CLUSTER, make_cluster
 from hbsim.cli.options import Given, group
-from hbsim.cli.output import duration, facts, print_json, progress, table, wide_console
+from hbsim.cli.output import duration, facts, print_json, progress, wide_console
 from hbsim.core.options import Options as SchedulerOptions
 from hbsim.errors import ParameterError
 from hbsim.options import option
@@ -20,7 +22,9 @@ from hbsim.planning.setting import PlanOptions
 from hbsim.surrogates.options import SurrogateOptions
 
 if TYPE_CHECKING:
+    from hbsim.bench.report.tables import ReportTable
     from hbsim.planning.plan import Plan
+    from hbsim.validation.report import TextTable
 
 COMMAND: Final = PageCommand
 COMMON: Final = (
@@ -28,6 +32,23 @@ COMMON: Final = (
     *("what_if", "toml", "plot", "html"),
 )
 WIDTH: Final = 190  # columns, where stdout is no terminal
+# Columns that are left out where there is no room, the greatest number first.
+NEED: Final = {
+    "complete": 1,
+    "first full result": 2,
+    "P(full result)": 3,
+    "trials": 4,
+    "checkpoints": 5,
+    "GB": 5,
+    "money": 6,
+    "machine hours": 7,
+    "busy": 8,
+    "from the default": 1,
+    "P(better)": 2,
+    "regret": 3,
+    "regret above 1.5": 4,
+}
+HEADS: Final = {"P(full result)": "P(full\nresult)"}
 FOLDER: Final = "exp"
 PAGE: Final = "plan.html"
 TRAIN: Final = "train.py:train_fn"
@@ -126,7 +147,7 @@ def plan(
         written = [*([output["toml"]] if "toml" in output else []), *map(str, files.values())]
         print_json(
             {
-                "command": command_line(ctx, ("as_json",)),
+                "command": command_line(ctx).replace("--html ''", "--html"),
                 **found.as_dict(),
                 "start": commands,
                 "folder": folder,
@@ -160,6 +181,9 @@ def _check_files(output: Given) -> dict[str, Path]:
             raise ParameterError("toml", str(path), "exists already")
         if not path.parent.is_dir():
             raise ParameterError("toml", str(path), f"there is no folder {path.parent}")
+        train = output.get("train", "")
+        if (source := train.rpartition(":")[0]).endswith(".py") and not Path(source).is_file():
+            raise ParameterError("train", train, f"there is no file {source}")
     return files
 
 
@@ -195,19 +219,35 @@ def _write_toml(path: str, train: str, options: dict[str, Any], folder: str) -> 
     write_study(path, study_toml(values, None, path))
 
 
+def _by_need(table: TextTable) -> ReportTable:
+    """Return a table whose less important columns are left out where there is no room for them."""
+    from hbsim.bench.report.tables import Cell, Heading, ReportTable
+
+    heads = [
+        Heading(HEADS.get(name, name), "l" if at < table.texts else "r", NEED.get(name, 0))
+        for at, name in enumerate(table.columns)
+    ]
+    rows = tuple(tuple(map(Cell, row)) for row in table.rows)
+    return ReportTable("plan", (), table.title, tuple(heads), rows)
+
+
 def _show(found: Plan, commands: list[str], folder: str | None) -> None:
     from rich.text import Text
 
+    from hbsim.bench.report.render import as_rich, not_shown
     from hbsim.planning import report
 
-    console = wide_console(WIDTH)
+    console = terminal.console() if "COLUMNS" in os.environ else wide_console(WIDTH)
     for line in report.headline(found):
         console.print(Text(line), soft_wrap=True)
     console.print()
     console.print(facts(report.facts(found)))
     for one in report.tables(found):
         console.print(f"\n{one.title}", style="bold", highlight=False, soft_wrap=True)
-        console.print(table(one.columns, one.rows, one.columns[: one.texts]))
+        made = _by_need(one)
+        console.print(as_rich(made, console.width))
+        if left := not_shown(made, console.width):
+            console.print(f"({left})", style="dim", soft_wrap=True)
     console.print()
     for line in report.advice(found):
         console.print(Text(line), soft_wrap=True)

@@ -32,6 +32,8 @@ TAIL_WITH_PILOT: Final = 0.14
 TOLERANCE: Final = 0.01  # without it, intervals of costs that never differ would be single numbers
 LEAST_COMPARED: Final = 2.0  # full runs, one after the other
 WORST: Final = 0.95  # quantile of the configurations beyond which one regret is as bad as another
+TRIES: Final = 16  # the most numbers of trials for which whole studies are simulated
+CLOSE: Final = 0.97  # how close a number of trials that fits is to the first that does not
 # The quantities of a forecast, in the order of the tables.
 QUANTITIES: Final = (
     "trials", "completed", "first_full_result", "busy_share", "checkpoints", "disk", "machine_hours", "money",
@@ -163,6 +165,62 @@ def outcome(curves: PlannedCurves, scenario: Scenario, seed: int) -> Outcome:
             scheduler, curves, seed=seed, cluster=cluster, max_time=scenario.horizon, replace=True
         )
     return _noted(result, curves, scenario, counts)
+
+
+def whole_study(study: Study, at: int, trials: int) -> float:
+    """Return how long a study of so many trials trains in all, in its scenario `at`.
+
+    It has no other end: the trials that started last are promoted after that.
+    """
+    from hbsim.study.simulate import simulate
+
+    scenario, curves = study.scenarios[at], study.curves
+    variant = scenario.variant
+    scheduler = dataclasses.replace(variant, shared={**variant.shared, "num_trials": trials}).make(
+        curves.mode, study.seed
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HbsimWarning)
+        result = simulate(scheduler, curves, seed=study.seed, cluster=scenario.cluster, replace=True)
+    return math.fsum(result.job_rows()["trained"])
+
+
+def trials_within(studies: Sequence[Study], at: int, budget: float, trials: float) -> tuple[int, Range]:
+    """Return with how many trials nine in ten studies train no longer than the budget; one at least.
+
+    Parameters
+    ----------
+    studies : sequence of Study
+        All groups weigh the same.
+    at : int
+        Which of their scenarios.
+    budget : float
+        Seconds of training on all workers together.
+    trials : float
+        Where the search starts.
+
+    Returns
+    -------
+    tuple
+        How many trials, and how long such studies train.
+    """
+    weights = group_weights([study.group for study in studies])
+    fits, breaks = 0, max(2, round(trials)) + 1
+    wanted, found = breaks - 1, Range(math.nan, math.nan, math.nan)
+    for tried in range(TRIES):
+        trained = np.array([whole_study(study, at, wanted) for study in studies])
+        its = spread(trained, weights)
+        rate = its.high / budget
+        if rate <= 1.0 or wanted == 1:
+            fits, found = wanted, its
+        else:
+            breaks = wanted
+        # Training grows about in proportion to the trials.
+        guess = wanted / rate * (1.0 if fits else CLOSE if tried < TRIES // 2 else 0.5)
+        wanted = max(1, min(max(int(guess), fits + 1), breaks - 1))
+        if fits and (wanted <= fits or fits >= CLOSE * (breaks - 1)):
+            break
+    return fits, found
 
 
 def _counting(cluster: Cluster) -> tuple[Cluster, bool]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from hbsim.errors import ParameterError
 from hbsim.options import declared, named_options
 from hbsim.planning import forecast as forecasts
 from hbsim.planning import recommend
-from hbsim.planning.forecast import Forecast, Outcome, Scenario, Study, group_weights, planned
+from hbsim.planning.forecast import Forecast, Outcome, Range, Scenario, Study, group_weights, planned
 from hbsim.planning.pilot import Correlation, Pilot, read_pilot
 from hbsim.planning.recommend import Standing
 from hbsim.planning.setting import Budget, PlanOptions, Setting, ladder, parse_what_if
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 # Full runs of training of all simulations of a variant together: about 8 and 40 seconds of a core.
 WORK: Final = 1_800.0
 WORK_WITH_PILOT: Final = 12_000.0
+WORK_TO_THE_END: Final = 1_200.0  # and of those of the recommended one that are not cut
 # Trials that start in all simulations of a variant together: about 12 and 60 seconds of a core.
 TRIALS: Final = 100_000.0
 TRIALS_WITH_PILOT: Final = 500_000.0
@@ -68,6 +70,11 @@ class Plan:
         Of a pilot: how well each level's ranks foretell those at R.
     tasks, groups, studies : int
         How many tasks of the library were simulated, of how many groups, in how many studies.
+    num_trials : int or None
+        Where seconds are not known: with how many trials the whole recommended study trains no longer than
+        the budget, in nine of ten simulated studies.
+    trained : Range or None
+        How long the whole study then trains, in full runs.
     what_if_studies : int
         How many of these were simulated with other workers or budgets.
     """
@@ -82,6 +89,8 @@ class Plan:
     tasks: int
     groups: int
     studies: int
+    num_trials: int | None = None
+    trained: Range | None = None
     what_if_studies: int = 0
 
     @cached_property
@@ -129,7 +138,7 @@ class Plan:
         shown = {n: v for n, v in variant.options.items() if n in taken and (n, v) != ("grace_period", 1)}
         options: dict[str, Any] = {"type": variant.type, **shown, "workers": setting.cluster.workers}
         if setting.unit_seconds is None:  # seconds are not known, and a study needs an end
-            options["num_trials"] = round(self.recommended_forecast.ranges["trials"].median)
+            options["num_trials"] = self.num_trials
         else:
             options["max_time"] = float(f"{setting.max_time:.6g}")
         if self.pilot is not None:
@@ -372,7 +381,23 @@ class Preparation:
         def count() -> None:
             self.done += 1
 
-        return self.conclude(forecasts.run_all(self.studies, jobs, count))
+        made = self.conclude(forecasts.run_all(self.studies, jobs, count))
+        return made if setting.unit_seconds is not None else self._with_trials(made)
+
+    def _with_trials(self, plan: Plan) -> Plan:
+        """Return a plan with the number of trials whose whole study stays within the budget."""
+        setting = self.setting
+        at = self.shortlist.index(plan.recommended)
+        longer = setting.max_time / setting.horizon
+        few = max(2 * plan.groups, int(WORK_TO_THE_END / setting.simulated_runs))
+        trials, trained = forecasts.trials_within(
+            self.studies[:few],
+            at,
+            setting.simulated_runs * setting.full_run,
+            plan.recommended_forecast.ranges["trials"].median / longer,
+        )
+        ends = (end * longer / setting.full_run for end in (trained.low, trained.median, trained.high))
+        return replace(plan, num_trials=max(1, math.floor(trials * longer)), trained=Range(*ends))
 
     def conclude(self, outcomes: Sequence[Sequence[Outcome]]) -> Plan:
         """Return the plan that the outcomes of all studies make: for each study, those of its scenarios."""

@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from hbsim.planning.pilot import Correlation
 
 SURE: Final = 0.9  # the probability from which on another variant is better, or worse
-AVOIDED: Final = 0.5  # and from which difference on it is one to avoid,
-LEANS: Final = 0.1  # or leans worse
+MATTERS: Final = 0.1  # the least difference of regret that matters
+AVOIDED: Final = 0.5  # and from which on a variant is one to avoid
 FAR: Final = 1.5  # a regret that is far off
 MOST: Final = 5.0  # the most that a regret counts
 LEAST_UNIT: Final = 0.02  # of the worst configuration's regret: where all variants find much the same
 RESAMPLES: Final = 2000
 LESS_PROBABLE: Final = 0.1
 SAYS_LITTLE: Final = 0.3  # a rank correlation
-Judgement = Literal["default", "better", "not told apart", "leans worse", "avoid"]
+Judgement = Literal[
+    "default", "better", "leans better", "much the same", "not told apart", "leans worse", "avoid"
+]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Standing:
     far_off : float
         The share of tasks with a regret above 1.5.
     judgement : str
-        "default", "better", "not told apart", "leans worse" or "avoid".
+        "default", "better", "leans better", "much the same", "not told apart", "leans worse" or "avoid".
     """
 
     variant: str
@@ -129,22 +131,24 @@ def _judge(
 ) -> Judgement:
     """Judge a variant by its difference from the default in the mean, and in most groups.
 
-    In the mean alone, a few groups of tasks, such as those whose early ranks mislead, could decide.
+    In the mean alone, a few groups of tasks, such as those whose early ranks mislead, could decide. Words
+    follow the numbers that are shown, in two digits.
     """
     from scipy.stats import t as student
 
     if not at:
         return "default"
-    if groups < 2:
+    probability, loss = round(better[0], 2), round(difference, 2)
+    if groups < 2 or round(1 - SURE, 2) < probability < SURE:
         return "not told apart"
+    if abs(loss) < MATTERS:
+        return "much the same"
+    if loss > 0:
+        is_sure = difference > 2 * error and max(better) <= 1 - SURE and loss >= AVOIDED
+        return "avoid" if is_sure else "leans worse"
     # Bootstrapped errors of few groups are too small, and the best of several looks better than it is.
-    is_better = -difference > float(student.ppf(1 - (1 - SURE) / others, groups - 1)) * error
-    if is_better and -difference > 2 * error and min(better) >= SURE:
-        return "better"
-    if difference > 2 * error and max(better) <= 1 - SURE and difference >= AVOIDED:
-        return "avoid"
-    leans = better[0] <= 1 - SURE and difference >= LEANS
-    return "leans worse" if leans else "not told apart"
+    bound = max(2.0, float(student.ppf(1 - (1 - SURE) / others, groups - 1)))
+    return "better" if -difference > bound * error and min(better) >= SURE else "leans better"
 
 
 def recommended(standings: Sequence[Standing], chances: Sequence[float]) -> int:

@@ -242,16 +242,23 @@ def tables(plan: Plan) -> list[TextTable]:
 
 def advice(plan: Plan) -> list[str]:
     """Return what else is known of the choice: variants not told apart, and a grace period to try."""
-    same = [one.variant for one in plan.standings if one.judgement == "not told apart"]
-    worse = [f"{one.variant} ({difference(one)})" for one in plan.standings if one.judgement == "leans worse"]
+    default = plan.shortlist[0].label
+    words = {
+        "leans better": "Leans better, but not surely",
+        "much the same": f"Differs from {default} by less than matters",
+        "not told apart": f"Not told apart from {default}",
+        "leans worse": "Leans worse",
+    }
     safe = [one for one in plan.standings if one.judgement != "avoid"]
-    least = min(safe, key=lambda one: one.far_off)
+    least = percent(min(one.far_off for one in safe))
+    rarely = [one.variant for one in safe if percent(one.far_off) == least]
     lines = []
-    if same:
-        lines.append(f"Not told apart from {plan.shortlist[0].label}: {', '.join(same)}.")
-    if worse:
-        lines.append(f"Leans worse: {', '.join(worse)}.")
-    lines.append(f"Most rarely far off: {least.variant}, in {percent(least.far_off)} of tasks.")
+    for judgement, text in words.items():
+        if those := [one for one in plan.standings if one.judgement == judgement]:
+            is_known = judgement.startswith("leans")
+            named = [f"{one.variant} ({difference(one)})" if is_known else one.variant for one in those]
+            lines.append(f"{text}: {', '.join(named)}.")
+    lines.append(f"Most rarely far off: {', '.join(rarely)}, in {least} of tasks.")
     if found := plan.grace_to_try:
         assert plan.pilot is not None
         first = plan.correlations[0]
@@ -264,6 +271,11 @@ def advice(plan: Plan) -> list[str]:
         lines += commands_to_test(plan)
     elif plan.pilot is not None and not plan.correlations:
         lines.append(_why_no_ranks(plan.pilot))
+    if plan.num_trials is not None and plan.trained is not None:
+        lines.append(
+            f"With {plural(plan.num_trials, 'trial')} the whole study, to its last promotion, trains for "
+            f"{ranged(plan.trained)} full runs."
+        )
     if plan.pilot is not None and (line := _startup_to_give(plan, plan.pilot)):
         lines.append(line)
     return lines

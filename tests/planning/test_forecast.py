@@ -183,8 +183,28 @@ def test_without_seconds_a_full_run_is_the_unit_of_time():
     made = planned(unit_seconds=None, budget="8runs")
     fifo = made.forecasts[-1].ranges
     assert (fifo["first_full_result"].median, fifo["completed"].median) == (1, 8)
-    assert made.run_options()["num_trials"] == round(made.forecasts[0].ranges["trials"].median)
     assert "max_time" not in made.run_options()
+
+
+def test_the_number_of_trials_is_the_largest_whose_whole_study_stays_within_a_budget_in_runs():
+    tasks = [task_of(spread=1.0, seed=n) for n in range(4)]
+    made = prepare(9, "12runs", 2, tasks=tasks)
+    plan = made.carry_out(1)
+    count = plan.run_options()["num_trials"]
+    assert 0 < count < plan.forecasts[0].ranges["trials"].median  # then promotions go on
+
+    def longest(trials):
+        found = []
+        for study in made.studies:
+            scheduler = hbsim.make_scheduler(
+                "promotion", max_t=9, mode="max", seed=study.seed, num_trials=trials
+            )
+            result = hbsim.simulate(scheduler, study.curves, workers=2, seed=study.seed, replace=True)
+            found.append(result.trials["trained_seconds"].sum())
+        return max(found)
+
+    assert longest(count) <= 12
+    assert longest(max(count + 2, round(1.1 * count))) > 12
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,23 @@ def test_what_is_written_and_what_if_change_nothing_else_of_the_plan(monkeypatch
     assert 0 < plan.what_if_studies < plan.studies
 
 
+def test_columns_are_left_out_where_there_is_no_room(call, monkeypatch):
+    words = ("plan", "--max-t", "81", "--workers", "8", "--budget", "30runs", "--what-if", "workers=2,4")
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = call(*words).out
+    tables = narrow[narrow.index("What 30runs buys") : narrow.index("Not told apart")]
+    assert max(map(len, tables.splitlines())) <= 80
+    assert "(not shown at this width: " in tables
+    monkeypatch.setenv("COLUMNS", "220")
+    assert "not shown" not in call(*words).out
+
+
+def test_a_study_file_needs_its_training_function(call):
+    ran = call(*SMALL, "--train", "nope.py:f", "--toml", "study.toml")
+    assert ran.code == 2
+    assert ran.err == "hbsim: error: --train nope.py:f: there is no file nope.py\n"
+
+
 def test_a_big_plan_says_so_at_once_and_simulates_fewer_studies(monkeypatch, call):
     monkeypatch.setattr(plans, "TRIALS_WITH_PILOT", 1.0)
     monkeypatch.setattr(plans, "LEAST_STUDIES", 1)

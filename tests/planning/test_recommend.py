@@ -40,6 +40,28 @@ def test_regrets_are_0_for_the_best_and_1_for_the_median_variant(rows, factor):
             assert score == pytest.approx(np.minimum((row - row.min()) / unit, MOST))
 
 
+def test_words_follow_the_numbers_that_are_shown():
+    random = np.random.default_rng(0)
+    noise = random.standard_normal(12)
+    noise -= noise.mean()
+    wanted = {
+        (-0.3, 0.05): "better",
+        (-0.13, 0.35): "leans better",  # probable, but not beyond two standard errors
+        (-0.06, 0.05): "much the same",
+        (0.06, 0.05): "much the same",
+        (0.0, 0.5): "not told apart",
+        (0.2, 0.1): "leans worse",
+        (0.8, 0.1): "avoid",
+    }
+    for (difference, spread), word in wanted.items():
+        one = judged(difference + spread * noise)[1]
+        assert one.judgement == word, one
+        is_sure = not 0.1 < round(one.better, 2) < 0.9
+        matters = abs(round(one.difference, 2)) >= 0.1
+        assert (word == "not told apart") == (not is_sure)
+        assert (word == "much the same") == (is_sure and not matters)
+
+
 def test_what_is_the_same_everywhere_is_not_told_apart():
     assert [one.judgement for one in judged(0.0)] == ["default", "not told apart", "not told apart"]
 
@@ -58,7 +80,7 @@ def test_a_gain_in_a_few_groups_decides_nothing():
     found = judged(other)
     assert found[1].difference < -1
     assert found[1].better > 0.95
-    assert found[1].judgement == "not told apart"
+    assert found[1].judgement == "leans better"
     assert recommended(found, [1, 1, 1]) == 0
 
 
