@@ -18,6 +18,7 @@ import hbsim
 from hbsim.bench.study_page import StudyPage
 from hbsim.cli.show import picture
 from hbsim.executors.reporter import Reporter
+from hbsim.ranks import Ranks
 from hbsim.runner.journal_state import JournalState
 from hbsim.runner.workers import Assignment
 from hbsim.study.status import read_status
@@ -122,7 +123,7 @@ def told(before: dict[str, object], report: dict[str, object], folder: Path, tim
     def take(resource: float, metrics: dict[str, float | None], changed: Any = None) -> None:
         said.append(changed or {})
 
-    session = Namespace(check=lambda: None, report=take, last=0.0, milestone=9.0)
+    session = Namespace(check=lambda: None, report=take, last=0.0, milestone=9.0, ranks=Ranks())
     task = asdict(Assignment(0, 0, 0, 0.0, inf, [], 0, changed=before))
     setup = {"time_attr": "epoch", "metric": "accuracy", "folder": str(folder)}
     made = Reporter(session, task, setup, ("size",), GIVEN)  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ def attributes(kind: type) -> set[str]:
     return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 
 
-REAL_RESULTS_ONLY = {"export", "write", "hosts", "capacity", "page"}  # they are about the folder
+REAL_RESULTS_ONLY = {"changed", "export", "write", "hosts", "capacity", "page"}  # about the folder
 
 
 @pytest.mark.filterwarnings("ignore:.*ended early")
