@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -33,7 +34,9 @@ def test_help_has_a_line_for_each_command(call):
 
 
 def test_shells_complete_commands_and_options(hbsim):
-    assert "_HBSIM_COMPLETE=complete_bash" in hbsim("--show-completion", "bash").out
+    asked = f"{shlex.quote(sys.executable)} -m hbsim --show-completion; true"  # a shell that is the parent
+    shown = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
+    assert "_HBSIM_COMPLETE=complete_bash" in shown.stdout
 
     def completed(*words):
         where = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
