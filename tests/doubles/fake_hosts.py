@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 
+from hbsim.runner.worker_pool import PAUSE
 from hbsim.runner.workers import Assignment, JobEnded, Message, WorkerClosed, WorkerOpened
 from tests.doubles.fake_trials import Curve, Fault
 from tests.doubles.fake_workers import FakeWorkers, Process
@@ -76,6 +77,7 @@ class FakeHosts(FakeWorkers):
         self.open: set[int] = set()
         self._away: dict[int, tuple[float, Absence]] = {}  # by worker: since when
         self._lost: set[int] = set()  # jobs that nobody hears of any more
+        self._idle_since: float | None = None
         first = 0
         for number, host in enumerate(hosts):
             workers = range(first, first := first + host.workers)
@@ -83,7 +85,10 @@ class FakeHosts(FakeWorkers):
             self.at(now + host.joins, join)
 
     def wait(self, timeout: float | None) -> Sequence[Message]:
-        assert self._queue or self.processes or self._inbox, "nothing is ever going to happen"
+        idle = not (self._queue or self.processes or self._inbox)
+        self._idle_since = (self.now if self._idle_since is None else self._idle_since) if idle else None
+        # A retry that is postponed, since memory ran out, starts after a pause of a second.
+        assert not idle or self.now - self._idle_since <= 2 * PAUSE, "nothing is ever going to happen"
         return super().wait(timeout)
 
     def takes(self, worker: int) -> bool:
