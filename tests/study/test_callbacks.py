@@ -31,7 +31,15 @@ from tests.doubles.journal_lines import read_journal
 from tests.profile import examples
 
 from .made import Made
-from .telling import Exits, Fails, FailsAtOnce, Hangs, HangsThere, Here, Told
+from .recording_callbacks import (
+    Exits,
+    Fails,
+    FailsAtOnce,
+    Hangs,
+    HangsInOwnProcess,
+    LocalRecorder,
+    Recorder,
+)
 
 TRAIN = f"{Path(__file__).parent / 'training.py'}:train_fn"
 LIMIT = 60.0
@@ -67,7 +75,7 @@ def expected(folder):
     return made
 
 
-def told(calls):
+def events(calls):
     """Return the calls of a callback by kind, in the form of `expected`."""
     kinds = {
         "start": lambda trial, attempt, config, time: (trial, attempt),
@@ -100,9 +108,9 @@ def read(path):
 def ran(tmp_path_factory):
     """Run a study in which trial 1 fails in its third epoch; return its result, the calls and warnings."""
     folder = tmp_path_factory.mktemp("callbacks")
-    here = Here()
+    recorder = LocalRecorder()
     scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=8, retries=1)
-    there = [Told(str(folder / "told.jsonl")), Exits()]
+    in_own_process = [Recorder(str(folder / "calls.jsonl")), Exits()]
     with chdir(folder), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = hbsim.run(
@@ -112,15 +120,15 @@ def ran(tmp_path_factory):
             folder=folder / "exp",
             args={"how": "raise", "only": 1},
             progress="none",
-            callbacks=[Fails(), here, *there],
+            callbacks=[Fails(), recorder, *in_own_process],
         )
-    return result, here.calls, read(folder / "told.jsonl"), [str(one.message) for one in caught]
+    return result, recorder.calls, read(folder / "calls.jsonl"), [str(one.message) for one in caught]
 
 
-@pytest.mark.parametrize("which", [1, 2], ids=["here", "own process"])
-def test_every_event_is_told_once_and_in_order(ran, which):
+@pytest.mark.parametrize("which", [1, 2], ids=["in process", "own process"])
+def test_every_event_is_recorded_once_and_in_order(ran, which):
     result, calls = ran[0], ran[which]
-    assert told(calls) == expected(result.folder)
+    assert events(calls) == expected(result.folder)
     check_pairs(calls)
     assert calls[0] == ["study", False]
     assert [words[:2] for words in calls if words[0] in ("study", "over")] == [calls[0], ["over", "done"]]
@@ -184,9 +192,9 @@ def test_what_is_known_is_taken_over_when_a_study_goes_on(tmp_path):
     made.reach(jobs[0], 0.5, 1.0)
     made.gone(jobs[0], 1.0)
     made.rows(jobs[1], [(0.5, 0.7)], 1.0)
-    here = Here()
+    recorder = LocalRecorder()
     made.write("change", job=jobs[1], resource=1, values={"batch": [32, 16], "act": ["relu", "relu"]})
-    observer = observed(made, here, resumed=True)
+    observer = observed(made, recorder, resumed=True)
     made.write("resume")
     described = {"bracket": 0, "start": 0, "stop": 1, "attempt": 0}
     made.write("restart", 2.0, worker=0, was=jobs[1], job=3, trial=1, **described)
@@ -196,15 +204,15 @@ def test_what_is_known_is_taken_over_when_a_study_goes_on(tmp_path):
     made.write("change", job=3, resource=0.8, values={"batch": [32, 32]})
     made.rows(3, [(0.8, 0.8)], 3.0)
     observer.close()
-    reports = [words for words in here.calls if words[0] == "report"]
+    reports = [words for words in recorder.calls if words[0] == "report"]
     assert [(*words[1:3], *words[-2:]) for words in reports] == [
         (1, 0.5, 0.5, False),
         (1, 0.75, 0.5, True),
-        (1, 0.8, 0.75, True),
+        (1, 0.8, 0.75, False),  # as good as the best, and at the same time
     ]
-    assert here.calls[0] == ["study", True]
-    assert here.changes == [{"batch": 16}, {"batch": 16, "lr": 0.5}, {"lr": 0.5}]
-    assert here.study.counts == {"running": 2, "paused": 1, "stopped": 0, "completed": 0, "failed": 0}
+    assert recorder.calls[0] == ["study", True]
+    assert recorder.changes == [{"batch": 16}, {"batch": 16, "lr": 0.5}, {"lr": 0.5}]
+    assert recorder.study.counts == {"running": 2, "paused": 1, "stopped": 0, "completed": 0, "failed": 0}
 
 
 def test_after_an_error_at_the_start_there_are_no_more_calls(tmp_path):
@@ -221,29 +229,29 @@ def test_after_an_error_at_the_start_there_are_no_more_calls(tmp_path):
     serve(tmp_path / "exp", "there", callback, False, 0.0, pytest.fail, said.append)
     assert said == ["on_study_start raised ConnectionError: no server; it gets no more calls"]
     assert callback.calls == []
-    serve(tmp_path / "exp", "there", Here(), True, 0.0, lambda: True, said.append)
+    serve(tmp_path / "exp", "there", LocalRecorder(), True, 0.0, lambda: True, said.append)
     assert len(said) == 1
 
 
 def test_a_promoted_trial_starts_once_its_last_process_has_ended(tmp_path):
-    made, here = Made(tmp_path / "exp", num_trials=3), Here()
-    observer = observed(made, here)
+    made, recorder = Made(tmp_path / "exp", num_trials=3), LocalRecorder()
+    observer = observed(made, recorder)
     jobs = [made.start(worker, 0.0) for worker in range(3)]
     for job, value in zip(jobs, (0.9, 0.1, 0.2), strict=True):
         made.reach(job, value, 1.0)
     made.gone(jobs[1], 1.0)
     promoted = made.start(1, 2.0)  # trial 0, whose process still saves
     assert made.journal_state.runs[promoted].trial == 0
-    assert [words[:2] for words in here.calls[-2:]] == [["decision", 2], ["end", 1]]
+    assert [words[:2] for words in recorder.calls[-2:]] == [["decision", 2], ["end", 1]]
     made.gone(promoted, 3.0)  # its worker is lost before it begins
-    assert here.calls[-1][:2] == ["end", 1]
+    assert recorder.calls[-1][:2] == ["end", 1]
     described = {"trial": 0, "bracket": 0, "start": 1, "stop": 3, "attempt": 0}
     made.write("restart", 4.0, worker=0, was=promoted, job=promoted + 1, **described)
     made.gone(jobs[0], 5.0)
-    assert [words[:3] for words in here.calls[-2:]] == [["end", 0, "paused"], ["start", 0, 0]]
+    assert [words[:3] for words in recorder.calls[-2:]] == [["end", 0, "paused"], ["start", 0, 0]]
     made.write("resume")
-    assert [words[:3] for words in here.calls[-2:]] == [["end", 2, "paused"], ["end", 0, "interrupted"]]
-    check_pairs(here.calls)
+    assert [words[:3] for words in recorder.calls[-2:]] == [["end", 2, "paused"], ["end", 0, "interrupted"]]
+    check_pairs(recorder.calls)
     observer.close()
 
 
@@ -268,10 +276,10 @@ def written(folder, retries=1):
 
 @given(st.lists(st.floats(0, 1), max_size=4), st.booleans())
 @settings(max_examples=examples(100), deadline=None)
-def test_however_it_is_divided_each_event_is_told_once(tmp_path_factory, cuts, torn):
+def test_however_it_is_divided_each_event_is_recorded_once(tmp_path_factory, cuts, torn):
     folder = tmp_path_factory.mktemp("cut") / "exp"
     _, lines = written(folder)
-    journal, whole = folder / JOURNAL, Here()
+    journal, whole = folder / JOURNAL, LocalRecorder()
     (folder / "callbacks").mkdir()
     serve(folder, "whole", whole, False, 0.0, lambda: True, pytest.fail)
     calls = []
@@ -279,20 +287,20 @@ def test_however_it_is_divided_each_event_is_told_once(tmp_path_factory, cuts, t
         count = max(1, round(cut * len(lines)))
         rest = lines[count][:20] if torn and count < len(lines) else b""
         journal.write_bytes(b"".join(lines[:count]) + rest)
-        part = Here()
+        part = LocalRecorder()
         serve(folder, "parts", part, True, 0.0, lambda: True, pytest.fail)
         calls += part.calls
     ends = ("study", "over", "flush")
     assert [words for words in calls if words[0] not in ends] == [
         words for words in whole.calls if words[0] not in ends
     ]
-    assert told(calls) == expected(folder)
+    assert events(calls) == expected(folder)
 
 
 def test_a_journal_that_grows_is_followed(tmp_path):
     folder = tmp_path / "exp"
     _, lines = written(folder)
-    journal, here = folder / JOURNAL, Here()
+    journal, recorder = folder / JOURNAL, LocalRecorder()
     whole = b"".join(lines)
     begin = len(lines[0]) + 30
     journal.write_bytes(whole[:begin])
@@ -307,28 +315,28 @@ def test_a_journal_that_grows_is_followed(tmp_path):
         journal.write_bytes(whole)
         return True
 
-    serve(folder, "Here", here, False, 0.0, is_over, pytest.fail)
-    assert told(here.calls) == expected(folder)
-    assert here.calls.count(["flush"]) < len(lines) / 4
+    serve(folder, "LocalRecorder", recorder, False, 0.0, is_over, pytest.fail)
+    assert events(recorder.calls) == expected(folder)
+    assert recorder.calls.count(["flush"]) < len(lines) / 4
 
 
 def test_another_study_in_the_folder_begins_anew(tmp_path):
     folder = tmp_path / "exp"
     result, _ = written(folder)
     (folder / "callbacks").mkdir()
-    (folder / "callbacks" / "Here.known").write_text("0123456789abcdef 9999999\n")
-    here = Here()
-    serve(folder, "Here", here, False, 0.0, lambda: True, pytest.fail)
-    assert len([words for words in here.calls if words[0] == "start"]) == len(result.jobs)
+    (folder / "callbacks" / "LocalRecorder.known").write_text("0123456789abcdef 9999999\n")
+    recorder = LocalRecorder()
+    serve(folder, "LocalRecorder", recorder, False, 0.0, lambda: True, pytest.fail)
+    assert len([words for words in recorder.calls if words[0] == "start"]) == len(result.jobs)
 
 
 CODE = f"""
 import sys, hbsim
-from tests.study.telling import Told
+from tests.study.recording_callbacks import Recorder
 folder, resume = sys.argv[1:]
 scheduler = hbsim.make_scheduler("promotion", max_t=9, num_trials=9)
 hbsim.run({TRAIN!r}, scheduler, workers=2, folder=folder, resume=resume == "True", progress="none",
-          args={{"seconds": 0.03}}, callbacks=[Told(folder + ".jsonl")])
+          args={{"seconds": 0.03}}, callbacks=[Recorder(folder + ".jsonl")])
 """
 
 
@@ -339,7 +347,7 @@ def wait_for(condition, what):
         time.sleep(0.01)
 
 
-def test_after_kill_9_each_event_is_told_once(tmp_path):
+def test_after_kill_9_each_event_is_recorded_once(tmp_path):
     folder = tmp_path / "exp"
     journal, calls = folder / JOURNAL, tmp_path / "exp.jsonl"
     after = random.Random(os.getpid()).randrange(5, 40)
@@ -354,7 +362,7 @@ def test_after_kill_9_each_event_is_told_once(tmp_path):
         wait_for(lambda: calls.exists() and calls.read_text().count('["over"') == ends, "no end")  # noqa: B023
         calls_so_far = read(calls)
     assert [words[1] for words in calls_so_far if words[0] == "study"] == [False, True]
-    assert told(calls_so_far) == expected(folder)
+    assert events(calls_so_far) == expected(folder)
 
 
 # What is given
@@ -364,7 +372,7 @@ def test_after_kill_9_each_event_is_told_once(tmp_path):
     ("value", "rule"),
     [
         ("wandb", "must be a list"),
-        ([Here], r"is a class: give an object, Here\(\)"),
+        ([LocalRecorder], r"is a class: give an object, LocalRecorder\(\)"),
         ([3], "must be an hbsim.Callback, or the name of one"),
         (["wanb"], "must be mlflow, tensorboard, wandb or FILE.py:NAME. Did you mean 'wandb'"),
         (["mine.txt:Mine"], "must be mlflow"),
@@ -384,7 +392,7 @@ class TooFew(hbsim.Callback):
     def on_trial_end(self, trial, status): ...
 
 
-class OfTwo(Here, type("Other", (), {"on_epoch": print, "on_fit": print})):
+class OfTwo(LocalRecorder, type("Other", (), {"on_epoch": print, "on_fit": print})):
     on_record = None
 
     def on_fit(self): ...
@@ -400,7 +408,7 @@ def test_methods_that_would_never_be_called_or_fail_are_an_error():
         ParameterError, match=r"TooFew\.on_trial_end must take the arguments trial, status, time: "
     ):
         RunOptions.checked(callbacks=[TooFew()])
-    assert len(RunOptions.checked(callbacks=[OfTwo(), Told("x")]).callbacks) == 2
+    assert len(RunOptions.checked(callbacks=[OfTwo(), Recorder("x")]).callbacks) == 2
 
 
 MINE = """
@@ -420,9 +428,21 @@ def test_callbacks_of_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     Path("callbacks_of_mine.py").write_text(MINE)
-    names = ["callbacks_of_mine.py:Mine", "callbacks_of_mine.py:made", Here(), Here(), Told("x")]
+    names = [
+        "callbacks_of_mine.py:Mine",
+        "callbacks_of_mine.py:made",
+        LocalRecorder(),
+        LocalRecorder(),
+        Recorder("x"),
+    ]
     found = name_callbacks(names)
-    assert [one.name for one in found] == ["Mine", "made", "Here", "Here-2", "Told"]
+    assert [one.name for one in found] == [
+        "Mine",
+        "made",
+        "LocalRecorder",
+        "LocalRecorder-2",
+        "Recorder",
+    ]
     assert [type(one.callback).__name__ for one in found[:2]] == ["Mine", "Mine"]
     for name, rule in (
         ("Needs", "missing 1 required"),
@@ -434,26 +454,26 @@ def test_callbacks_of_a_file(tmp_path, monkeypatch):
             name_callbacks([f"callbacks_of_mine.py:{name}"])
     with pytest.raises(ParameterError, match=r"there is no file none\.py"):
         name_callbacks(["none.py:Mine"])
-    with pytest.raises(ParameterError, match="Told cannot be pickled, which own_process = True needs"):
-        name_callbacks([Told(threading.Lock())])
+    with pytest.raises(ParameterError, match="Recorder cannot be pickled, which own_process = True needs"):
+        name_callbacks([Recorder(threading.Lock())])
 
 
 def test_one_that_hangs_in_its_process_is_killed_at_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(callback_process, "LAST", 0.2)
     folder = tmp_path / "exp"
     written(folder)
-    [hangs] = name_callbacks([HangsThere()])
+    [hangs] = name_callbacks([HangsInOwnProcess()])
     study = StudyInfo(Made(tmp_path / "x").spec, folder, False, 0.0)
     process = CallbackProcess(hangs.name, hangs.how, study)
     process.tick()
     with pytest.warns(
-        HbsimWarning, match=r"HangsThere: it had not ended 0\.2 s after the study, and was killed"
+        HbsimWarning, match=r"HangsInOwnProcess: it had not ended 0\.2 s after the study, and was killed"
     ):
         process.__exit__(None)
     assert process._process.returncode == -signal.SIGKILL
 
 
-def test_a_callback_that_cannot_be_loaded_there_is_named(tmp_path):
+def test_a_callback_that_cannot_be_loaded_in_its_process_is_named(tmp_path):
     folder = tmp_path / "exp"
     written(folder)
     study = StudyInfo(Made(tmp_path / "x").spec, folder, False, 0.0)

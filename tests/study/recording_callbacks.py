@@ -1,4 +1,4 @@
-"""Callbacks for tests: they write down what they are told, and misbehave."""
+"""Callbacks for tests: they record the calls that they get, or misbehave."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import hbsim
 
 
-class Told(hbsim.Callback):
+class Recorder(hbsim.Callback):
     """Write each call as a line of JSON, in a process of its own."""
 
     own_process = True
@@ -16,39 +16,44 @@ class Told(hbsim.Callback):
     def __init__(self, path):
         self.path = path
 
-    def tell(self, *words):
+    def write(self, *words):
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(words) + "\n")
 
     def on_study_start(self, study):
         self.study, self.changes = study, []
-        self.tell("study", study.resumed)
+        self.write("study", study.resumed)
 
     def on_trial_start(self, trial, time):
-        self.tell("start", trial.number, trial.attempt, trial.config, time)
+        self.write("start", trial.number, trial.attempt, trial.config, time)
 
     def on_report(self, trial, resource, metrics, time):
         self.changes.append(dict(trial.changes))
-        new_best = self.study.best is not None and self.study.best.time == time
-        self.tell("report", trial.number, resource, metrics, time, trial.reached, new_best)
+        best = self.study.best  # another trial may report at the same time
+        new_best = best is not None and (best.trial, best.resource, best.time) == (
+            trial.number,
+            resource,
+            time,
+        )
+        self.write("report", trial.number, resource, metrics, time, trial.reached, new_best)
 
     def on_decision(self, trial, resource, value, verdict, time):
-        self.tell("decision", trial.number, resource, value, verdict, time)
+        self.write("decision", trial.number, resource, value, verdict, time)
 
     def on_failure(self, trial, kind, reason, verdict, time):
-        self.tell("failure", trial.number, kind, reason, verdict, time)
+        self.write("failure", trial.number, kind, reason, verdict, time)
 
     def on_trial_end(self, trial, status, time):
-        self.tell("end", trial.number, status, time)
+        self.write("end", trial.number, status, time)
 
     def on_study_end(self, why, time):
-        self.tell("over", why, self.study.counts)
+        self.write("over", why, self.study.counts)
 
     def flush(self):
-        self.tell("flush")
+        self.write("flush")
 
 
-class Here(Told):
+class LocalRecorder(Recorder):
     """Keep each call in a list."""
 
     own_process = False
@@ -56,7 +61,7 @@ class Here(Told):
     def __init__(self):
         self.calls = []
 
-    def tell(self, *words):
+    def write(self, *words):
         self.calls.append(json.loads(json.dumps(words)))
 
 
@@ -67,7 +72,7 @@ class Fails(hbsim.Callback):
         raise ValueError("no\nnetwork")
 
 
-class FailsAtOnce(Here):
+class FailsAtOnce(LocalRecorder):
     """Raise an error where the study starts."""
 
     def on_study_start(self, study):
@@ -93,7 +98,7 @@ class Hangs(hbsim.Callback):
             time.sleep(1000)
 
 
-class HangsThere(Hangs):
+class HangsInOwnProcess(Hangs):
     """The same in a process of its own."""
 
     own_process = True
