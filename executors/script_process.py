@@ -222,7 +222,7 @@ class Script:
     def _ranks_have_left(self) -> bool:
         """Return whether the ranks that make reports have left and ended."""
         ranks = self._pipes.ranks
-        return ranks.are_several and bool(ranks.left) and not ranks.run()
+        return ranks.are_several and bool(ranks.left) and not ranks.any_runs()
 
     @contextmanager
     def _announced(self) -> Iterator[float]:

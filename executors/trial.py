@@ -211,7 +211,7 @@ def _end_ranks(session: TrialSession, patience: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.0)
     deadline = time.monotonic() + patience
     waits = session.ranks.left not in ("", "failed")
-    while waits and session.ranks.run() and time.monotonic() < deadline:
+    while waits and session.ranks.any_runs() and time.monotonic() < deadline:
         time.sleep(_LOOK)
     if os.getpgrp() == os.getpid():  # only the trial's own group
         # PyTorch's handlers raise errors: where a worker has died, and after an elastic launch at SIGTERM

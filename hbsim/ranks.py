@@ -225,7 +225,7 @@ class Ranks:
         """Ask rank 0 to pause at its next report."""
         self._ints[_ASKED] = 1
 
-    def run(self) -> bool:
+    def any_runs(self) -> bool:
         """Return whether a process of a rank that has made a report still runs."""
         pids = {pid & _PID for pid in self._processes()} - {0, os.getpid()}
         return any(is_running(pid) for pid in pids)

@@ -263,6 +263,8 @@ def _words(option: str, parameter: Any, value: object) -> list[str]:
         return [str(value)]
     if isinstance(value, bool):
         return [option if value else parameter.secondary_opts[0]]
+    if value == "" and str(parameter.metavar).startswith("["):  # its value may be left out
+        return [option]
     if isinstance(value, list):
         return [word for one in value for word in (option, str(one))]
     return [option, _text_of(value) if isinstance(value, tuple) else str(value)]

@@ -147,7 +147,7 @@ def plan(
         written = [*([output["toml"]] if "toml" in output else []), *map(str, files.values())]
         print_json(
             {
-                "command": command_line(ctx).replace("--html ''", "--html"),
+                "command": command_line(ctx),
                 **found.as_dict(),
                 "start": commands,
                 "folder": folder,
@@ -191,9 +191,8 @@ def _start(found: Plan, output: Given, folder: str | None) -> list[str]:
     """Return the commands that start the study, and check it afterwards; write its file if asked for."""
     options = found.run_options()
     train = output.get("train", TRAIN)
-    there = folder or FOLDER
     if "toml" in output:
-        _write_toml(output["toml"], train, dict(options), there)
+        _write_toml(output["toml"], train, dict(options), folder or FOLDER)
         run = ["hbsim", "run", output["toml"]]
     else:
         run = ["hbsim", "run", train, "--scheduler", options.pop("type")]

@@ -243,7 +243,7 @@ def _noted(result: Result, curves: PlannedCurves, scenario: Scenario, counts: bo
     disk *= started[-1] / max(1, len(began))  # nearly all are of trials that are paused for good
     size = 1.0 if counts else _mean_size(scenario.cluster)
     cost = summary["cost"]
-    there = 1.0 - float(summary["absent_share"])  # type: ignore[arg-type]
+    present = 1.0 - float(summary["absent_share"])  # type: ignore[arg-type]
     numbers = {
         "trials": started[-1],
         "completed": completed[-1],
@@ -251,7 +251,7 @@ def _noted(result: Result, curves: PlannedCurves, scenario: Scenario, counts: bo
         "busy_share": float(summary["busy_share"]),  # type: ignore[arg-type]
         "checkpoints": disk / size,
         "disk": math.nan if counts else disk,
-        "machine_hours": scenario.cluster.count_machines * scenario.max_time / 3600.0 * there,
+        "machine_hours": scenario.cluster.count_machines * scenario.max_time / 3600.0 * present,
         "money": math.nan if cost is None else float(cost) * longer,  # type: ignore[arg-type]
     }
     incumbents = result.incumbent()

@@ -200,6 +200,12 @@ def test_columns_are_left_out_where_there_is_no_room(call, monkeypatch):
     assert "not shown" not in call(*words).out
 
 
+def test_the_command_of_the_json_output_can_be_given_again(call):
+    content = json.loads(call(*SMALL, "--html", "--json").out)
+    assert content["command"].endswith("--html --json")
+    assert json.loads(call(*content["command"].split()[1:]).out)["command"] == content["command"]
+
+
 def test_a_study_file_needs_its_training_function(call):
     ran = call(*SMALL, "--train", "nope.py:f", "--toml", "study.toml")
     assert ran.code == 2
