@@ -474,8 +474,7 @@ class LocalWorkers:
         if "saved" in said:
             child.due = time.monotonic() + self._grace
             return
-        while self._take_reports(child):  # the first report, or all up to one at a milestone
-            pass
+        self._take_reports_until(child, child.ring.written)  # the first one, or all up to one at a milestone
 
     def _collect(self) -> None:
         """Collect all trials' reports at intervals: between milestones trials send no line."""
@@ -487,6 +486,11 @@ class LocalWorkers:
                 if child.due <= now:
                     child.due = math.inf
                     self.kill(child.task.job, "it had saved its checkpoint, and did not leave")
+
+    def _take_reports_until(self, child: JobProcess, end: int) -> None:
+        """Collect a trial's reports up to a number of bytes: a trial may report faster than they are read."""
+        while child.ring.written - child.ring.unread < end and self._take_reports(child):
+            pass
 
     def _take_reports(self, child: JobProcess) -> bool:
         """Collect some of a trial's reports; return whether there were any."""

@@ -114,6 +114,11 @@ class ReportRing:
         """The number of bytes that have been written and not read."""
         return self._counters[_WRITTEN] - self._counters[_READ]
 
+    @property
+    def written(self) -> int:
+        """The number of bytes that have been written so far."""
+        return self._counters[_WRITTEN]
+
     def read(self, most: int = SIZE) -> tuple[list[ReportRow], bool]:
         """Return the reports that have been written since the last call, at most about `most` bytes.
 

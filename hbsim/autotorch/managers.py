@@ -1,4 +1,4 @@
-"""AutoTorch's Hyperband managers: the rungs of a scheduler, told of tasks and their reports."""
+"""AutoTorch's Hyperband managers: a scheduler's rungs, driven by tasks and their reports."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def addresses_of(field: str, addresses: object) -> tuple[str, ...]:
     return tuple(addresses)
 
 
-def with_hosts(where: object, addresses: object) -> Hosts:
+def with_hosts(executor: object, addresses: object) -> Hosts:
     """Return where a study runs with more hosts; a study of this machine runs on these hosts instead.
 
     Raises
@@ -196,10 +196,12 @@ def with_hosts(where: object, addresses: object) -> Hosts:
         `addresses` are none, or the study runs on a Dask cluster.
     """
     more = (addresses,) if isinstance(addresses, str) else addresses_of("ip_addrs", addresses)
-    if isinstance(where, Dask):
+    if isinstance(executor, Dask):
         raise ParameterError("ip_addrs", addresses, "go without an hbsim.Dask, which says where trials run")
     try:
-        return replace(where, hosts=(*where.hosts, *more)) if isinstance(where, Hosts) else Hosts(more)
+        return (
+            replace(executor, hosts=(*executor.hosts, *more)) if isinstance(executor, Hosts) else Hosts(more)
+        )
     except ParameterError as error:
         raise ParameterError("ip_addrs", error.value, error.rule) from None
 

@@ -252,8 +252,8 @@ class TaskScheduler:
             The addresses are none, or the study runs on a Dask cluster.
         """
         setting = self._setting
-        where = with_hosts(setting.run.executor, ip_addrs)
-        self._study.setting = replace(setting, run=replace(setting.run, executor=where))
+        executor = with_hosts(setting.run.executor, ip_addrs)
+        self._study.setting = replace(setting, run=replace(setting.run, executor=executor))
         if self.executor == "local":
             self.executor = "hosts"
 

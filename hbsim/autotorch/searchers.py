@@ -1,4 +1,4 @@
-"""AutoTorch's searchers: they hand out configurations as dicts, and are told rewards, which they maximise.
+"""AutoTorch's searchers, which suggest configurations as dicts and maximise rewards.
 
 They are used by hand, in a loop, or given to AutoTorch's schedulers.
 """
@@ -38,7 +38,7 @@ class BaseSearcher:
     space : Space
         The search space.
     time_attr : str
-        The name of the resource in what `update` is told. A scheduler sets it.
+        The name of the resource among the arguments of `update`. A scheduler sets it.
 
     Raises
     ------
@@ -158,7 +158,7 @@ class SuggestingSearcher(BaseSearcher):
         super().__init__(configspace)
         self._trials: dict[_Key, int] = {}  # the number of each configuration for the searcher
         self._count = 0
-        self._told: dict[tuple[int, float, float | None], None] = {}  # in order
+        self._observed: dict[tuple[int, float, float | None], None] = {}  # in order
 
     def get_config(self) -> Config:
         """Return the next configuration: one that is new, unless a hundred in a row are not.
@@ -195,10 +195,10 @@ class SuggestingSearcher(BaseSearcher):
         if trial is None:
             return
         level = report.get(self.time_attr, 1.0)
-        told = (trial, float(level) if isinstance(level, int | float) else 1.0, _finite(reward))
-        if told not in self._told:
-            self._told[told] = None
-            self._searcher.observe(*told)
+        observation = (trial, float(level) if isinstance(level, int | float) else 1.0, _finite(reward))
+        if observation not in self._observed:
+            self._observed[observation] = None
+            self._searcher.observe(*observation)
         if done or terminated:
             self._searcher.forget(trial)
 
@@ -302,7 +302,7 @@ class BayesOptSearcher(SuggestingSearcher):
     kappa : float
         How many deviations the upper confidence bound adds to the mean.
     xi : float
-        0.
+        Must be 0: the improvement is over the best value itself.
     num_init : int, optional
         How many configurations are random at first, as for the searcher ``"gp"``.
 
@@ -325,7 +325,7 @@ class BayesOptSearcher(SuggestingSearcher):
         super().__init__(configspace)
         one_of("ucb", "ei")("ac_kind", ac_kind)
         if xi != 0:
-            raise ParameterError("xi", xi, "must be 0 here: the improvement is over the best value itself")
+            raise ParameterError("xi", xi, "must be 0: the improvement is over the best value itself")
         if random_state is not None and not isinstance(random_state, int):
             raise ParameterError("random_state", random_state, "must be a whole number, a seed, or None")
         self._seed = random_state or 0
@@ -342,8 +342,8 @@ class BayesOptSearcher(SuggestingSearcher):
             self._rows, self._searcher = None, self._made(None)
             for key in self._trials:  # in the order of their numbers
                 self._searcher.resume(self.space.encode(self._configs[key])[np.newaxis])
-            for told in self._told:
-                self._searcher.observe(*told)
+            for observation in self._observed:
+                self._searcher.observe(*observation)
         return super().get_config()
 
     def _made(self, rows: Floats | None) -> Searcher:
@@ -364,7 +364,7 @@ class SearcherOfConfigs:
         The searcher.
     """
 
-    model_based = True  # it is asked when a trial starts: it may be told of queued configurations before
+    model_based = True  # it is asked when a trial starts: queued configurations may come before
     listens = True
 
     def __init__(self, searcher: BaseSearcher) -> None:
@@ -372,7 +372,7 @@ class SearcherOfConfigs:
         self.stands_for = (searcher, None)  # in the description of a study
         self._space, self._metric, self._sign = searcher.space, "reward", 1.0
         self._suggested: list[Config] = []  # of all runs of the study
-        self._told: set[tuple[int, float, bool]] = set()
+        self._observed: set[tuple[int, float, bool]] = set()
         self._begin()
 
     def _begin(self) -> None:
@@ -390,8 +390,8 @@ class SearcherOfConfigs:
         """
         space = None if task.rows is not None else task.space
         if space is None or set(space) != set(self.searcher.space):
-            there = "rows of a table" if space is None else ", ".join(space)
-            rule = f"searches over {', '.join(self.searcher.space)}; this study has {there}"
+            given = "rows of a table" if space is None else ", ".join(space)
+            rule = f"searches over {', '.join(self.searcher.space)}; this study has {given}"
             raise ParameterError("searcher", self.name, rule)
         self.searcher.time_attr = time_attr
         self._space, self._metric, self._sign = space, metric, 1.0 if task.mode == "max" else -1.0
@@ -451,9 +451,9 @@ class SearcherOfConfigs:
             self._update(trial, self._last[trial][self.searcher.time_attr], terminated=True)
 
     def _update(self, trial: int, level: float, terminated: bool = False) -> None:
-        told = (trial, level, terminated)
-        if told not in self._told:  # in an earlier run
-            self._told.add(told)
+        observation = (trial, level, terminated)
+        if observation not in self._observed:  # in an earlier run
+            self._observed.add(observation)
             ended = {"terminated": True} if terminated else {}
             self.searcher.update(config=self._configs[trial], **self._last[trial], **ended)
 

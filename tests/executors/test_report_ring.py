@@ -2,6 +2,7 @@
 
 import os
 import signal
+from argparse import Namespace
 from collections import deque
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbsim.executors import report_ring
+from hbsim.executors.local import LocalWorkers
 from hbsim.executors.report_ring import ReportRing
 from hbsim.runner.workers import ReportRow
 from tests.profile import examples
@@ -110,3 +112,25 @@ def test_a_report_with_changed_values_is_the_first_of_those_that_are_read(ends):
     while rows := reader.read()[0]:
         read.append(([row.resource for row in rows], reader.changed))
     assert read == [([0, 1], {"a": [1, 2]}), ([2], {"b": [3, 4], "ü": ["x", "y"]}), ([3], {"b": [3, 5]})]
+
+
+def test_a_trial_that_reports_faster_than_it_is_read_does_not_hold_up_the_study(ends):
+    """What it writes while it is read comes later; else nothing else would ever happen."""
+    writer, reader = ends
+    taken = []
+
+    class Workers(LocalWorkers):
+        def __init__(self):
+            self._messages = taken
+
+        def _take_reports(self, child):
+            assert writer.write(0.0, 0.0, len(taken) + 2.0, {}, False, {"a": [1, len(taken)]})
+            assert len(taken) < 10
+            return super()._take_reports(child)
+
+    for number in (0.0, 1.0):
+        assert writer.write(0.0, 0.0, number, {}, False, {"a": [1, number]})
+    child = Namespace(ring=reader, said=0, task=Namespace(job=0))
+    Workers()._take_reports_until(child, reader.written)
+    assert [[row.resource for row in message.rows] for message in taken] == [[0.0], [1.0]]
+    assert reader.read()[0]
